@@ -1,0 +1,85 @@
+"""Machines as the controller orders them and as the worker reports them."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scaibunker.wire.guest.execs import ExecExit
+
+
+class MachineState(StrEnum):
+    """What a worker sees of a machine. The user's `status` is made from this and the row."""
+
+    BUILDING = "building"  # its steps are being done, or the guest is booting
+    RUNNING = "running"  # the agent answers and the identity is applied
+    PAUSED = "paused"  # frozen in place, memory kept
+    STOPPING = "stopping"  # being taken down
+    FAILED = "failed"  # its VMM died or a step failed; `reason` says why; resources given back
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a VMM process may exist."""
+        return self is not MachineState.FAILED
+
+
+class MachineSpec(BaseModel):
+    """Body of `PUT /v1/machines/{bunker_id}`: all that a worker needs to build the machine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bunker_id: str
+    tenant_id: str
+    image_sha256: str
+    image_size: int
+    cpu_millicores: int
+    memory_mb: int
+    disk_mb: int
+    network_profile: str = "isolated"
+    hostname: str
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class MachineTimings(BaseModel):
+    """Milliseconds since the order arrived, for each phase that has ended."""
+
+    vmm_started_ms: float | None = None
+    agent_ready_ms: float | None = None
+    running_ms: float | None = None
+
+
+class MachineStatus(BaseModel):
+    """A worker's view of one machine."""
+
+    bunker_id: str
+    state: MachineState
+    reason: str | None = None
+    console_tail: str | None = None
+    timings: MachineTimings = Field(default_factory=MachineTimings)
+
+
+class PowerRequest(BaseModel):
+    """Body of `PUT /v1/machines/{bunker_id}/power`."""
+
+    state: Literal["running", "paused"]
+
+
+class ExecStatus(BaseModel):
+    """A spooled command, `GET /v1/machines/{bunker_id}/execs/{exec_id}`."""
+
+    bunker_id: str
+    exec_id: str
+    running: bool
+    exit: ExecExit | None = None
+    error: str | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    truncated: bool = False
+    stdout_preview: str = ""
+
+
+class WorkerError(BaseModel):
+    """Body of every answer with a status of 400 or more."""
+
+    code: str
+    message: str
