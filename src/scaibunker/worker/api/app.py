@@ -1,0 +1,33 @@
+"""The worker's HTTP API, put together. Routes are described in `docs/reference/worker-protocol.md`."""
+
+from aiohttp import web
+
+from scaibunker import __version__
+from scaibunker.wire.worker import PROTOCOL_VERSION
+from scaibunker.worker.api import auth, errors, execs, files, machines
+from scaibunker.worker.machines.fleet import Fleet
+
+BODY_LIMIT = 32 * 1024 * 1024
+"""Bytes of a body that is read whole; streamed bodies have no limit here."""
+
+FLEET: web.AppKey[Fleet] = machines.FLEET
+
+
+def build(fleet: Fleet, worker_id: str, token: str) -> web.Application:
+    """The application; serve it with `handler_cancellation`, so that a caller that goes away ends
+    what it asked for."""
+    app = web.Application(
+        middlewares=[auth.middleware(token), errors.middleware], client_max_size=BODY_LIMIT
+    )
+    app[FLEET] = fleet
+
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response(
+            {"worker_id": worker_id, "version": __version__, "protocol": PROTOCOL_VERSION}
+        )
+
+    app.router.add_get("/v1/health", health)
+    machines.add_routes(app.router)
+    execs.add_routes(app.router)
+    files.add_routes(app.router)
+    return app

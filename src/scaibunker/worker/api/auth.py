@@ -1,0 +1,26 @@
+"""Only the controller and peers may ask: one shared token, compared in constant time."""
+
+import hmac
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from scaibunker.wire.codes import Code
+from scaibunker.worker.api.errors import Handler, answer
+from scaibunker.worker.errors import WorkerFault
+
+
+def middleware(token: str) -> Middleware:
+    """A middleware that refuses every request without the token."""
+    expected = f"Bearer {token}".encode()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, expected):
+            return answer(
+                WorkerFault("the worker token is missing or wrong", Code.SERVICE_TOKEN_INVALID)
+            )
+        return await handler(request)
+
+    return check

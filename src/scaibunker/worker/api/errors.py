@@ -1,0 +1,54 @@
+"""Faults as HTTP answers. The only place on the worker that knows statuses."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from scaibunker.wire.codes import Code
+from scaibunker.wire.worker.machines import WorkerError
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.guest.agent import AgentRefusal
+
+log = structlog.get_logger(__name__)
+
+STATUS = {
+    Code.SERVICE_TOKEN_INVALID: 401,
+    Code.BUNKER_NOT_FOUND: 404,
+    Code.EXEC_NOT_FOUND: 404,
+    Code.BUNKER_NOT_RUNNING: 409,
+    Code.NAME_CONFLICT: 409,
+    Code.IMAGE_NOT_READY: 409,
+    Code.VALIDATION_ERROR: 422,
+    Code.PAYLOAD_TOO_LARGE: 413,
+    Code.GUEST_UNREACHABLE: 502,
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def answer(fault: WorkerFault) -> web.Response:
+    """The fault's status and body; the agent's own refusals keep their status."""
+    status = fault.status if isinstance(fault, AgentRefusal) else STATUS.get(fault.code, 500)
+    body = WorkerError(code=fault.code, message=fault.message)
+    return web.Response(status=status, text=body.model_dump_json(), content_type="application/json")
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Faults become answers; a bug becomes a 500 that says nothing about us."""
+    try:
+        return await handler(request)
+    except WorkerFault as fault:
+        return answer(fault)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        body = json.dumps({"code": Code.NOT_FOUND, "message": error.reason})
+        return web.Response(status=error.status, text=body, content_type="application/json")
+    except (ConnectionResetError, ConnectionError):
+        raise
+    except Exception:
+        log.exception("request_broke", path=request.path)
+        return answer(WorkerFault("the worker failed at this request"))

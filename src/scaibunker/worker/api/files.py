@@ -1,0 +1,28 @@
+"""Files: straight through to the agent, both ways."""
+
+from aiohttp import web
+
+from scaibunker.worker.api.machines import machine_of
+from scaibunker.worker.api.relay import stream_answer
+
+VERBS = {
+    "": ("GET", "PUT", "DELETE"),
+    "/stat": ("GET",),
+    "/list": ("GET",),
+    "/mkdir": ("POST",),
+    "/move": ("POST",),
+}
+
+
+def add_routes(router: web.UrlDispatcher) -> None:
+    for verb, methods in VERBS.items():
+        for method in methods:
+            router.add_route(method, "/v1/machines/{machine}/files" + verb, pass_on)
+
+
+async def pass_on(request: web.Request) -> web.StreamResponse:
+    machine = machine_of(request)
+    connection = await machine.agent.link.session()
+    verb = request.path.partition(f"/v1/machines/{machine.id}/files")[2]
+    query = f"?{request.query_string}" if request.query_string else ""
+    return await stream_answer(request, connection, request.method, f"/v1/files{verb}{query}")

@@ -1,0 +1,24 @@
+"""What this host may give to bunkers: settings first, else read from the host."""
+
+import os
+import shutil
+
+from scaibunker.wire.worker.heartbeat import Capacity
+from scaibunker.worker.settings import WorkerSettings
+
+CPU_OVERCOMMIT = 4
+"""Bunkers are idle most of the time: a core is promised to several of them."""
+SHARE = 0.8
+"""Of memory and disk; the rest is the host's own."""
+
+
+def measure(settings: WorkerSettings) -> Capacity:
+    """Read once at start."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)
+    disk = shutil.disk_usage(settings.data_dir).free // (1024 * 1024)
+    return Capacity(
+        cpu_millicores=settings.capacity_cpu_millicores
+        or (os.cpu_count() or 1) * 1000 * CPU_OVERCOMMIT,
+        memory_mb=settings.capacity_memory_mb or int(memory * SHARE),
+        disk_mb=settings.capacity_disk_mb or int(disk * SHARE),
+    )

@@ -1,0 +1,180 @@
+"""The worker daemon, put together: what is made, in which order it starts and stops.
+
+Nothing here knows how a thing is done; follow the imports for that.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from scaibunker import __version__
+from scaibunker.artifacts.manifest import load as load_artifacts
+from scaibunker.wire.worker import PROTOCOL_VERSION
+from scaibunker.wire.worker.heartbeat import Heartbeat
+from scaibunker.worker import capacity, cgroups, recover
+from scaibunker.worker.api.app import build as build_api
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.images.cache import ImageCache
+from scaibunker.worker.machines.fleet import Fleet
+from scaibunker.worker.machines.host import Host
+from scaibunker.worker.report import Reporter
+from scaibunker.worker.settings import WorkerSettings
+from scaibunker.worker.vmm.qemu import probe
+from scaibunker.worker.vmm.qemu.driver import QemuDriver
+
+log = structlog.get_logger(__name__)
+
+NETWORK_PROFILES = ["isolated"]
+"""The profiles that this worker can give to a machine."""
+SHUTDOWN_TIMEOUT_S = 5.0
+
+
+class Daemon:
+    """One per host and data folder. `run` returns when `stop` was called and everything is put away."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._reporter: Reporter | None = None
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Raises WorkerFault if this host cannot run machines."""
+        settings = self._settings
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _only_one(settings.data_dir):
+            worker_id = _worker_id(settings.data_dir)
+            host = await self._host(worker_id)
+            fleet = Fleet(host, settings.vmm_uid_base, self._news)
+            recover.take_over(host, fleet)
+            runner, address = await self._serve(fleet, worker_id)
+            reporting = self._start_reporting(fleet, host, worker_id, address)
+            log.info("worker_ready", worker_id=worker_id, address=address)
+            try:
+                await self._stop.wait()
+            finally:
+                await self._put_away(fleet, host, runner, reporting)
+
+    def _news(self) -> None:
+        if self._reporter is not None:
+            self._reporter.news()
+
+    async def _host(self, worker_id: str) -> Host:
+        settings = self._settings
+        if os.geteuid() != 0:
+            raise WorkerFault(
+                "the worker needs root: namespaces, control groups, users per machine"
+            )
+        kernel, initramfs = settings.kernel, settings.initramfs
+        if kernel is None or initramfs is None:
+            boot = load_artifacts().boot
+            kernel, initramfs = kernel or boot.kernel, initramfs or boot.initramfs
+        memory = settings.probe_cache or settings.data_dir / "acceleration.json"
+        acceleration = await probe.choose(settings.acceleration, kernel, initramfs, memory)
+        images = ImageCache(settings.data_dir / "images", settings.image_dirs)
+        images.refresh()
+        return Host(
+            driver=QemuDriver(acceleration.kind),
+            cgroups=cgroups.detect(worker_id),
+            images=images,
+            kernel=kernel,
+            initramfs=initramfs,
+            machines_dir=settings.data_dir / "machines",
+            run_dir=settings.runtime_dir / worker_id,
+            boot_timeout_s=settings.boot_timeout_s,
+            spool_limit_bytes=settings.spool_limit_mb * 1024 * 1024,
+            boots=asyncio.Semaphore(settings.concurrent_boots),
+        )
+
+    async def _serve(self, fleet: Fleet, worker_id: str) -> tuple[web.AppRunner, str]:
+        """Start the API; returns its runner and the URL to reach it at."""
+        settings = self._settings
+        app = build_api(fleet, worker_id, settings.token.get_secret_value())
+        runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+        )
+        await runner.setup()
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        port = runner.addresses[0][1]
+        return runner, settings.advertise_url or f"http://{settings.host}:{port}"
+
+    def _start_reporting(
+        self, fleet: Fleet, host: Host, worker_id: str, address: str
+    ) -> asyncio.Task[None] | None:
+        settings = self._settings
+        if settings.controller_url is None:
+            return None
+        total = capacity.measure(settings)
+
+        def compose() -> Heartbeat:
+            return Heartbeat(
+                worker_id=worker_id,
+                name=settings.name,
+                address=address,
+                protocol=PROTOCOL_VERSION,
+                version=__version__,
+                acceleration=host.driver.acceleration,
+                network_profiles=NETWORK_PROFILES,
+                capacity=total,
+                machines=[machine.status() for machine in fleet],
+                finished_execs=[e for machine in fleet for e in machine.spools.finished()],
+                cached_images=host.images.cached(),
+            )
+
+        self._reporter = Reporter(
+            settings.controller_url,
+            settings.token.get_secret_value(),
+            compose,
+            settings.heartbeat_interval_s,
+        )
+        return asyncio.create_task(self._reporter.run(fleet), name="heartbeats")
+
+    async def _put_away(
+        self,
+        fleet: Fleet,
+        host: Host,
+        runner: web.AppRunner,
+        reporting: asyncio.Task[None] | None,
+    ) -> None:
+        await runner.cleanup()
+        if reporting is not None:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+        if self._settings.stop_machines_on_exit:
+            await fleet.destroy_all()
+            host.cgroups.close()
+            for folder in (host.run_dir, host.run_dir.parent):
+                with contextlib.suppress(OSError):  # another worker's sockets are in it
+                    folder.rmdir()
+        else:
+            await fleet.let_go()
+
+
+@contextlib.contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Two daemons on one folder would take each other's machines down."""
+    with (data_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkerFault(f"another worker daemon uses {data_dir}") from None
+        yield
+
+
+def _worker_id(data_dir: Path) -> str:
+    """This worker's name for life; made at its first start."""
+    path = data_dir / "worker-id"
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(f"wrk_{secrets.token_hex(8)}")
+        temporary.rename(path)
+    return path.read_text().strip()

@@ -1,0 +1,1 @@
+"""Files that are a machine's disks."""

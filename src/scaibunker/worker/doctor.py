@@ -1,0 +1,106 @@
+"""What this host can run, and what to install for what it cannot. Reads and probes; changes nothing."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaibunker.artifacts.manifest import ArtifactsMissing, load
+from scaibunker.worker import cgroups
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.vmm.qemu import command, probe
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `advice` says how to mend it; `required` whether nothing works
+    without it."""
+
+    name: str
+    ok: bool
+    value: str
+    advice: str | None
+    required: bool
+
+
+def collect(probe_memory: Path | None = None) -> list[Finding]:
+    """Every finding, the required ones first."""
+    findings = [_root(), _tool(command.BINARY, "qemu-system-x86"), _tool("mke2fs", "e2fsprogs")]
+    findings += [_tool("setpriv", "util-linux"), _tool("unshare", "util-linux")]
+    findings += [_control_groups(), _artifacts()]
+    findings += [_acceleration(probe_memory)]
+    findings += [_device("/dev/net/tun", "the tun module (modprobe tun)")]
+    findings += [_tool("nft", "nftables", required=False), _tool("ip", "iproute2", required=False)]
+    return sorted(findings, key=lambda finding: not finding.required)
+
+
+def _root() -> Finding:
+    ok = os.geteuid() == 0
+    return Finding("root", ok, f"uid {os.geteuid()}", None if ok else "run as root", required=True)
+
+
+def _tool(name: str, package: str, *, required: bool = True) -> Finding:
+    path = shutil.which(name)
+    if path is None:
+        return Finding(name, False, "missing", f"apt-get install {package}", required)
+    return Finding(name, True, _version(path), None, required)
+
+
+def _version(path: str) -> str:
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return path
+    lines = (done.stdout or done.stderr).splitlines()
+    return lines[0][:80] if lines and done.returncode == 0 else path
+
+
+def _control_groups() -> Finding:
+    try:
+        version = cgroups.detect("doctor").version
+    except WorkerFault as fault:
+        return Finding("control groups", False, fault.message, "mount cgroup2", required=True)
+    return Finding("control groups", True, version, None, required=True)
+
+
+def _artifacts() -> Finding:
+    try:
+        artifacts = load()
+    except ArtifactsMissing as error:
+        return Finding("kernel and images", False, "missing", str(error), required=True)
+    names = ", ".join(image.name for image in artifacts.images)
+    value = f"kernel {artifacts.boot.version}; images {names}"
+    return Finding("kernel and images", True, value, None, required=True)
+
+
+def _acceleration(memory: Path | None) -> Finding:
+    name = "hardware virtualisation"
+    try:
+        boot = load().boot
+    except ArtifactsMissing:
+        return Finding(name, False, "not probed: no kernel yet", None, required=False)
+    if shutil.which(command.BINARY) is None:
+        return Finding(name, False, "not probed: no QEMU", None, required=False)
+    memory = memory or default_probe_memory()
+    result = asyncio.run(probe.choose("auto", boot.kernel, boot.initramfs, memory))
+    if result.kind == "kvm":
+        return Finding(name, True, result.reason, None, required=False)
+    advice = "machines run under software emulation: slower, otherwise the same"
+    return Finding(name, False, result.reason, advice, required=False)
+
+
+def default_probe_memory() -> Path:
+    """Where `doctor` and `dev` remember the probe's answer."""
+    base = os.environ.get("SCAIBUNKER_CACHE_DIR") or os.path.join(  # noqa: PTH118
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scaibunker"
+    )
+    return Path(base) / "acceleration.json"
+
+
+def _device(path: str, advice: str) -> Finding:
+    ok = os.access(path, os.R_OK | os.W_OK)
+    return Finding(path, ok, "usable" if ok else "missing", None if ok else advice, required=False)

@@ -1,0 +1,166 @@
+"""One command's stream of frames, kept on disk as it came.
+
+A daemon that died is followed by one that finds the file, and asks the agent for the stream from the
+file's length on. Followers read the file from its start.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from scaibunker.wire.api.execs import PREVIEW_LIMIT
+from scaibunker.wire.guest import frames
+from scaibunker.wire.guest.execs import ExecExit
+from scaibunker.wire.guest.frames import Kind
+from scaibunker.wire.worker.machines import ExecStatus
+
+READ_BYTES = 64 * 1024
+KEEPALIVE_S = 15.0
+
+
+class Budget:
+    """Bytes that a machine's spools may still take on the host's disk."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for `size` more bytes; they count from now on."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
+class Spool:
+    """A command that runs or ran. `finished` is true once its end, or that it has none, is known."""
+
+    def __init__(self, path: Path, bunker_id: str, budget: Budget) -> None:
+        self._path = path
+        self._budget = budget
+        self._bunker_id = bunker_id
+        self._decoder = frames.Decoder()
+        self._grown = asyncio.Condition()
+        self._preview = bytearray()
+        self._counts = {Kind.STDOUT: 0, Kind.STDERR: 0}
+        self._exit: ExecExit | None = None
+        self._error: str | None = None
+        self._size = 0
+        self.truncated = False
+        self._load()
+
+    @property
+    def exec_id(self) -> str:
+        return self._path.name.partition(".")[0]
+
+    @property
+    def finished(self) -> bool:
+        return self._exit is not None or self._error is not None
+
+    @property
+    def offset(self) -> int | None:
+        """Where the agent should go on; None if only it can know."""
+        return None if self.truncated else self._size
+
+    def status(self) -> ExecStatus:
+        return ExecStatus(
+            bunker_id=self._bunker_id,
+            exec_id=self.exec_id,
+            running=not self.finished,
+            exit=self._exit,
+            error=self._error,
+            stdout_bytes=self._counts[Kind.STDOUT],
+            stderr_bytes=self._counts[Kind.STDERR],
+            truncated=self.truncated,
+            stdout_preview=self._preview.decode(errors="replace"),
+        )
+
+    async def append(self, data: bytes) -> None:
+        """Store what came from the agent. Raises FrameError if it is no stream of frames."""
+        for frame in self._decoder.feed(data):
+            if frame.kind is not Kind.KEEPALIVE:
+                self._note(frame)
+                self._store(frame)
+        await self._wake()
+
+    async def give_up(self, error: str) -> None:
+        """The command's end will never be known here."""
+        if not self.finished:
+            self._error = error
+            self._store_end(frames.encode_json(Kind.ERROR, {"code": "LOST", "message": error}))
+            await self._wake()
+
+    def reopened(self, *, in_place: bool) -> None:
+        """The stream goes on with a whole frame: where the stored part ends, or (`in_place` false)
+        wherever the agent's memory begins."""
+        self._decoder = frames.Decoder()
+        self.truncated = self.truncated or not in_place
+
+    async def follow(self) -> AsyncIterator[bytes]:
+        """The stream from its first byte to its end, with keep-alives while nothing happens."""
+        position = 0
+        with self._path.open("rb") as file:
+            while True:
+                while position < self._size:
+                    data = file.read(min(READ_BYTES, self._size - position))
+                    position += len(data)
+                    yield data
+                if self.finished:
+                    return
+                if not await self._wait_for_growth(position):
+                    yield frames.encode(Kind.KEEPALIVE)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._budget.left += self._size
+
+    async def _wait_for_growth(self, position: int) -> bool:
+        try:
+            async with asyncio.timeout(KEEPALIVE_S), self._grown:
+                await self._grown.wait_for(lambda: self._size > position or self.finished)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _wake(self) -> None:
+        async with self._grown:
+            self._grown.notify_all()
+
+    def _note(self, frame: frames.Frame) -> None:
+        match frame.kind:
+            case Kind.STDOUT | Kind.STDERR:
+                self._counts[frame.kind] += len(frame.payload)
+                if frame.kind is Kind.STDOUT:
+                    self._preview += frame.payload[: PREVIEW_LIMIT - len(self._preview)]
+            case Kind.EXIT:
+                self._exit = ExecExit.model_validate(frame.json())
+            case Kind.ERROR:
+                self._error = str(frame.json().get("message", "unknown"))[:1000]
+            case Kind.GAP:
+                self.truncated = True
+            case _:
+                pass
+
+    def _store(self, frame: frames.Frame) -> None:
+        data = frames.encode(frame.kind, frame.payload)
+        if frame.kind in (Kind.STDOUT, Kind.STDERR) and not self._budget.take(len(data)):
+            self.truncated = True
+            return
+        self._store_end(data)
+
+    def _store_end(self, data: bytes) -> None:
+        with self._path.open("ab") as file:
+            file.write(data)
+        self._size += len(data)
+
+    def _load(self) -> None:
+        """What an earlier daemon stored, cut back to its last whole frame."""
+        self._path.touch(mode=0o600)
+        with self._path.open("r+b") as file:
+            while data := file.read(READ_BYTES):
+                for frame in self._decoder.feed(data):
+                    self._note(frame)
+                    self._size += frames.HEADER.size + len(frame.payload)
+            file.truncate(self._size)
+        self._decoder = frames.Decoder()
+        self._budget.take(min(self._size, self._budget.left))

@@ -1,0 +1,150 @@
+"""All the commands of one machine that are kept on disk, and the tasks that fill them."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from scaibunker.wire.guest.execs import ExecStart
+from scaibunker.wire.guest.frames import FrameError
+from scaibunker.wire.worker.machines import ExecStatus
+from scaibunker.worker.errors import ExecNotFound, GuestUnreachable, WorkerFault
+from scaibunker.worker.execs.spool import Budget, Spool
+from scaibunker.worker.guest.agent import GuestAgent, refusal
+from scaibunker.worker.guest.connection import GuestStream
+
+log = structlog.get_logger(__name__)
+
+SUFFIX = ".frames"
+MAX_SPOOLS = 1000
+"""Commands remembered per machine; the oldest finished ones go first."""
+RETRY_S = 0.5
+LOST_AFTER_S = 60.0
+"""Seconds that an agent may be unreachable before a command's end counts as unknown."""
+
+
+class Spools:
+    """`changed` is called when a command has ended, so that the controller hears of it."""
+
+    def __init__(self, folder: Path, limit: int, changed: Callable[[], None]) -> None:
+        self._folder = folder
+        self._budget = Budget(limit)
+        self._changed = changed
+        self._spools: dict[str, Spool] = {}
+        self._pumps: dict[str, asyncio.Task[None]] = {}
+        self._unreported: set[str] = set()
+
+    def get(self, exec_id: str) -> Spool:
+        """Raises ExecNotFound."""
+        try:
+            return self._spools[exec_id]
+        except KeyError:
+            raise ExecNotFound(f"no command {exec_id} is kept here") from None
+
+    async def start(
+        self, agent: GuestAgent, bunker_id: str, exec_id: str, start: ExecStart, stdin: bytes
+    ) -> Spool:
+        """Start a command and keep its output. Raises WorkerFault; nothing is kept then."""
+        stream = await agent.start_exec(exec_id, start, stdin)
+        if stream.status != 200:
+            raise refusal(stream.status, await stream.read(64 * 1024))
+        self._make_room()
+        spool = self._add(exec_id, bunker_id)
+        self._pump(spool, agent, stream)
+        return spool
+
+    async def resume(self, agent: GuestAgent) -> None:
+        """Pick up every command that the agent knows and nobody follows. Failures are logged:
+        the machine is more than its commands."""
+        try:
+            known = await agent.execs()
+        except WorkerFault as fault:
+            log.warning("execs_not_resumed", reason=fault.message)
+            return
+        bunker_id = self._folder.parent.name
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            self._add(path.name.removesuffix(SUFFIX), bunker_id)
+        for guest_exec in known:
+            if guest_exec.exec_id not in self._spools:
+                self._add(guest_exec.exec_id, bunker_id).reopened(in_place=False)
+        for exec_id, spool in self._spools.items():
+            if exec_id not in self._pumps and not spool.finished:
+                self._pump(spool, agent, None)
+            elif spool.finished:
+                self._unreported.add(exec_id)
+        self._changed()
+
+    def finished(self) -> list[ExecStatus]:
+        """Commands whose end the controller has not acknowledged."""
+        return [self._spools[exec_id].status() for exec_id in sorted(self._unreported)]
+
+    def acknowledge(self, exec_id: str) -> None:
+        self._unreported.discard(exec_id)
+
+    async def close(self) -> None:
+        """Stop filling; the files stay."""
+        pumps = list(self._pumps.values())
+        self._pumps.clear()
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+    def _add(self, exec_id: str, bunker_id: str) -> Spool:
+        if exec_id not in self._spools:
+            path = self._folder / f"{exec_id}{SUFFIX}"
+            self._spools[exec_id] = Spool(path, bunker_id, self._budget)
+        return self._spools[exec_id]
+
+    def _make_room(self) -> None:
+        while len(self._spools) >= MAX_SPOOLS:
+            oldest = next((s for s in self._spools.values() if s.finished), None)
+            if oldest is None:
+                raise WorkerFault(f"at most {MAX_SPOOLS} detached commands at a time")
+            del self._spools[oldest.exec_id]
+            self._unreported.discard(oldest.exec_id)
+            oldest.remove()
+
+    def _pump(self, spool: Spool, agent: GuestAgent, stream: GuestStream | None) -> None:
+        task = asyncio.create_task(self._fill(spool, agent, stream), name=f"spool {spool.exec_id}")
+        self._pumps[spool.exec_id] = task
+
+    async def _fill(self, spool: Spool, agent: GuestAgent, stream: GuestStream | None) -> None:
+        """Until the command's end, over as many sessions with the agent as it takes."""
+        loop = asyncio.get_running_loop()
+        silent_since = loop.time()
+        while not spool.finished:
+            try:
+                stream = stream or await self._reopen(spool, agent)
+                async for data in stream.chunks():
+                    silent_since = loop.time()
+                    await spool.append(data)
+                if not spool.finished:
+                    raise GuestUnreachable("the stream of output ended without an end")
+            except GuestUnreachable as fault:
+                if loop.time() - silent_since > LOST_AFTER_S:
+                    await spool.give_up(fault.message)
+                else:
+                    await asyncio.sleep(RETRY_S)
+            except (FrameError, ValidationError, ValueError):
+                await spool.give_up("the guest agent sent something that is no command output")
+            except WorkerFault as fault:
+                await spool.give_up(fault.message)
+            if stream is not None:
+                stream.reset()
+                stream = None
+        self._pumps.pop(spool.exec_id, None)
+        self._unreported.add(spool.exec_id)
+        self._changed()
+
+    async def _reopen(self, spool: Spool, agent: GuestAgent) -> GuestStream:
+        """The agent's stream from where we are; from its oldest byte if it no longer has that."""
+        spool.reopened(in_place=True)
+        stream = await agent.exec_frames(spool.exec_id, spool.offset)
+        if stream.status == 410:
+            spool.reopened(in_place=False)
+            stream = await agent.exec_frames(spool.exec_id, None)
+        if stream.status != 200:
+            raise refusal(stream.status, await stream.read(64 * 1024))
+        return stream

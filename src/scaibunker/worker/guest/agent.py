@@ -1,0 +1,115 @@
+"""The guest agent's routes as calls. Raises GuestUnreachable, or WorkerFault with the agent's own code."""
+
+import asyncio
+import base64
+import json
+import secrets
+import time
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from scaibunker.wire.codes import Code
+from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestHealth, GuestIdentity
+from scaibunker.worker.errors import GuestUnreachable, WorkerFault
+from scaibunker.worker.guest.connection import Body, GuestStream, Headers
+from scaibunker.worker.guest.link import GuestLink
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+CALL_TIMEOUT_S = 15.0
+"""Seconds for a call that does a bounded thing; streams have their own limits."""
+ANSWER_LIMIT = 1024 * 1024
+ENTROPY_BYTES = 64
+
+
+class AgentRefusal(WorkerFault):
+    """The agent answered with an error. `status` is its HTTP status."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        known = Code(code) if code in Code.__members__ else Code.INTERNAL_ERROR
+        super().__init__(message, known)
+        self.status = status
+
+
+class ExecList(BaseModel):
+    """Answer of `GET /v1/execs`."""
+
+    execs: list[GuestExec]
+
+
+class GuestAgent:
+    """The agent of one machine."""
+
+    def __init__(self, link: GuestLink) -> None:
+        self.link = link
+
+    async def health(self) -> GuestHealth:
+        return _parse(GuestHealth, await self._call("GET", "/v1/health"))
+
+    async def set_identity(self, hostname: str, env: dict[str, str]) -> None:
+        """Make this machine this bunker: name, clock, entropy, environment, in one round trip."""
+        identity = GuestIdentity(
+            hostname=hostname,
+            time_unix_ns=time.time_ns(),
+            entropy_base64=base64.b64encode(secrets.token_bytes(ENTROPY_BYTES)).decode(),
+            env=env,
+        )
+        await self._call("PUT", "/v1/identity", identity.model_dump_json().encode())
+
+    async def set_clock(self) -> None:
+        body = json.dumps({"time_unix_ns": time.time_ns()}).encode()
+        await self._call("PUT", "/v1/clock", body)
+
+    async def execs(self) -> list[GuestExec]:
+        return _parse(ExecList, await self._call("GET", "/v1/execs")).execs
+
+    async def start_exec(self, exec_id: str, start: ExecStart, stdin: bytes = b"") -> GuestStream:
+        """Start a command; the stream carries frames once its status is 200."""
+        body = start.model_dump_json().encode() + b"\n" + stdin
+        return await self.stream("POST", f"/v1/execs/{exec_id}", body=body)
+
+    async def exec_frames(self, exec_id: str, offset: int | None) -> GuestStream:
+        query = "" if offset is None else f"?offset={offset}"
+        return await self.stream("GET", f"/v1/execs/{exec_id}/frames{query}")
+
+    async def forget_exec(self, exec_id: str) -> None:
+        await self._call("DELETE", f"/v1/execs/{exec_id}")
+
+    async def stream(
+        self, method: str, path: str, headers: Headers | None = None, body: Body = None
+    ) -> GuestStream:
+        """A request whose answer is streamed; the caller looks at its status."""
+        connection = await self.link.session()
+        stream = await connection.request(method, path, headers, body)
+        await stream.response()
+        return stream
+
+    async def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                stream = await self.stream(method, path, body=body)
+                answer = await stream.read(ANSWER_LIMIT)
+        except TimeoutError:
+            raise GuestUnreachable(
+                f"the guest agent did not answer within {CALL_TIMEOUT_S:g} s"
+            ) from None
+        if stream.status >= 400:
+            raise refusal(stream.status, answer)
+        return answer
+
+
+def refusal(status: int, answer: bytes) -> AgentRefusal:
+    """The agent's error answer as an exception; nonsense from the guest becomes a plain one."""
+    try:
+        value = json.loads(answer)
+        return AgentRefusal(status, str(value["code"]), str(value["message"])[:1000])
+    except (ValueError, KeyError, TypeError):
+        return AgentRefusal(status, Code.INTERNAL_ERROR, f"the guest agent answered {status}")
+
+
+def _parse(model: type[ModelT], answer: bytes) -> ModelT:
+    try:
+        return model.model_validate_json(answer)
+    except ValidationError as error:
+        raise GuestUnreachable("the guest agent's answer makes no sense") from error

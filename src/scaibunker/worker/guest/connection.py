@@ -1,0 +1,400 @@
+"""One session on a guest channel: the handshake, then HTTP/2 with us as the client.
+
+Streams bytes both ways with flow control; a consumer that does not read stops the sender, and only
+that stream's. The guest is hostile: header and body sizes are bounded, and whatever it sends that is
+not HTTP/2 ends the session. Reconnecting is the business of `link`.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import H2Error
+from h2.settings import SettingCodes
+
+from scaibunker.wire.guest.execs import REPLAY_WINDOW
+from scaibunker.wire.guest.handshake import ECHO_MAGIC, NONCE_BYTES
+from scaibunker.worker.errors import GuestUnreachable
+
+Headers = list[tuple[str, str]]
+Body = bytes | AsyncIterator[bytes] | None
+
+CONNECTION_WINDOW = 16 * 1024 * 1024
+HELLO_INTERVAL_S = 0.5
+"""A hello is repeated: a guest that was paused, or is still booting, may miss one."""
+MAX_HEADER_LIST = 64 * 1024
+AUTHORITY = "guest"
+
+
+class GuestStream:
+    """One request's answer. `status` and `headers` are there once `response` has returned."""
+
+    def __init__(self, connection: "GuestConnection", stream_id: int) -> None:
+        self._connection = connection
+        self.id = stream_id
+        self._chunks: deque[tuple[bytes, int]] = deque()
+        self._wake = asyncio.Event()
+        self._error: GuestUnreachable | None = None
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.ended = False
+
+    async def response(self) -> int:
+        """Wait for the status line. Raises GuestUnreachable."""
+        while not self.status:
+            await self._progress()
+        return self.status
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises GuestUnreachable if it breaks off."""
+        while True:
+            data = self.take()
+            if data:
+                yield data
+            elif self.ended:
+                return
+            else:
+                await self._progress()
+
+    def take(self) -> bytes:
+        """All that has arrived so far, and let the guest send as much again."""
+        if not self._chunks:
+            return b""
+        credit = sum(size for _, size in self._chunks)
+        data = b"".join(chunk for chunk, _ in self._chunks)
+        self._chunks.clear()
+        self._connection.acknowledge(self.id, credit)
+        return data
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises GuestUnreachable if it is longer than `limit` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks():
+            size += len(chunk)
+            if size > limit:
+                self.reset()
+                raise GuestUnreachable(f"the guest agent's answer is longer than {limit} bytes")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def reset(self) -> None:
+        """Give up on this stream; the agent sees it as a caller that went away."""
+        self._connection.reset(self.id)
+
+    async def _progress(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._wake.clear()
+        await self._wake.wait()
+        if self._error is not None and not self._chunks:
+            raise self._error
+
+    # Called by the connection.
+
+    def on_response(self, headers: Headers) -> None:
+        values = dict(headers)
+        self.status = int(values.pop(":status", "0") or "0")
+        self.headers = values
+        self._wake.set()
+
+    def on_data(self, data: bytes, credit: int) -> None:
+        self._chunks.append((data, credit))
+        self._wake.set()
+
+    def on_end(self) -> None:
+        self.ended = True
+        self._wake.set()
+
+    def on_error(self, error: GuestUnreachable) -> None:
+        if not self.ended:
+            self._error = error
+        self._wake.set()
+
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
+
+class GuestConnection(asyncio.Protocol):
+    """A session that is open. Made by `open_session`."""
+
+    def __init__(self, nonce: bytes) -> None:
+        self._echo = ECHO_MAGIC + nonce
+        self._before_echo = bytearray()
+        self._greeted = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
+        self._streams: dict[int, GuestStream] = {}
+        self._h2 = H2Connection(
+            H2Configuration(
+                client_side=True,
+                header_encoding="utf-8",
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._window_open = asyncio.Event()
+        self._slot_free = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if not self._greeted.done():
+            data = self._await_echo(data)
+            if not data:
+                return
+        try:
+            for event in self._h2.receive_data(data):
+                self._handle(event)
+        except (H2Error, ValueError, KeyError) as error:
+            self._fail(f"the guest agent broke the protocol: {type(error).__name__}")
+            return
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("the guest channel was closed" if exc is None else f"the guest channel: {exc}")
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # The handshake
+
+    async def greet(self, hello: bytes, timeout_s: float) -> None:
+        """Say hello until the agent echoes our nonce. Raises GuestUnreachable."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._greeted.done():
+                    assert self._transport is not None  # noqa: S101 - set before greet is called
+                    if self._writable.is_set():
+                        self._transport.write(hello)
+                    await asyncio.wait([self._greeted], timeout=HELLO_INTERVAL_S)
+                self._greeted.result()
+        except TimeoutError:
+            self.close()
+            raise GuestUnreachable(
+                f"the guest agent did not answer within {timeout_s:g} s"
+            ) from None
+
+    def _await_echo(self, data: bytes) -> bytes:
+        """Throw away what an earlier session left; returns what follows the echo."""
+        buffer = self._before_echo
+        buffer += data
+        position = buffer.find(self._echo)
+        if position < 0:
+            del buffer[: max(0, len(buffer) - len(self._echo))]
+            return b""
+        rest = bytes(buffer[position + len(self._echo) :])
+        buffer.clear()
+        self._initiate()
+        self._greeted.set_result(None)
+        return rest
+
+    def _initiate(self) -> None:
+        self._h2.local_settings.update(
+            {
+                SettingCodes.INITIAL_WINDOW_SIZE: REPLAY_WINDOW,
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST,
+            }
+        )
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(CONNECTION_WINDOW)
+        self._flush()
+
+    # Requests
+
+    async def request(
+        self, method: str, path: str, headers: Headers | None = None, body: Body = None
+    ) -> GuestStream:
+        """Send a request; the stream's `response` waits for the answer. Raises GuestUnreachable.
+
+        A body that is an iterator is sent while the answer may already be coming: call this as
+        a task then, or use `send` for the body.
+        """
+        stream = await self.open(method, path, headers, has_body=body is not None)
+        try:
+            if isinstance(body, bytes):
+                await self.send(stream, body)
+                self.finish(stream)
+            elif body is not None:
+                async for chunk in body:
+                    await self.send(stream, chunk)
+                self.finish(stream)
+        except BaseException:
+            stream.reset()
+            raise
+        return stream
+
+    async def open(
+        self, method: str, path: str, headers: Headers | None, *, has_body: bool
+    ) -> GuestStream:
+        """Begin a request. With `has_body`, follow with `send` and `finish`."""
+        self._check_open()
+        while len(self._streams) >= self._h2.remote_settings.max_concurrent_streams:
+            self._slot_free.clear()
+            await self._slot_free.wait()
+            self._check_open()
+        stream_id = self._h2.get_next_available_stream_id()
+        stream = GuestStream(self, stream_id)
+        self._streams[stream_id] = stream
+        self._h2.send_headers(
+            stream_id,
+            [
+                (":method", method),
+                (":path", path),
+                (":scheme", "http"),
+                (":authority", AUTHORITY),
+                *(headers or []),
+            ],
+            end_stream=not has_body,
+        )
+        if not has_body:
+            self._flush()
+        return stream
+
+    async def send(self, stream: GuestStream, data: bytes) -> None:
+        """Send part of a body, as fast as the agent takes it. Returns early if the answer is
+        already complete: the agent wants no more then."""
+        view = memoryview(data)
+        while view:
+            if stream.failed or stream.ended or stream.id not in self._streams:
+                return
+            self._check_open()
+            room = min(
+                self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size
+            )
+            if room <= 0:
+                self._window_open.clear()
+                await self._window_open.wait()
+                continue
+            self._h2.send_data(stream.id, bytes(view[:room]))
+            view = view[room:]
+            if len(view) or not self._writable.is_set():
+                self._flush()
+                await self._writable.wait()
+
+    def finish(self, stream: GuestStream) -> None:
+        """End the body. Alone in its frame on purpose: see `wire.guest.handshake`."""
+        if stream.id in self._streams and not stream.failed:
+            with contextlib.suppress(H2Error):
+                self._h2.end_stream(stream.id)
+        self._flush()
+
+    def acknowledge(self, stream_id: int, credit: int) -> None:
+        """The consumer has taken that many bytes: the agent may send as many more."""
+        if self.closed.is_set():
+            return
+        with contextlib.suppress(H2Error):
+            self._h2.acknowledge_received_data(credit, stream_id)
+        self._flush()
+
+    def reset(self, stream_id: int) -> None:
+        stream = self._streams.pop(stream_id, None)
+        self._slot_free.set()
+        if stream is None or self.closed.is_set():
+            return
+        stream.on_error(GuestUnreachable("the request was given up"))
+        self._window_open.set()
+        with contextlib.suppress(H2Error):
+            self._h2.reset_stream(stream_id, ErrorCodes.CANCEL)
+        self._flush()
+
+    def close(self) -> None:
+        self._fail("the guest channel was closed")
+
+    def _check_open(self) -> None:
+        if self.closed.is_set():
+            raise GuestUnreachable("the guest channel is closed")
+
+    def _handle(self, event: Event) -> None:
+        stream_id = getattr(event, "stream_id", None)
+        stream = self._streams.get(stream_id) if stream_id else None
+        match event:
+            case ResponseReceived() if stream:
+                stream.on_response([(str(n), str(v)) for n, v in event.headers or []])
+            case DataReceived():
+                if stream:
+                    stream.on_data(event.data or b"", event.flow_controlled_length or 0)
+                else:  # of a stream we gave up: keep the connection's window open
+                    self.acknowledge(event.stream_id or 0, event.flow_controlled_length or 0)
+            case StreamEnded() if stream:
+                stream.on_end()
+                self._drop(stream)
+            case StreamReset() if stream:
+                stream.on_error(GuestUnreachable("the guest agent broke off its answer"))
+                self._drop(stream)
+            case WindowUpdated() | RemoteSettingsChanged():
+                self._window_open.set()
+            case ConnectionTerminated():
+                self._fail("the guest agent ended the session")
+            case _:
+                pass
+
+    def _drop(self, stream: GuestStream) -> None:
+        self._streams.pop(stream.id, None)
+        self._slot_free.set()
+        self._window_open.set()
+
+    def _flush(self) -> None:
+        if self._transport is not None and not self.closed.is_set():
+            data = self._h2.data_to_send()
+            if data:
+                self._transport.write(data)
+
+    def _fail(self, message: str) -> None:
+        if self.closed.is_set():
+            return
+        self.closed.set()
+        error = GuestUnreachable(message)
+        if not self._greeted.done():
+            self._greeted.set_exception(error)
+            self._greeted.exception()  # looked at: greet may never have been called
+        for stream in list(self._streams.values()):
+            stream.on_error(error)
+        self._streams.clear()
+        self._writable.set()
+        self._window_open.set()
+        self._slot_free.set()
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def open_session(path: Path, token: bytes, timeout_s: float) -> GuestConnection:
+    """Connect to the channel's socket and greet the agent. Raises GuestUnreachable."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    loop = asyncio.get_running_loop()
+    try:
+        _, connection = await loop.create_unix_connection(lambda: GuestConnection(nonce), str(path))
+    except OSError as error:
+        raise GuestUnreachable(f"cannot connect to the guest channel: {error.strerror}") from error
+    try:
+        await connection.greet(token + nonce, timeout_s)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,1 @@
+"""Images on this host: `cache` holds them by their SHA-256."""

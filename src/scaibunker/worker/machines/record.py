@@ -1,0 +1,73 @@
+"""What a worker writes down of a machine, so that the next daemon can take it over.
+
+One JSON file in the machine's state folder, replaced atomically at each change.
+"""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from scaibunker.wire.worker.machines import MachineSpec
+from scaibunker.worker.vmm.process import ProcessId
+
+RECORD_NAME = "machine.json"
+
+
+class MachineRecord(BaseModel):
+    """`token_hex` opens the guest channel; `uid` is the VMM's own user; `failure` is final."""
+
+    spec: MachineSpec
+    token_hex: str
+    uid: int
+    process: ProcessId | None = None
+    ready: bool = False
+    failure: str | None = None
+    console_tail: str | None = None
+
+
+class StateFolder:
+    """A machine's folder on the host's disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def upper_disk(self) -> Path:
+        return self.path / "upper.ext4"
+
+    @property
+    def console_log(self) -> Path:
+        return self.path / "console.log"
+
+    @property
+    def vmm_log(self) -> Path:
+        return self.path / "vmm.log"
+
+    @property
+    def spools(self) -> Path:
+        return self.path / "execs"
+
+    def save(self, record: MachineRecord) -> None:
+        """Replace the record; a crash leaves the old or the new one."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = self.path / f".{RECORD_NAME}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(record.model_dump_json())
+            file.flush()
+            os.fsync(descriptor)
+        temporary.rename(self.path / RECORD_NAME)
+
+    def load(self) -> MachineRecord | None:
+        """The record, or None if there is no readable one: a creation that never got that far."""
+        try:
+            return MachineRecord.model_validate_json((self.path / RECORD_NAME).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path)

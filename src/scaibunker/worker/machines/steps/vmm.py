@@ -1,0 +1,57 @@
+"""The VMM's process: found if an earlier daemon started it, else started."""
+
+from scaibunker.worker.machines.body import Body
+from scaibunker.worker.vmm.console import Console
+from scaibunker.worker.vmm.port import VmmConfig, VmmHandle
+
+
+class RunVmm:
+    """Its identity is written down before anything waits for the guest."""
+
+    name = "VMM"
+
+    async def do(self, body: Body) -> None:
+        vmm = await self._adopt(body) or await self._start(body)
+        body.vmm = vmm
+        vmm.on_exit(body.vmm_ended.set)
+        body.console = Console(vmm.console_path, body.folder.console_log)
+        body.console.open()
+        body.timings.vmm_started_ms = body.elapsed_ms()
+
+    async def undo(self, body: Body) -> None:
+        vmm = body.vmm or await self._adopt(body)
+        if vmm is not None:
+            await vmm.stop()
+        if body.console is not None:
+            await body.console.close()
+        body.vmm = None
+        if body.record.process is not None:
+            body.record.process = None
+            body.save()
+
+    async def _adopt(self, body: Body) -> VmmHandle | None:
+        if body.record.process is None:
+            return None
+        return await body.host.driver.adopt(body.record.process, body.run_dir)
+
+    async def _start(self, body: Body) -> VmmHandle:
+        host, spec, folder = body.host, body.spec, body.folder
+        vmm = await host.driver.start(
+            VmmConfig(
+                machine_id=spec.bunker_id,
+                kernel=host.kernel,
+                initramfs=host.initramfs,
+                image=host.images.ensure(spec.image_sha256, spec.image_size),
+                upper_disk=folder.upper_disk,
+                vcpus=body.vcpus,
+                memory_mb=spec.memory_mb,
+                token_hex=body.record.token_hex,
+                run_dir=body.run_dir,
+                log=folder.vmm_log,
+                uid=body.record.uid,
+                cgroup_procs=host.cgroups.procs(spec.bunker_id),
+            )
+        )
+        body.record.process = vmm.process
+        body.save()
+        return vmm

@@ -1,0 +1,59 @@
+"""The worker daemon's settings, from the environment. One class; the reference docs are made from it."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Every setting of `scaibunker-worker`; the environment variable is `SCAIBUNKER_WORKER_` + name."""
+
+    model_config = SettingsConfigDict(env_prefix="SCAIBUNKER_WORKER_", extra="ignore")
+
+    token: SecretStr
+    """The secret that controller and worker share (`SCAIBUNKER_WORKER_TOKEN`). It never enters a bunker."""
+    data_dir: Path
+    """Where machines, spooled output and cached images live. Created with mode 0700."""
+    runtime_dir: Path = Path("/run/scaibunker")
+    """Where the sockets of machines live; a short path, because socket paths are limited to 107 bytes."""
+    controller_url: str | None = None
+    """The controller's base URL for heartbeats; null means that the worker reports to nobody."""
+    name: Annotated[str, Field(min_length=1, max_length=63)] = os.uname().nodename
+    """What operators call this worker."""
+    host: str = "127.0.0.1"
+    """The address that the worker's API listens on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """The port of the worker's API; 0 takes a free one."""
+    advertise_url: str | None = None
+    """The URL at which the controller reaches this worker; null means `http://host:port`."""
+    kernel: Path | None = None
+    """The kernel that machines boot; null means the one that `scaibunker.artifacts` built."""
+    initramfs: Path | None = None
+    """The initramfs with the guest agent; null means the one that `scaibunker.artifacts` built."""
+    image_dirs: list[Path] = Field(default_factory=list)
+    """Folders with images named `<sha256>.ext4` that the worker may link into its cache."""
+    acceleration: Literal["auto", "kvm", "tcg"] = "auto"
+    """`auto` boots the real kernel under KVM once, with a time limit, and falls back to emulation."""
+    probe_cache: Path | None = None
+    """File that remembers what the probe found; null means `data_dir/acceleration.json`."""
+    boot_timeout_s: Annotated[float, Field(gt=0)] = 90
+    """Seconds that a machine may take from its VMM's start to the agent's first answer."""
+    heartbeat_interval_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds between heartbeats when nothing changes; the controller's answer may change it."""
+    concurrent_boots: Annotated[int, Field(ge=1)] = max(2, (os.cpu_count() or 2))
+    """Machines that may boot at the same time; more only make each other late."""
+    capacity_cpu_millicores: Annotated[int, Field(ge=100)] | None = None
+    """CPU to give to bunkers, in thousandths of a core; null means four times the host's cores."""
+    capacity_memory_mb: Annotated[int, Field(ge=64)] | None = None
+    """Memory to give to bunkers, in MiB; null means 80 % of the host's."""
+    capacity_disk_mb: Annotated[int, Field(ge=64)] | None = None
+    """Disk to give to bunkers, in MiB; null means 80 % of what is free under `data_dir` at start."""
+    vmm_uid_base: Annotated[int, Field(ge=1000)] = 700_000
+    """Each VMM process runs as a user and group of its own, counted from this id."""
+    spool_limit_mb: Annotated[int, Field(ge=1)] = 256
+    """MiB of spooled command output per machine; beyond it output is dropped, and said to be."""
+    stop_machines_on_exit: bool = False
+    """Whether SIGTERM takes the machines down too. Off: they run on and are adopted at the next start."""

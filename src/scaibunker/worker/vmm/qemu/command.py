@@ -1,0 +1,107 @@
+"""QEMU's command line, as a pure function of a machine's configuration.
+
+Only devices that a bunker needs; no default ones. The process opens its files as root, then
+enters an empty root directory, drops to the machine's own user, and is confined by seccomp before
+the guest's first instruction (`-chroot`, `-runas`, `-sandbox`).
+"""
+
+from pathlib import Path
+
+from scaibunker.wire.guest.handshake import CMDLINE_TOKEN, PORT_NAME
+from scaibunker.worker.vmm.port import VmmConfig
+
+BINARY = "qemu-system-x86_64"
+QMP_SOCKET = "qmp.sock"
+CHANNEL_SOCKET = "agent.sock"
+CONSOLE_SOCKET = "console.sock"
+EMPTY_ROOT = "root"
+
+TRANSLATION_CACHE_MB = 64
+"""MiB for TCG's translated code; QEMU's own default is up to 1 GiB per machine."""
+
+
+def acceleration_options(acceleration: str) -> list[str]:
+    """`-accel` and `-cpu` for `kvm` or `tcg`."""
+    if acceleration == "kvm":
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", f"tcg,thread=multi,tb-size={TRANSLATION_CACHE_MB}", "-cpu", "max"]
+
+
+def kernel_command_line(token_hex: str) -> str:
+    """What the guest kernel is told. Self-tests of the crypto code cost 0.2 s of each boot under
+    emulation; a panic ends the machine, so that its owner hears of it."""
+    return " ".join(
+        [
+            "console=ttyS0",
+            "quiet",
+            "panic=-1",
+            "random.trust_cpu=on",
+            "cryptomgr.notests",
+            "no_timer_check",
+            f"{CMDLINE_TOKEN}={token_hex}",
+        ]
+    )
+
+
+def _drive(node: str, path: Path, *, read_only: bool) -> list[str]:
+    blockdev = (
+        f"driver=raw,node-name={node},read-only={'on' if read_only else 'off'},"
+        f"file.driver=file,file.filename={_escaped(path)},file.locking=off"
+    )
+    if not read_only:
+        # Blocks that the guest frees go back to the host: the file stays sparse.
+        blockdev += ",discard=unmap,detect-zeroes=unmap"
+    return ["-blockdev", blockdev, "-device", f"virtio-blk-pci,drive={node}"]
+
+
+def _socket(name: str, path: Path) -> list[str]:
+    return ["-chardev", f"socket,id={name},path={_escaped(path)},server=on,wait=off"]
+
+
+def _escaped(path: Path) -> str:
+    """A path inside QEMU's comma-separated options: a comma is written twice."""
+    return str(path).replace(",", ",,")
+
+
+def launch_prefix(cgroup_procs: tuple[Path, ...]) -> list[str]:
+    """What runs before QEMU, in the same process: join the cgroups, then fresh namespaces.
+
+    `isolated` machines get no device, and the VMM itself has no network either.
+    """
+    joins = "".join(f'echo $$ > "${index}" && ' for index in range(1, len(cgroup_procs) + 1))
+    script = f'{joins}shift {len(cgroup_procs)} && exec "$@"'
+    return [
+        "/bin/sh", "-c", script, "sh", *map(str, cgroup_procs),
+        "setpriv", "--no-new-privs", "unshare", "--net", "--ipc", "--uts", "--",
+    ]  # fmt: skip
+
+
+def build(config: VmmConfig, acceleration: str) -> list[str]:
+    """The whole argument vector."""
+    run = config.run_dir
+    return [
+        *launch_prefix(config.cgroup_procs),
+        BINARY,
+        "-name", f"guest={config.machine_id},debug-threads=on",
+        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-machine", "q35,usb=off,vmport=off,hpet=off,smm=off,sata=off,smbus=off,graphics=off",
+        *acceleration_options(acceleration),
+        "-smp", str(config.vcpus),
+        "-m", f"{config.memory_mb}M",
+        "-kernel", str(config.kernel),
+        "-initrd", str(config.initramfs),
+        "-append", kernel_command_line(config.token_hex),
+        *_drive("image", config.image, read_only=True),
+        *_drive("upper", config.upper_disk, read_only=False),
+        *_socket("console", run / CONSOLE_SOCKET),
+        "-serial", "chardev:console",
+        *_socket("agent", run / CHANNEL_SOCKET),
+        "-device", "virtio-serial-pci,max_ports=4",
+        "-device", f"virtserialport,chardev=agent,name={PORT_NAME}",
+        "-object", "rng-random,id=rng,filename=/dev/urandom",
+        "-device", "virtio-rng-pci,rng=rng",
+        "-qmp", f"unix:{_escaped(run / QMP_SOCKET)},server=on,wait=off",
+        "-sandbox", "on,obsolete=deny,spawn=deny,resourcecontrol=deny",
+        "-chroot", str(run / EMPTY_ROOT),
+        "-runas", f"{config.uid}:{config.uid}",
+    ]  # fmt: skip

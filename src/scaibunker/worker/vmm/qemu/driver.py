@@ -1,0 +1,121 @@
+"""Starts QEMU processes, finds those of an earlier daemon, and ends them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.vmm.port import Capability, VmmConfig
+from scaibunker.worker.vmm.process import ProcessId, WatchedProcess, identify, spawn
+from scaibunker.worker.vmm.qemu import command, qmp
+
+START_TIMEOUT_S = 20.0
+LOG_TAIL_BYTES = 2000
+
+
+class QemuMachine:
+    """One QEMU process; a `VmmHandle`."""
+
+    def __init__(self, watched: WatchedProcess, run_dir: Path) -> None:
+        self._watched = watched
+        self._run_dir = run_dir
+
+    @property
+    def process(self) -> ProcessId:
+        return self._watched.identity
+
+    @property
+    def channel_path(self) -> Path:
+        return self._run_dir / command.CHANNEL_SOCKET
+
+    @property
+    def console_path(self) -> Path:
+        return self._run_dir / command.CONSOLE_SOCKET
+
+    @property
+    def _qmp(self) -> Path:
+        return self._run_dir / command.QMP_SOCKET
+
+    async def pause(self) -> None:
+        async with qmp.session(self._qmp) as session:
+            await session.execute("stop")
+
+    async def resume(self) -> None:
+        async with qmp.session(self._qmp) as session:
+            await session.execute("cont")
+
+    async def is_paused(self) -> bool:
+        async with qmp.session(self._qmp) as session:
+            status = await session.execute("query-status")
+        return not status["running"]
+
+    async def stop(self) -> None:
+        # Nothing in the guest is worth waiting for: its disk goes with it.
+        await self._watched.kill()
+
+    def outcome(self) -> str:
+        status = self._watched.wait_status
+        if status is None:
+            return "its VMM ended"
+        if os.WIFSIGNALED(status):
+            return f"its VMM was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        if os.WEXITSTATUS(status) == 0:
+            return "the guest powered off, or its kernel panicked"
+        return f"its VMM exited with code {os.WEXITSTATUS(status)}"
+
+    def on_exit(self, callback: Callable[[], None]) -> None:
+        self._watched.on_end(callback)
+
+
+class QemuDriver:
+    """A `VmmDriver` with one kind of acceleration: `kvm` or `tcg`."""
+
+    capabilities = Capability.MEMORY_SNAPSHOT
+
+    def __init__(self, acceleration: str) -> None:
+        self.acceleration = acceleration
+        # QEMU's own heap and stacks, and under TCG the translated code with its book-keeping.
+        self.memory_overhead_mb = 128 if acceleration == "kvm" else 320
+
+    async def start(self, config: VmmConfig) -> QemuMachine:
+        """Start QEMU and wait until its sockets are there (milliseconds)."""
+        (config.run_dir / command.EMPTY_ROOT).mkdir(mode=0o755, exist_ok=True)
+        for name in (command.QMP_SOCKET, command.CHANNEL_SOCKET, command.CONSOLE_SOCKET):
+            (config.run_dir / name).unlink(missing_ok=True)
+        pid = spawn(command.build(config, self.acceleration), config.log)
+        identity = identify(pid)
+        watched = WatchedProcess.hold(identity) if identity else None
+        if watched is None:
+            raise WorkerFault(f"QEMU ended at once: {_tail(config.log)}")
+        machine = QemuMachine(watched, config.run_dir)
+        try:
+            await _wait_for_sockets(watched, config)
+        except BaseException:
+            with contextlib.suppress(TimeoutError):
+                await watched.kill()
+            raise
+        return machine
+
+    async def adopt(self, identity: ProcessId, run_dir: Path) -> QemuMachine | None:
+        watched = WatchedProcess.hold(identity)
+        return None if watched is None else QemuMachine(watched, run_dir)
+
+
+async def _wait_for_sockets(watched: WatchedProcess, config: VmmConfig) -> None:
+    """QMP is the last socket that QEMU opens."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not (config.run_dir / command.QMP_SOCKET).exists():
+        if not watched.alive:
+            raise WorkerFault(f"QEMU ended at once: {_tail(config.log)}")
+        if time.monotonic() > deadline:
+            raise WorkerFault(f"QEMU opened no control socket within {START_TIMEOUT_S:g} s")
+        await asyncio.sleep(0.005)
+
+
+def _tail(log: Path) -> str:
+    data = log.read_bytes()[-LOG_TAIL_BYTES:]
+    return data.decode(errors="replace").strip() or "it said nothing"
