@@ -1,9 +1,9 @@
 // Command image-baker turns a root file system tarball into one ext4 file.
 //
-//	image-baker --max-bytes N --max-entries N < rootfs.tar 3<> image.ext4
+//	image-baker --max-bytes N --max-entries N --output-fd 3 < rootfs.tar 3<> image.ext4
 //
-// The tarball comes on standard input (plain, gzip, bzip2 or zstd), the image goes to file
-// descriptor 3, which must be an empty regular file open for reading and writing. So the process
+// The tarball comes on standard input (plain, gzip, bzip2 or zstd), the image goes to a file
+// descriptor, which must be an empty regular file open for reading and writing. So the process
 // needs no right to any path and its caller can run it as a user that has none. One line of JSON
 // on standard output says what was baked. Exit status: 0 baked, 2 the tarball was refused (the
 // reason is the last line of standard error), 1 anything else.
@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/Microsoft/hcsshim/ext4/tar2ext4"
 
@@ -29,7 +30,6 @@ import (
 
 const (
 	exitRefused = 2
-	outputFD    = 3
 	// The descriptor table is sized for this, so it is part of the image's bytes: a constant, not
 	// the caller's limit, or one tarball would give two images.
 	layoutBytes = 16 << 30
@@ -39,8 +39,9 @@ func main() {
 	limits := intake.Limits{}
 	flag.Int64Var(&limits.Bytes, "max-bytes", 4<<30, "most bytes of file content, sparse holes included")
 	flag.IntVar(&limits.Entries, "max-entries", 1_000_000, "most entries")
+	output := flag.Uint("output-fd", 3, "descriptor of the empty file that becomes the image")
 	flag.Parse()
-	summary, err := bake(os.Stdin, os.NewFile(outputFD, "output"), limits)
+	summary, err := bake(os.Stdin, os.NewFile(uintptr(*output), "output"), limits)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		var refused *intake.RefusedError
@@ -56,6 +57,9 @@ func main() {
 
 // bake streams the tarball through the checks into the image; nothing is held but metadata.
 func bake(source io.Reader, target *os.File, limits intake.Limits) (intake.Summary, error) {
+	if err := restrict(limits); err != nil {
+		return intake.Summary{}, fmt.Errorf("limits: %w", err)
+	}
 	if limits.Bytes <= 0 || limits.Bytes >= layoutBytes || limits.Entries <= 0 {
 		return intake.Summary{}, fmt.Errorf("--max-bytes must be between 1 and %d, --max-entries positive", int64(layoutBytes)-1)
 	}
@@ -89,4 +93,14 @@ func bake(source io.Reader, target *os.File, limits intake.Limits) (intake.Summa
 		return intake.Summary{}, err
 	}
 	return result.summary, image.Finish()
+}
+
+// restrict is the last line of defence, should a fault here make the image grow without end.
+func restrict(limits intake.Limits) error {
+	const metadata = 1 << 30 // what directories and inodes may add to the content
+	largest := uint64(limits.Bytes) + metadata
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: largest, Max: largest}); err != nil {
+		return err
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 }

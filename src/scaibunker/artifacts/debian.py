@@ -1,0 +1,62 @@
+"""Carry out a base image's recipe: Debian packages into a root file system tarball.
+
+`mmdebstrap` does the work. The tarball is the same for the same packages, whenever and wherever
+it is made: times are cut to one moment, and what differs from machine to machine is removed by
+the recipe's hooks. Turning it into an image is `bake`.
+"""
+
+import re
+import tarfile
+from pathlib import Path
+
+from scaibunker.artifacts.apt import debian_sources
+from scaibunker.artifacts.commands import need, run
+from scaibunker.artifacts.recipes import ImageRecipe
+from scaibunker.artifacts.records import ArtifactsError
+
+EPOCH = 1735689600
+"""2025-01-01: no file in an image is newer than this."""
+_TIMEOUT_S = 1800
+# Documentation in other languages, manuals and caches: half of a minimal system.
+_LEFT_OUT = (
+    "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*",
+    "/usr/share/groff/*", "/usr/share/lintian/*", "/usr/share/linda/*",
+)  # fmt: skip
+_KEPT = ("/usr/share/doc/*/copyright", "/usr/share/doc/apt/examples/sources.list")
+
+
+def bootstrap(recipe: ImageRecipe, scratch: Path) -> Path:
+    """Return a fresh tarball of the recipe's root file system, made inside `scratch`."""
+    tarball = scratch / f"{recipe.name}.tar"
+    temporary = scratch / "tmp"
+    temporary.mkdir(mode=0o755)
+    run(
+        [
+            need("mmdebstrap", "mmdebstrap"),
+            "--variant=minbase",
+            "--format=tar",
+            f"--include={','.join(recipe.packages)}",
+            '--aptopt=APT::Install-Recommends "false"',
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+            *(f"--dpkgopt=path-include={pattern}" for pattern in _KEPT),
+            *(f"--customize-hook={hook}" for hook in recipe.hooks),
+            recipe.suite,
+            tarball,
+            *debian_sources(recipe.suite),
+        ],
+        timeout_s=_TIMEOUT_S,
+        env={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(temporary)},
+    )
+    return tarball
+
+
+def version_of(recipe: ImageRecipe, tarball: Path) -> str:
+    """Return the version that the tarball's own files state."""
+    with tarfile.open(tarball) as archive:
+        member = archive.extractfile(recipe.version_file)
+        text = member.read().decode() if member else ""
+    match = re.search(recipe.version_pattern, text)
+    if match is None:
+        msg = f"image {recipe.name}: no version in its {recipe.version_file}"
+        raise ArtifactsError(msg)
+    return match[1]
