@@ -49,6 +49,8 @@ class Code(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
 
     INTERNAL_ERROR = "INTERNAL_ERROR"
+    NOT_READY = "NOT_READY"  # `/health/ready`: the server runs but cannot serve
+    SERVER_STOPPING = "SERVER_STOPPING"  # a stream was ended because its server stops
     WORKER_UNREACHABLE = "WORKER_UNREACHABLE"
     WORKER_UNAVAILABLE = "WORKER_UNAVAILABLE"
     NO_SUITABLE_WORKER = "NO_SUITABLE_WORKER"

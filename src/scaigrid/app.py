@@ -1,0 +1,122 @@
+"""Platform and modules put together as one ASGI application."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+
+from scaigrid.auth.bearer import Authenticator
+from scaigrid.auth.routes import IdentityEndpoints
+from scaigrid.auth.service import ApiKeys
+from scaigrid.clock import Clock, SystemClock
+from scaigrid.db import Database, migrate
+from scaigrid.health import HealthEndpoints
+from scaigrid.http import errors
+from scaigrid.http.access import Gate
+from scaigrid.http.edge import Edge
+from scaigrid.http.routes import Enforcement, install
+from scaigrid.http.sse import Stopping
+from scaigrid.idempotency.service import Idempotency
+from scaigrid.module import Assembly, Module, Platform
+from scaigrid.operation import system_operation
+from scaigrid.permissions.domain import Permissions
+from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GridSettings:
+    """The platform's own sections."""
+
+    http: HttpSettings
+    database: DatabaseSettings
+    auth: AuthSettings
+
+
+class Grid:
+    """The process: the application, and what lives as long as it does."""
+
+    def __init__(
+        self, settings: GridSettings, modules: Sequence[Module], clock: Clock | None = None
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.stopping = Stopping()
+        self.database = Database(settings.database)
+        self.idempotency = Idempotency(self.database)
+        self._modules = tuple(modules)
+        permissions = Permissions(key for module in modules for key in module.permissions)
+        authenticator = Authenticator(self.database, permissions, self.clock, settings.auth)
+        platform = Platform(self.database, self.clock, self.stopping)
+        self.assemblies: list[Assembly] = [module.assemble(platform) for module in modules]
+        self.app = _application(self._lifespan)
+        rooms = [
+            HealthEndpoints(self.faults).routes(),
+            IdentityEndpoints(ApiKeys(self.database, authenticator)).routes(),
+            *(routes for assembly in self.assemblies for routes in assembly.routes),
+        ]
+        enforcement = Enforcement(
+            Gate(authenticator, self.clock),
+            self.idempotency,
+            settings.http.json_limit_bytes,
+            settings.http.body_timeout_s,
+        )
+        install(self.app, rooms, enforcement)
+
+    @property
+    def migrations(self) -> list[Path]:
+        """The folders with the modules' revisions."""
+        return [module.migrations for module in self._modules]
+
+    async def faults(self) -> list[str]:
+        """Why requests cannot be served now; empty if they can."""
+        try:
+            await self.database.ping()
+        except SQLAlchemyError:
+            log.exception("the database does not answer")
+            return ["the database does not answer"]
+        return [fault for assembly in self.assemblies for fault in await assembly.faults()]
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Refuse a schema that is behind, run what the modules run, and stop it all."""
+        await migrate.check(self.database, self.migrations)
+        started: list[Assembly] = []
+        sweeper = asyncio.create_task(
+            self.idempotency.sweep(system_operation("idempotency", self.clock))
+        )
+        try:
+            for assembly in self.assemblies:
+                started.append(assembly)
+                await assembly.start()
+            yield
+        finally:
+            self.stopping.set()
+            sweeper.cancel()
+            await asyncio.gather(sweeper, return_exceptions=True)
+            for assembly in reversed(started):
+                await assembly.stop()
+            await self.database.close()
+
+
+def _application(
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    app = FastAPI(
+        title="ScaiGrid",
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.router.redirect_slashes = False
+    app.add_middleware(Edge)
+    errors.install(app)
+    return app

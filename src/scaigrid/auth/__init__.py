@@ -1,0 +1,1 @@
+"""How a caller is recognised: API keys (`keys`), the bearer header, service tokens (`service`)."""

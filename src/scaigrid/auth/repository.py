@@ -1,0 +1,93 @@
+"""The SQL of API keys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping, insert, select, update
+
+from scaigrid.auth.domain import ApiKey
+from scaigrid.auth.tables import api_keys
+from scaigrid.db import Reader, Writer
+from scaigrid.http.paging import PageRequest, Slice, newest_first
+from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import of_owner, of_tenant
+from scaigrid.tenancy.tables import users
+
+_COLUMNS = [column for column in api_keys.c if column.name != "digest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A key with the user that it acts as."""
+
+    key: ApiKey
+    name: str
+    role: str
+
+
+async def holder(op: Operation, db: Reader, digest: str) -> Holder | None:
+    """Whose key has that digest."""
+    query = (
+        select(*_COLUMNS, users.c.name.label("user_name"), users.c.role)
+        .join(users, users.c.id == api_keys.c.user_id)
+        .where(api_keys.c.digest == digest, of_tenant(op, api_keys.c.tenant_id))
+    )
+    row = (await db.execute(query)).mappings().one_or_none()
+    return Holder(_key(row), row["user_name"], row["role"]) if row else None
+
+
+async def add(op: Operation, db: Writer, key: ApiKey, digest: str) -> None:  # noqa: ARG001
+    """Store a new key."""
+    await db.execute(
+        insert(api_keys).values(
+            id=key.id,
+            tenant_id=key.tenant_id,
+            user_id=key.user_id,
+            name=key.name,
+            prefix=key.prefix,
+            digest=digest,
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+        )
+    )
+
+
+async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[ApiKey]:
+    """The caller's own keys, newest first."""
+    query = select(*_COLUMNS).where(of_owner(op, api_keys.c.tenant_id, api_keys.c.user_id))
+    rows = await db.execute(newest_first(query, api_keys.c.created_at, api_keys.c.id, page))
+    return page.slice([_key(row) for row in rows.mappings()], lambda k: (k.created_at, k.id))
+
+
+async def revoke(op: Operation, db: Writer, key_id: str, at: datetime) -> tuple[ApiKey, str] | None:
+    """End a key of the caller's; returns its record and digest. Ending it twice changes nothing."""
+    mine = (api_keys.c.id == key_id) & of_owner(op, api_keys.c.tenant_id, api_keys.c.user_id)
+    await db.execute(
+        update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=at)
+    )
+    row = (await db.execute(select(api_keys).where(mine))).mappings().one_or_none()
+    return (_key(row), row["digest"]) if row else None
+
+
+async def is_live(op: Operation, db: Reader, user_id: str, name: str) -> bool:
+    """Whether the user has a good key of that name."""
+    query = select(*_COLUMNS).where(
+        api_keys.c.user_id == user_id,
+        api_keys.c.name == name,
+        of_tenant(op, api_keys.c.tenant_id),
+    )
+    rows = (await db.execute(query)).mappings()
+    return any(_key(row).is_good(op.now()) for row in rows)
+
+
+def _key(row: RowMapping) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        user_id=row["user_id"],
+        name=row["name"],
+        prefix=row["prefix"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+    )

@@ -1,0 +1,63 @@
+"""Bringing the schema up to date, and refusing to run on one that is not.
+
+The platform and each module have a line of revisions of their own (an Alembic branch), in
+their own package; a module's first revision depends on the platform's. `SCAIGRID_MODE=migrate`
+upgrades all lines to their heads.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from scaigrid.db.engine import Database
+
+HERE = Path(__file__).parent / "migrations"
+
+
+class SchemaBehind(Exception):
+    """The database's schema is not the one that this version needs."""
+
+
+def config(modules: Sequence[Path]) -> Config:
+    """Alembic's configuration; `modules` are the folders with the modules' revisions."""
+    made = Config()
+    made.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    locations = [HERE / "versions", *modules]
+    made.set_main_option("path_separator", "newline")
+    made.set_main_option("version_locations", "\n".join(map(str, locations)).replace("%", "%%"))
+    return made
+
+
+async def upgrade(database: Database, modules: Sequence[Path]) -> None:
+    """Run every revision that is missing, all in one transaction. Does nothing if none is."""
+    settings = config(modules)
+
+    def run(connection: Connection) -> None:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "heads")
+
+    async with database.write() as connection:
+        await connection.run_sync(run)
+
+
+async def check(database: Database, modules: Sequence[Path]) -> None:
+    """Raise SchemaBehind unless the database is at the newest revision of every line."""
+    wanted = set(ScriptDirectory.from_config(config(modules)).get_heads())
+    async with database.read() as connection:
+        found = set(
+            await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_heads())
+        )
+    if found != wanted:
+        raise SchemaBehind(
+            f"the database is at {_names(found)}, this version needs {_names(wanted)}; "
+            "run SCAIGRID_MODE=migrate first"
+        )
+
+
+def _names(revisions: set[str]) -> str:
+    return ", ".join(sorted(revisions)) or "no revision"

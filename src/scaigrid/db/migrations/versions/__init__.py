@@ -1,0 +1,1 @@
+"""The platform's revisions, oldest first by name."""

@@ -1,0 +1,160 @@
+"""Errors that a caller may see, free of any transport.
+
+An error names a `code` that clients branch on and a `kind` that says what sort of thing went
+wrong. The HTTP status of a kind is in `http.errors`, nowhere else. A class's docstring is its
+default message. Modules bring their own subclasses.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar
+
+Details = Sequence[Mapping[str, Any]]
+
+
+class Kind(StrEnum):
+    """What sort of thing went wrong."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    DENIED = "denied"
+    NOT_FOUND = "not_found"
+    METHOD = "method"  # the route exists, the method does not
+    CONFLICT = "conflict"  # the resource is in a state that forbids it
+    TOO_LARGE = "too_large"
+    RANGE = "range"  # a byte range outside the content
+    INVALID = "invalid"
+    LIMITED = "limited"  # a quota or rate is used up
+    INTERNAL = "internal"
+    UPSTREAM = "upstream"  # a lower tier did not answer as it should
+    UNAVAILABLE = "unavailable"  # no capacity now
+    NO_SPACE = "no_space"
+
+
+class GridError(Exception):
+    """Something went wrong."""
+
+    kind: ClassVar[Kind] = Kind.INTERNAL
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    hint: str | None = None
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        details: Details = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = message or default_message(type(self))
+        if hint is not None:
+            self.hint = hint
+        self.details = [dict(detail) for detail in details]
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+
+def default_message(error: type[GridError]) -> str:
+    """The first paragraph of the class's docstring, on one line."""
+    return " ".join((error.__doc__ or "").split("\n\n")[0].split())
+
+
+def detail(field: str, message: str, **more: Any) -> dict[str, Any]:
+    """One entry of an error's `details`."""
+    return {"field": field, "message": message, **more}
+
+
+class InternalError(GridError):
+    """The server failed to answer this request; the fault is on our side."""
+
+    hint = "Try again; if it stays, give the request id to the operator."
+
+
+class TokenMissing(GridError):
+    """The request carries no credential."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "AUTH_TOKEN_MISSING"
+    hint = "Send an API key as `Authorization: Bearer sgk_...`."
+
+
+class TokenInvalid(GridError):
+    """The credential is not known, has expired or was revoked."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "AUTH_TOKEN_INVALID"
+    hint = "Check the API key, or make a new one."
+
+
+class ServiceTokenInvalid(GridError):
+    """The service token is wrong."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "SERVICE_TOKEN_INVALID"
+    hint = "Give the worker and the controller the same token."
+
+
+class PermissionDenied(GridError):
+    """The caller lacks a permission that this operation needs."""
+
+    kind = Kind.DENIED
+    code = "AUTHZ_PERMISSION_DENIED"
+    hint = "Ask an administrator of the tenant for the permission that `details` names."
+
+    @classmethod
+    def lacking(cls, *keys: str) -> "PermissionDenied":
+        """The refusal that names what would have sufficed: any one of `keys`."""
+        wanted = " or ".join(keys)
+        return cls(
+            f"The caller lacks the permission {wanted}.",
+            details=[detail("permission", f"{key} is needed", permission=key) for key in keys],
+        )
+
+
+class NotFound(GridError):
+    """There is nothing here."""
+
+    kind = Kind.NOT_FOUND
+    code = "NOT_FOUND"
+
+
+class MethodNotAllowed(GridError):
+    """The route does not know this method."""
+
+    kind = Kind.METHOD
+    code = "METHOD_NOT_ALLOWED"
+
+
+class IdempotencyConflict(GridError):
+    """The idempotency key was used for another request."""
+
+    kind = Kind.CONFLICT
+    code = "IDEMPOTENCY_CONFLICT"
+    hint = "Use a new key for a new request."
+
+
+class PayloadTooLarge(GridError):
+    """The request body is larger than this operation takes."""
+
+    kind = Kind.TOO_LARGE
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class ValidationFailed(GridError):
+    """The request is not valid."""
+
+    kind = Kind.INVALID
+    code = "VALIDATION_ERROR"
+    hint = "`details` names each field and the rule it breaks."
+
+    @classmethod
+    def of(cls, field: str, message: str, **more: Any) -> "ValidationFailed":
+        """A refusal of one field."""
+        return cls(f"{field}: {message}", details=[detail(field, message, **more)])
+
+
+class ServerStopping(GridError):
+    """The server is stopping and has ended this stream; what it watched goes on."""
+
+    kind = Kind.UNAVAILABLE
+    code = "SERVER_STOPPING"
+    hint = "Connect again."

@@ -1,0 +1,91 @@
+"""Who may use an operation. One of these is part of every declaration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+
+from scaigrid.auth.bearer import Authenticator, check_service_token
+from scaigrid.clock import Clock
+from scaigrid.operation import Operation, System
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Anybody, without a credential."""
+
+    summary = "No credential is needed."
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Every caller with a good credential."""
+
+    summary = "Any valid credential; no permission is needed."
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Another part of the system, by its service token; `name` is how the logs call it."""
+
+    name: str
+    token: str = field(repr=False)
+    keys: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """For the reference."""
+        return f"The {self.name}'s service token."
+
+
+class Needs:
+    """A caller that holds any one of `keys`."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = tuple(str(key) for key in keys)
+
+    @property
+    def summary(self) -> str:
+        """For the reference."""
+        return "Permission: " + " or ".join(f"`{key}`" for key in self.keys) + "."
+
+
+Access = Public | Signed | Service | Needs
+
+
+class Claims(Protocol):
+    """What a request asks for beyond its route's permission, judged before it is validated.
+
+    `body` is the JSON as it came, so anything may be in it. Raises an error of the kind DENIED.
+    """
+
+    def __call__(self, op: Operation, query: QueryParams, body: Mapping[str, Any]) -> None: ...
+
+
+class Gate:
+    """Turns a request into an operation, or refuses it."""
+
+    def __init__(self, authenticator: Authenticator, clock: Clock) -> None:
+        self._authenticator = authenticator
+        self._clock = clock
+
+    async def admit(self, request: Request, access: Access) -> Operation:
+        """The operation of this request. Raises an error of the kinds UNAUTHENTICATED or DENIED."""
+        request_id = request.scope["request_id"]
+        header = request.headers.get("authorization")
+        match access:
+            case Public():
+                return Operation(System("public"), request_id, self._clock)
+            case Service():
+                check_service_token(header, access.token)
+                return Operation(System(access.name), request_id, self._clock)
+        caller = await self._authenticator.caller(header)
+        if access.keys:
+            caller.require(*access.keys)
+        return Operation(caller, request_id, self._clock)

@@ -1,0 +1,62 @@
+"""The outermost layer: request id, request log, and the answer to a fault that nobody caught."""
+
+import time
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from scaigrid.errors import InternalError
+from scaigrid.http.errors import failure
+from scaigrid.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+
+class Edge:
+    """ASGI middleware. The request id is always our own, so that it can be trusted in logs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope["request_id"] = new_id("req")
+        header = (b"x-request-id", request_id.encode())
+        scope.setdefault("state", {})
+        started = time.monotonic()
+        status = 0
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tagged)
+        except Exception:
+            log.exception("request failed", request_id=request_id)
+            if status:  # the answer has begun: cut it, so that nobody takes it for whole
+                raise
+            await failure(InternalError(), request_id)(scope, receive, tagged)
+        finally:
+            _record(scope, status, started)
+
+
+def _record(scope: Scope, status: int, started: float) -> None:
+    """One line for each request: never its query or body, which may hold secrets."""
+    caller: Any = getattr(scope["state"].get("op"), "caller", None)
+    log.info(
+        "request",
+        request_id=scope["request_id"],
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        ms=round((time.monotonic() - started) * 1000, 1),
+        user_id=getattr(caller, "user_id", None),
+    )

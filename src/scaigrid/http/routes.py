@@ -1,0 +1,271 @@
+"""Declaring an operation. The declaration is the enforcement and the documentation alike.
+
+`Routes.add` says who may call it, what it answers, which errors it has and how large a body may
+be; `GuardedRoute` holds each request to that before the endpoint sees it, in this order:
+credential, permission, what the body claims, idempotency, validation, and then the endpoint,
+which finds out whether the thing exists.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from scaigrid.errors import (
+    GridError,
+    IdempotencyConflict,
+    InternalError,
+    PayloadTooLarge,
+    PermissionDenied,
+    ServiceTokenInvalid,
+    TokenInvalid,
+    TokenMissing,
+    ValidationFailed,
+)
+from scaigrid.http import envelope, errors
+from scaigrid.http.access import Access, Claims, Gate, Needs, Public, Service, Signed
+from scaigrid.http.body import JsonRequest
+from scaigrid.http.paging import Slice
+from scaigrid.idempotency.service import Idempotency
+from scaigrid.operation import Operation
+
+Endpoint = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an operation answers when it succeeds."""
+
+    status: int
+    content: dict[str, Any]
+    description: str
+    model: Any = None
+
+
+def one(model: type[BaseModel], status: int = 200, description: str = "Done.") -> Answer:
+    """One thing in the envelope."""
+    return Answer(status, {}, description, envelope.Success[model])  # type: ignore[valid-type]
+
+
+def many(model: type[BaseModel], description: str = "A page, newest first.") -> Answer:
+    """A page of things in the envelope."""
+    return Answer(200, {}, description, envelope.Page[model])  # type: ignore[valid-type]
+
+
+def events(description: str) -> Answer:
+    """A stream of server-sent events."""
+    return Answer(200, {"text/event-stream": {"schema": {"type": "string"}}}, description)
+
+
+def raw(status: int, description: str) -> Answer:
+    """Bytes, without an envelope."""
+    schema = {"type": "string", "format": "binary"}
+    return Answer(status, {"application/octet-stream": {"schema": schema}}, description)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One operation."""
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    access: Access
+    answers: tuple[Answer, ...]
+    errors: tuple[type[GridError], ...]
+    tag: str
+    body_limit: int | None = None
+    claims: Claims | None = None
+    keeps_answer: bool = True
+    openapi: dict[str, Any] = field(default_factory=dict)
+
+    def all_errors(self) -> list[type[GridError]]:
+        """The operation's own errors and those that every operation of its sort has."""
+        found: list[type[GridError]] = [*self.errors, ValidationFailed, InternalError]
+        if not isinstance(self.access, Public):
+            found += [TokenMissing, TokenInvalid]
+        if isinstance(self.access, Needs):
+            found.append(PermissionDenied)
+        if isinstance(self.access, Service):
+            found.append(ServiceTokenInvalid)
+        if self.has_body:
+            found.append(PayloadTooLarge)
+        if self.is_repeatable:
+            found.append(IdempotencyConflict)
+        return found
+
+    @property
+    def has_body(self) -> bool:
+        """Whether it takes JSON; that parameter of an endpoint is always called `body`."""
+        return "body" in inspect.signature(self.endpoint).parameters
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether `Idempotency-Key` means something here."""
+        return self.method == "POST" and isinstance(self.access, Needs | Signed)
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """What every route needs to hold its requests to the declaration."""
+
+    gate: Gate
+    idempotency: Idempotency
+    json_limit: int
+    body_timeout_s: float
+
+
+class Routes:
+    """The operations of one room, before they are part of an application."""
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        self.declared: list[Declaration] = []
+        self._prefix = prefix
+        self._tag = tag
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        endpoint: Endpoint,
+        *,
+        access: Access,
+        answers: Answer | Sequence[Answer],
+        errors: Sequence[type[GridError]] = (),
+        body_limit: int | None = None,
+        claims: Claims | None = None,
+        keeps_answer: bool = True,
+        openapi: dict[str, Any] | None = None,
+    ) -> None:
+        """Declare an operation. Its documentation is the endpoint's docstring.
+
+        `keeps_answer` is false for an answer that must not be stored, because a secret is in it.
+        """
+        self.declared.append(
+            Declaration(
+                method=method,
+                path=self._prefix + path,
+                endpoint=endpoint,
+                access=access,
+                answers=(answers,) if isinstance(answers, Answer) else tuple(answers),
+                errors=tuple(errors),
+                tag=self._tag,
+                body_limit=body_limit,
+                claims=claims,
+                keeps_answer=keeps_answer,
+                openapi=openapi or {},
+            )
+        )
+
+
+class GuardedRoute(APIRoute):
+    """A route that holds its requests to the declaration."""
+
+    def __init__(self, declaration: Declaration, enforcement: Enforcement) -> None:
+        self.declaration = declaration
+        self.enforcement = enforcement
+        first = declaration.answers[0]
+        super().__init__(
+            declaration.path,
+            _enveloped(declaration),
+            response_model=None,
+            status_code=first.status,
+            methods=[declaration.method],
+            tags=[declaration.tag],
+            description=_description(declaration),
+            response_description=first.description,
+            operation_id=declaration.endpoint.__name__,
+            responses={**errors.responses(declaration.all_errors()), **_success(declaration)},
+            openapi_extra={"x-permissions": list(declaration.access.keys), **declaration.openapi},
+        )
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler with the guard before it."""
+        inner = super().get_route_handler()
+        declaration, enforcement = self.declaration, self.enforcement
+        has_body = declaration.has_body
+        limit = declaration.body_limit or enforcement.json_limit
+
+        async def handle(request: Request) -> Response:
+            op = await enforcement.gate.admit(request, declaration.access)
+            body: Any = None
+            if has_body:
+                request = JsonRequest(request, limit, enforcement.body_timeout_s)
+                body = await request.json()
+            if declaration.claims is not None:
+                claimed = body if isinstance(body, dict) else {}
+                declaration.claims(op, request.query_params, claimed)
+            state = request.scope.setdefault("state", {})
+            state["op"] = op
+            key = request.headers.get("idempotency-key") if declaration.is_repeatable else None
+            if key is None:
+                return await inner(request)
+
+            async def run(token: str) -> Response:
+                state["op"] = replace(op, token=token)
+                return await inner(request)
+
+            content = await request.body() if has_body else b""
+            return await enforcement.idempotency.answer(
+                op, request, key, content, run, keep=declaration.keeps_answer
+            )
+
+        return handle
+
+
+def install(app: FastAPI, routes: Sequence[Routes], enforcement: Enforcement) -> None:
+    """Make the declared operations part of the application."""
+    for room in routes:
+        app.router.routes.extend(GuardedRoute(each, enforcement) for each in room.declared)
+
+
+async def _operation(request: Request) -> Operation:
+    op = request.state.op
+    if not isinstance(op, Operation):
+        raise TypeError("the guard has not run")
+    return op
+
+
+Op = Annotated[Operation, Depends(_operation)]
+"""An endpoint's first parameter: the operation that the guard made of the request."""
+
+
+def _enveloped(declaration: Declaration) -> Endpoint:
+    """The endpoint with its result wrapped; a Response goes out as it is."""
+    endpoint, status = declaration.endpoint, declaration.answers[0].status
+
+    @functools.wraps(endpoint)
+    async def call(*args: Any, op: Operation, **kwargs: Any) -> Response:
+        result = await endpoint(*args, op=op, **kwargs)
+        if isinstance(result, Response):
+            return result
+        if isinstance(result, Slice):
+            return envelope.page(result.items, result.next_cursor, op.request_id)
+        return envelope.success(result, op.request_id, status)
+
+    return call
+
+
+def _description(declaration: Declaration) -> str:
+    text = (declaration.endpoint.__doc__ or "").strip()
+    return f"{text}\n\n{declaration.access.summary}"
+
+
+def _success(declaration: Declaration) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries; answers with one status are alternatives of content."""
+    entries: dict[int | str, dict[str, Any]] = {}
+    for answer in declaration.answers:
+        entry = entries.setdefault(answer.status, {"description": answer.description})
+        if answer.model is not None:
+            entry["model"] = answer.model
+        if answer.content:
+            entry.setdefault("content", {}).update(answer.content)
+        if answer.description not in entry["description"]:
+            entry["description"] += f" {answer.description}"
+    return entries

@@ -1,0 +1,70 @@
+"""The SQL of idempotency keys. An entry's id is made from its caller, which is its scope."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+
+from scaigrid.db import Reader, Writer
+from scaigrid.idempotency.domain import KEPT_FOR, LEASE, Entry
+from scaigrid.idempotency.tables import idempotency_keys as keys
+from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import of_tenant
+
+
+async def find(op: Operation, db: Reader | Writer, entry_id: str) -> Entry | None:
+    """The caller's entry, if it is not expired."""
+    query = select(keys).where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
+    row = (await db.execute(query)).mappings().one_or_none()
+    if row is None or row["expires_at"] <= op.now():
+        return None
+    fields = dict(row)
+    del fields["tenant_id"]
+    return Entry(**fields)
+
+
+async def begin(op: Operation, db: Writer, entry_id: str, fingerprint: str) -> Entry:
+    """A new entry, in place of an expired one."""
+    now = op.now()
+    entry = Entry(entry_id, fingerprint, op.token, now + LEASE, now + KEPT_FOR, None, None, None)
+    await db.execute(delete(keys).where(keys.c.id == entry_id))
+    await db.execute(
+        insert(keys).values(
+            id=entry_id,
+            tenant_id=op.user.tenant_id,
+            fingerprint=fingerprint,
+            token=entry.token,
+            lease_until=entry.lease_until,
+            expires_at=entry.expires_at,
+        )
+    )
+    return entry
+
+
+async def extend(op: Operation, db: Writer, entry_id: str) -> None:
+    """Say that the request is still being worked on."""
+    await db.execute(
+        update(keys)
+        .where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
+        .values(lease_until=op.now() + LEASE)
+    )
+
+
+async def finish(
+    op: Operation, db: Writer, entry_id: str, status: int, media_type: str | None, body: bytes
+) -> None:
+    """Keep the answer."""
+    await db.execute(
+        update(keys)
+        .where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
+        .values(status=status, media_type=media_type, body=body)
+    )
+
+
+async def forget(op: Operation, db: Writer, entry_id: str) -> None:
+    """Let the key be used again."""
+    await db.execute(delete(keys).where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id)))
+
+
+async def sweep(db: Writer, now: datetime) -> int:
+    """Delete what has expired; returns how many."""
+    return (await db.execute(delete(keys).where(keys.c.expires_at <= now))).rowcount

@@ -1,0 +1,163 @@
+"""Doing a request once however often it is sent.
+
+The first request under a key takes an entry and works under its token; whoever comes with the
+same key waits for its answer. A process that dies leaves an entry whose lease runs out: the next
+attempt takes it over with the *same* token, so that it finds what the dead one had already made
+(see `Operation.token`) instead of making it again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from weakref import WeakValueDictionary
+
+from fastapi.exceptions import RequestValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from scaigrid.db import Database
+from scaigrid.errors import GridError, IdempotencyConflict, ValidationFailed
+from scaigrid.http.errors import failure, from_validation
+from scaigrid.idempotency import repository
+from scaigrid.idempotency.domain import (
+    LEASE,
+    Entry,
+    entry_id,
+    fingerprint,
+    is_kept,
+    is_key,
+)
+from scaigrid.operation import Operation
+
+REPLAYED = "Idempotency-Replayed"
+WAIT_S = 30.0
+POLL_S = 0.25
+SWEEP_S = 600.0
+
+Run = Callable[[str], Awaitable[Response]]
+
+
+class Idempotency:
+    """Keeps answers for 24 hours."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+
+    async def answer(
+        self, op: Operation, request: Request, key: str, body: bytes, run: Run, *, keep: bool
+    ) -> Response:
+        """The first answer under this key, made now or given again.
+
+        Raises ValidationFailed for a key that is none, IdempotencyConflict if the key belongs to
+        another request, to one that is still under way, or to one whose answer was not kept.
+        """
+        if not is_key(key):
+            raise ValidationFailed.of(
+                "Idempotency-Key", "must be 1 to 255 visible ASCII characters"
+            )
+        which = entry_id(op.user.user_id, key)
+        target = request.url.path + "?" + request.url.query
+        entry, mine = await self._claim(op, which, fingerprint(request.method, target, body))
+        if not mine:
+            return _again(entry)
+        self._changed[which] = changed = asyncio.Event()
+        try:
+            async with self._lease(op, which):
+                response = await _run(run, entry.token, op.request_id)
+            await self._settle(op, which, response, keep=keep)
+        except Exception:
+            await self._forget(op, which)
+            raise
+        finally:
+            changed.set()
+        return response
+
+    async def _claim(self, op: Operation, which: str, print_: str) -> tuple[Entry, bool]:
+        """The entry, and whether it is ours to work on; waits for one that another works on."""
+        deadline = op.clock.monotonic() + WAIT_S
+        while True:
+            changed = self._changed.get(which) or asyncio.Event()
+            async with self._database.write() as db:
+                entry = await repository.find(op, db, which)
+                if entry is None:
+                    return await repository.begin(op, db, which, print_), True
+                if entry.fingerprint != print_:
+                    raise IdempotencyConflict
+                if entry.status is not None:
+                    return entry, False
+                if entry.lease_until <= op.now():
+                    await repository.extend(op, db, which)
+                    return entry, True
+            if op.clock.monotonic() > deadline:
+                raise IdempotencyConflict(
+                    "The first request under this key is still being worked on.",
+                    hint="Ask again with the same key.",
+                    retry_after=1,
+                )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await changed.wait()
+
+    async def _settle(self, op: Operation, which: str, response: Response, *, keep: bool) -> None:
+        whole = type(response) is Response  # a stream has no body that could be kept
+        async with self._database.write() as db:
+            if not is_kept(response.status_code):
+                await repository.forget(op, db, which)
+            elif keep and whole:
+                await repository.finish(
+                    op,
+                    db,
+                    which,
+                    response.status_code,
+                    response.media_type,
+                    bytes(response.body),
+                )
+            else:
+                await repository.finish(op, db, which, 0, None, b"")
+
+    async def _forget(self, op: Operation, which: str) -> None:
+        async with self._database.write() as db:
+            await repository.forget(op, db, which)
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, op: Operation, which: str) -> AsyncIterator[None]:
+        """Keep the entry ours for as long as the block runs."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(LEASE.total_seconds() / 3)
+                async with self._database.write() as db:
+                    await repository.extend(op, db, which)
+
+        task = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def sweep(self, op: Operation) -> None:
+        """Delete expired entries, for ever."""
+        while True:
+            async with self._database.write() as db:
+                await repository.sweep(db, op.now())
+            await asyncio.sleep(SWEEP_S)
+
+
+async def _run(run: Run, token: str, request_id: str) -> Response:
+    try:
+        return await run(token)
+    except GridError as error:
+        return failure(error, request_id)
+    except RequestValidationError as error:
+        return failure(from_validation(error.errors()), request_id)
+
+
+def _again(entry: Entry) -> Response:
+    if not entry.status:
+        raise IdempotencyConflict(
+            "The first request under this key is done, and its answer was not kept.",
+            hint="Look at what it made, or send a new request with a new key.",
+        )
+    return Response(entry.body, entry.status, {REPLAYED: "true"}, media_type=entry.media_type)

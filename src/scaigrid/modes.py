@@ -1,0 +1,79 @@
+"""The process's entry: what it is, is said by `SCAIGRID_MODE`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import structlog
+
+from scaigrid import logs
+from scaigrid.app import Grid, GridSettings
+from scaigrid.db import Database, migrate
+from scaigrid.http.server import make_server
+from scaigrid.module import installed
+from scaigrid.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    HttpSettings,
+    SettingsError,
+    read_section,
+)
+
+MODE = "SCAIGRID_MODE"
+LATER = ("worker", "bunker_proxy")
+USAGE = 2
+"""Exit status for a start that the settings do not allow."""
+
+
+def serve() -> int:
+    """`http`: the API."""
+    settings = GridSettings(
+        http=read_section(HttpSettings),
+        database=read_section(DatabaseSettings),
+        auth=read_section(AuthSettings),
+    )
+    logs.configure(settings.http.log_level)
+    grid = Grid(settings, installed())
+    server = make_server(grid, settings.http)
+    server.run()
+    return 0 if server.started else 1
+
+
+def upgrade() -> int:
+    """`migrate`: bring the schema up to date, then exit."""
+    settings = read_section(DatabaseSettings)
+    logs.configure()
+    asyncio.run(_upgrade(settings))
+    structlog.get_logger(__name__).info("schema is up to date")
+    return 0
+
+
+async def _upgrade(settings: DatabaseSettings) -> None:
+    database = Database(settings)
+    try:
+        await migrate.upgrade(database, [module.migrations for module in installed()])
+    finally:
+        await database.close()
+
+
+MODES: Mapping[str, Callable[[], int]] = MappingProxyType({"http": serve, "migrate": upgrade})
+
+
+def main() -> None:
+    """Run the mode that the environment names."""
+    mode = os.environ.get(MODE, "")
+    if mode in LATER:
+        sys.exit(_refuse(f"{MODE}={mode} is not part of this release"))
+    if mode not in MODES:
+        sys.exit(_refuse(f"{MODE} must be one of {', '.join(MODES)}; it is {mode!r}"))
+    try:
+        sys.exit(MODES[mode]())
+    except SettingsError as error:
+        sys.exit(_refuse(str(error)))
+
+
+def _refuse(why: str) -> int:
+    print(f"scaigrid: {why}", file=sys.stderr)
+    return USAGE

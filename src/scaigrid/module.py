@@ -1,0 +1,75 @@
+"""What a module declares to the platform, and what the platform gives it.
+
+A distribution offers a module by an entry point of the group `scaigrid.modules` whose value is a
+`Module`. The platform loads all of them: their permission keys, their migrations, their routes,
+and what they run in the background.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from scaigrid.clock import Clock
+from scaigrid.db import Database
+from scaigrid.http.routes import Routes
+from scaigrid.http.sse import Stopping
+from scaigrid.permissions.domain import PermissionKey
+from scaigrid.settings import Section
+
+GROUP = "scaigrid.modules"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a module gets from the platform."""
+
+    database: Database
+    clock: Clock
+    stopping: Stopping
+
+
+class Assembly(Protocol):
+    """A module put together with its settings; nothing runs before `start`."""
+
+    @property
+    def routes(self) -> Sequence[Routes]:
+        """Its operations."""
+        ...
+
+    async def start(self) -> None:
+        """Start what runs in the background."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop it, within a few seconds."""
+        ...
+
+    async def faults(self) -> list[str]:
+        """Why it cannot serve now; empty if it can."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A feature of the platform.
+
+    `assemble` reads the module's settings (it raises SettingsError) and makes no connection.
+    """
+
+    id: str
+    title: str
+    permissions: tuple[PermissionKey, ...]
+    migrations: Path
+    settings: tuple[type[Section], ...]
+    assemble: Callable[[Platform], Assembly]
+
+
+def installed() -> list[Module]:
+    """The modules of this installation, by id."""
+    found = [point.load() for point in entry_points(group=GROUP)]
+    for module in found:
+        if not isinstance(module, Module):
+            raise TypeError(f"an entry point of {GROUP} is a {type(module).__name__}, no Module")
+    return sorted(found, key=lambda module: module.id)

@@ -1,0 +1,48 @@
+"""Roles and permission keys, and which role has which key."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a user is to the platform. Custom roles add single keys to it."""
+
+    SUPER_ADMIN = "super_admin"  # every key
+    PARTNER_ADMIN = "partner_admin"  # every key of its scope, none that reaches the platform
+    TENANT_ADMIN = "tenant_admin"  # likewise
+    TENANT_USER = "tenant_user"  # none by default
+    TENANT_VIEWER = "tenant_viewer"  # none
+
+
+ADMINS = frozenset({Role.PARTNER_ADMIN, Role.TENANT_ADMIN})
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionKey:
+    """One key, as its module declares it. A `platform` key is for super-admins alone."""
+
+    key: str
+    grants: str
+    platform: bool = False
+
+
+class Permissions:
+    """All keys that the loaded modules declare."""
+
+    def __init__(self, keys: Iterable[PermissionKey]) -> None:
+        self.keys = tuple(keys)
+        self._all = frozenset(key.key for key in self.keys)
+        self._scoped = frozenset(key.key for key in self.keys if not key.platform)
+
+    def of(self, role: str, custom: Iterable[str] = ()) -> frozenset[str]:
+        """The keys of a user: those of its role, and those of its custom roles.
+
+        A custom role never gives a platform key, and a key that no module declares any more
+        means nothing.
+        """
+        if role == Role.SUPER_ADMIN:
+            return self._all
+        if role in ADMINS:
+            return self._scoped
+        return self._scoped.intersection(custom)

@@ -1,0 +1,42 @@
+"""How a section of settings is read and how a wrong value is reported."""
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Section(BaseSettings):
+    """Base of every section. A field `x` of a section with prefix `P_` is the variable `P_X`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        extra="ignore",
+    )
+
+
+S = TypeVar("S", bound=Section)
+
+
+class SettingsError(Exception):
+    """A setting has a wrong value. The message names it and the rule, never the value."""
+
+
+def variable(section: type[Section], field: str) -> str:
+    """The environment variable of a field."""
+    return f"{section.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def read_section(section: type[S]) -> S:
+    """Read a section from the environment. Raises SettingsError naming each wrong setting."""
+    try:
+        return section()
+    except ValidationError as error:
+        faults = [
+            f"{variable(section, str(fault['loc'][0]) if fault['loc'] else '')}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise SettingsError("; ".join(faults)) from None

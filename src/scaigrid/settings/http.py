@@ -1,0 +1,32 @@
+"""Where and how the HTTP server listens."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from scaigrid.settings.base import Section
+
+
+class HttpSettings(Section):
+    """The HTTP server."""
+
+    model_config = SettingsConfigDict(env_prefix="SCAIGRID_HTTP_")
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """TCP port to listen on; 0 takes a free one."""
+
+    json_limit_bytes: Annotated[int, Field(ge=65_536, le=1 << 30)] = 2 * 1024 * 1024
+    """Largest JSON body of an operation that has no limit of its own, in bytes."""
+
+    body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    """How long a JSON body may take to arrive, in seconds."""
+
+    stop_timeout_s: Annotated[int, Field(ge=0, le=600)] = 3
+    """How long requests may go on after SIGTERM, in seconds; streams are ended at once."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log line that is written."""

@@ -1,0 +1,1 @@
+"""Tenants and users. `scope` answers the one question of what a caller may reach."""
