@@ -35,6 +35,7 @@ def bootstrap(recipe: ImageRecipe, scratch: Path) -> Path:
             need("mmdebstrap", "mmdebstrap"),
             "--variant=minbase",
             "--format=tar",
+            "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
             f"--include={','.join(recipe.packages)}",
             '--aptopt=APT::Install-Recommends "false"',
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),

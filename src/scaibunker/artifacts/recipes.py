@@ -25,7 +25,10 @@ chroot "$1" python3 -m compileall -q -j2 --invalidation-mode unchecked-hash /usr
 _FREE_PIP = """
 printf '[global]\\nbreak-system-packages = true\\ndisable-pip-version-check = true\\n' > "$1"/etc/pip.conf
 """
-_SMALL_MACHINE = ("ca-certificates", "curl", "iproute2", "less", "netbase", "procps")
+# usr-is-merged: else its alternative comes, and all of Perl with it.
+_SMALL_MACHINE = (
+    "ca-certificates", "curl", "iproute2", "less", "netbase", "procps", "usr-is-merged",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
