@@ -1,0 +1,135 @@
+"""The Python client of the API: `Client` for threads, `AsyncClient` for asyncio.
+
+The two are the same, name for name; `_sync` is generated from `_async`. What is not exported here is
+private. Next: `_async/client.py` for the entry, `errors.py` for what can go wrong, `config.py` for
+where the endpoint and the key come from.
+"""
+
+from scaibunker.sdk._async.bunker import AsyncBunker
+from scaibunker.sdk._async.client import AsyncClient
+from scaibunker.sdk._async.exec_stream import AsyncExecStream
+from scaibunker.sdk._async.execs import AsyncExecs
+from scaibunker.sdk._async.execution import AsyncExecution
+from scaibunker.sdk._async.files import AsyncFiles
+from scaibunker.sdk._sync.bunker import Bunker
+from scaibunker.sdk._sync.client import Client
+from scaibunker.sdk._sync.exec_stream import ExecStream
+from scaibunker.sdk._sync.execs import Execs
+from scaibunker.sdk._sync.execution import Execution
+from scaibunker.sdk._sync.files import Files
+from scaibunker.sdk.config import Endpoint, Timeouts, load_profile, read_key_file, resolve
+from scaibunker.sdk.errors import (
+    AnswerTimedOut,
+    ApiError,
+    AuthenticationFailed,
+    BunkerFailed,
+    CommandFailed,
+    ConfigurationError,
+    Conflict,
+    ConnectionFailed,
+    InvalidArgument,
+    NoSpace,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    QuotaExceeded,
+    RateLimited,
+    ResponseInvalid,
+    ScaiBunkerError,
+    StreamBroken,
+    TransferFailed,
+    Unavailable,
+    UnsafePath,
+    ValidationFailed,
+    WaitTimedOut,
+)
+from scaibunker.sdk.events import ExecEvent, ExecExited, ExecOutput, ExecStarted
+from scaibunker.sdk.options import BunkerOptions, ExecOptions
+from scaibunker.sdk.records import ApiKeyCreated, BunkerRecord, ExecResult
+from scaibunker.sdk.retries import NO_RETRIES, RetryPolicy
+from scaibunker.sdk.transfers import Progress, Skipped, TransferSummary
+from scaibunker.wire.api.bunkers import (
+    BunkerEvent,
+    BunkerStatus,
+    Interface,
+    LifecycleMode,
+    NetworkProfile,
+    SessionType,
+)
+from scaibunker.wire.api.execs import ExecRecord
+from scaibunker.wire.api.files import FileEntry
+from scaibunker.wire.api.identity import ApiKey, Me
+from scaibunker.wire.api.images import Image, ImageStatus
+from scaibunker.wire.api.workers import Worker
+from scaibunker.wire.codes import Code
+
+__all__ = [
+    "NO_RETRIES",
+    "AnswerTimedOut",
+    "ApiError",
+    "ApiKey",
+    "ApiKeyCreated",
+    "AsyncBunker",
+    "AsyncClient",
+    "AsyncExecStream",
+    "AsyncExecs",
+    "AsyncExecution",
+    "AsyncFiles",
+    "AuthenticationFailed",
+    "Bunker",
+    "BunkerEvent",
+    "BunkerFailed",
+    "BunkerOptions",
+    "BunkerRecord",
+    "BunkerStatus",
+    "Client",
+    "Code",
+    "CommandFailed",
+    "ConfigurationError",
+    "Conflict",
+    "ConnectionFailed",
+    "Endpoint",
+    "ExecEvent",
+    "ExecExited",
+    "ExecOptions",
+    "ExecOutput",
+    "ExecRecord",
+    "ExecResult",
+    "ExecStarted",
+    "ExecStream",
+    "Execs",
+    "Execution",
+    "FileEntry",
+    "Files",
+    "Image",
+    "ImageStatus",
+    "Interface",
+    "InvalidArgument",
+    "LifecycleMode",
+    "Me",
+    "NetworkProfile",
+    "NoSpace",
+    "NotFound",
+    "PayloadTooLarge",
+    "PermissionDenied",
+    "Progress",
+    "QuotaExceeded",
+    "RateLimited",
+    "ResponseInvalid",
+    "RetryPolicy",
+    "ScaiBunkerError",
+    "SessionType",
+    "Skipped",
+    "StreamBroken",
+    "Timeouts",
+    "TransferFailed",
+    "TransferSummary",
+    "Unavailable",
+    "UnsafePath",
+    "ValidationFailed",
+    "WaitTimedOut",
+    "Worker",
+    "load_profile",
+    "read_key_file",
+    "resolve",
+]

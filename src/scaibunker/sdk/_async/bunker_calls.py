@@ -1,0 +1,99 @@
+"""What can be done to a bunker whose id is known. Records in, records out.
+
+Making and finding bunkers is `bunkers`; an object that stands for one is `bunker`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from scaibunker.sdk import _answers, _calls
+from scaibunker.sdk._async.transport import AsyncTransport
+from scaibunker.sdk._calls import Call, bunker_path
+from scaibunker.sdk._runtime import asleep
+from scaibunker.sdk.errors import BunkerFailed, WaitTimedOut
+from scaibunker.sdk.records import BunkerRecord
+from scaibunker.sdk.sse import ServerEvent
+from scaibunker.sdk.waiting import pauses
+from scaibunker.wire.api.bunkers import BunkerEvent, BunkerStatus
+
+DEFAULT_WAIT_S = 120.0
+
+
+class AsyncBunkerCalls:
+    """Operations on one bunker each, by id."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def record(self, bunker_id: str) -> BunkerRecord:
+        """The bunker's record as it is now."""
+        return await self._transport.record(_calls.get(bunker_path(bunker_id)), BunkerRecord)
+
+    async def delete(self, bunker_id: str) -> BunkerRecord:
+        """Terminate the bunker. Doing it again changes nothing."""
+        call = Call("DELETE", bunker_path(bunker_id), repeatable=True)
+        return await self._transport.record(call, BunkerRecord)
+
+    async def pause(self, bunker_id: str) -> BunkerRecord:
+        """Freeze it in place: memory and quota kept, no CPU used."""
+        return await self._verb(bunker_id, "pause")
+
+    async def resume(self, bunker_id: str) -> BunkerRecord:
+        """Let a paused bunker go on where it was."""
+        return await self._verb(bunker_id, "resume")
+
+    async def keepalive(self, bunker_id: str) -> BunkerRecord:
+        """Count as activity, so that the idle time starts again."""
+        return await self._verb(bunker_id, "keepalive")
+
+    async def wait_until(
+        self,
+        bunker_id: str,
+        status: BunkerStatus | str = BunkerStatus.RUNNING,
+        *,
+        timeout: float = DEFAULT_WAIT_S,
+    ) -> BunkerRecord:
+        """Wait until the bunker has this status.
+
+        Raises `BunkerFailed` when it reaches a final one instead, `WaitTimedOut` after `timeout`
+        seconds. What happens faster than anyone looks is not seen: wait for states that last.
+        """
+        wanted = BunkerStatus(status)
+        record = await self.record(bunker_id)
+        for pause in pauses(timeout):
+            if record.status is wanted or record.status.is_final:
+                break
+            await asleep(pause)
+            record = await self.record(bunker_id)
+        if record.status is wanted:
+            return record
+        if record.status.is_final:
+            raise BunkerFailed(bunker_id, record.status, record.status_reason)
+        raise WaitTimedOut(
+            f"bunker {bunker_id} is {record.status} after {timeout:g} s, not {wanted}"
+        )
+
+    @asynccontextmanager
+    async def events(self, bunker_id: str) -> AsyncIterator[AsyncIterator[BunkerEvent]]:
+        """Its changes of state as they happen, until it reaches a final one.
+
+        Kinds of event that this version does not know are left out.
+        """
+        call = _calls.get(bunker_path(bunker_id, "events"))
+        async with self._transport.events(call) as events:
+            yield _bunker_events(events)
+
+    async def _verb(self, bunker_id: str, verb: str) -> BunkerRecord:
+        call = Call(
+            "POST",
+            bunker_path(bunker_id, verb),
+            repeatable=True,
+            idempotency_key=_calls.new_key(),
+        )
+        return await self._transport.record(call, BunkerRecord)
+
+
+async def _bunker_events(events: AsyncIterator[ServerEvent]) -> AsyncIterator[BunkerEvent]:
+    async for event in events:
+        if event.name == "status":
+            yield _answers.event(BunkerEvent, event)

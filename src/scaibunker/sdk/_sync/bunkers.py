@@ -1,0 +1,100 @@
+# Generated from _async/bunkers.py by scripts/generate_sdk_sync.py. Edit that, not this.
+"""Making and finding bunkers."""
+
+import logging
+from collections.abc import Iterator
+from typing import Unpack
+
+from scaibunker.sdk import _requests
+from scaibunker.sdk._calls import Call, get, module_path, new_key
+from scaibunker.sdk._sync.bunker import Bunker
+from scaibunker.sdk._sync.bunker_calls import DEFAULT_WAIT_S, BunkerCalls
+from scaibunker.sdk.errors import BunkerFailed, ScaiBunkerError
+from scaibunker.sdk.options import BunkerOptions
+from scaibunker.sdk.records import BunkerRecord
+from scaibunker.wire.api.bunkers import BunkerStatus, LifecycleMode
+
+_LOG = logging.getLogger("scaibunker.sdk")
+
+
+class Bunkers(BunkerCalls):
+    """The bunkers that the key can reach."""
+
+    def create(
+        self,
+        *,
+        wait: bool = False,
+        wait_timeout: float = DEFAULT_WAIT_S,
+        idempotency_key: str | None = None,
+        **options: Unpack[BunkerOptions],
+    ) -> Bunker:
+        """Ask for a bunker; with `wait`, come back when it runs.
+
+        Never makes two: the request carries an Idempotency-Key, and is sent again by itself if its
+        answer was lost. Never leaves one behind that the caller does not know: a create that is
+        interrupted, or that was to wait and did not see the bunker run (`BunkerFailed`,
+        `WaitTimedOut` after `wait_timeout` seconds), terminates it.
+        """
+        call = Call(
+            "POST",
+            module_path("bunkers"),
+            body=_requests.bunker_create(options),
+            repeatable=True,
+            idempotency_key=idempotency_key or new_key(),
+        )
+        bunker = Bunker(self._transport, self._created(call))
+        if wait:
+            try:
+                bunker.wait_until(BunkerStatus.RUNNING, timeout=wait_timeout)
+            except BunkerFailed:
+                raise  # it is over already, and its record says why
+            except BaseException:
+                self._abandon(bunker.id)
+                raise
+        return bunker
+
+    def get(self, bunker_id: str) -> Bunker:
+        """A bunker by its id."""
+        return Bunker(self._transport, self.record(bunker_id))
+
+    def list(
+        self,
+        *,
+        status: BunkerStatus | str | None = None,
+        lifecycle: LifecycleMode | str | None = None,
+        label: str | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[Bunker]:
+        """Every bunker that fits, newest first; pages are fetched as they are needed.
+
+        `label` is `KEY` or `KEY=VALUE`.
+        """
+        call = get(
+            module_path("bunkers"),
+            status=status,
+            lifecycle=lifecycle,
+            label=label,
+            limit=page_size,
+        )
+        for record in self._transport.pages(call, BunkerRecord):
+            yield Bunker(self._transport, record)
+
+    def _created(self, call: Call) -> BunkerRecord:
+        try:
+            return self._transport.record(call, BunkerRecord)
+        except Exception:
+            raise
+        except BaseException:  # interrupted or cancelled: the server may have made it
+            try:
+                record = self._transport.record(call, BunkerRecord)
+            except ScaiBunkerError as error:
+                _LOG.warning("a bunker may have been created: %s", error)
+            else:  # the same key gives the first answer again
+                self._abandon(record.id)
+            raise
+
+    def _abandon(self, bunker_id: str) -> None:
+        try:
+            self.delete(bunker_id)
+        except ScaiBunkerError as error:
+            _LOG.warning("bunker %s may still exist: %s", bunker_id, error)

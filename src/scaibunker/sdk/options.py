@@ -1,0 +1,48 @@
+"""What calls with many options take, written once. Fields left out get the API's own defaults."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from scaibunker.wire.api.bunkers import Interface, LifecycleMode, NetworkProfile, SessionType
+from scaibunker.wire.api.execs import User
+
+
+class BunkerOptions(TypedDict, total=False):
+    """What a bunker may be created with; exactly one of `image` and `snapshot_id`.
+
+    CPU in thousandths of a core, memory and disk in MiB, times in seconds.
+    """
+
+    image: str | None
+    snapshot_id: str | None
+    lifecycle_mode: LifecycleMode | str
+    name: str | None
+    label_set: Mapping[str, str]
+    env_vars: Mapping[str, str]
+    network_profile: NetworkProfile | str
+    network_allowlist: Sequence[str] | None
+    interfaces: Sequence[Interface] | None
+    bandwidth_mbit: int | None
+    cpu_millicores: int | None
+    memory_mb: int | None
+    disk_mb: int | None
+    gpu_count: int
+    gpu_type: str | None
+    max_lifetime_s: int | None
+    idle_timeout_s: int | None
+    session_type: SessionType | str
+    session_ref: str | None
+
+
+class ExecOptions(TypedDict, total=False):
+    """What a command may be run with.
+
+    `timeout_s` seconds until the whole process group is killed (60); `cwd` absolute (the user's
+    home); `user` `bunker` or `root`; `stdin` text or bytes, 16 MiB at most.
+    """
+
+    timeout_s: float
+    env: Mapping[str, str]
+    cwd: str | None
+    user: User
+    stdin: str | bytes | None
