@@ -11,6 +11,7 @@ from threading import Lock
 from time import monotonic
 
 from scaibunker.artifacts import debian, golang, initramfs, kernel
+from scaibunker.artifacts.apt import Apt
 from scaibunker.artifacts.bake import Limits, bake
 from scaibunker.artifacts.modules import Module
 from scaibunker.artifacts.recipes import BASE_IMAGES, ImageRecipe
@@ -30,6 +31,7 @@ class Builder:
         self._store = store
         self._progress = progress
         self._speaking = Lock()
+        self._apt = Apt()
 
     def everything(self, *, refresh: bool = False) -> tuple[BootFiles, tuple[BaseImage, ...]]:
         """Return the boot files and the base images, building what is missing.
@@ -67,7 +69,7 @@ class Builder:
         def make(scratch: Path) -> Built:
             begun = monotonic()
             self._say(f"{recipe.name}: installing Debian packages into an image")
-            tarball = debian.bootstrap(recipe, scratch)
+            tarball = debian.bootstrap(recipe, self._apt.debian_sources(recipe.suite), scratch)
             image = scratch / _IMAGE
             bake(self._baker(), tarball, image)
             version = debian.version_of(recipe, tarball)
@@ -97,7 +99,7 @@ class Builder:
     def _kernel(self, *, refresh: bool) -> kernel.Kernel:
         if self._settings.kernel is not None:
             return kernel.named(self._store, self._settings.kernel, self._settings.kernel_modules)
-        return kernel.debian(self._store, self._say, refresh=refresh)
+        return kernel.debian(self._store, self._apt, self._say, refresh=refresh)
 
     def _baker(self) -> Path:
         return self._program(self._settings.image_baker, "image-baker")

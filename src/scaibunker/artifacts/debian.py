@@ -7,9 +7,9 @@ the recipe's hooks. Turning it into an image is `bake`.
 
 import re
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from scaibunker.artifacts.apt import debian_sources
 from scaibunker.artifacts.commands import need, run
 from scaibunker.artifacts.recipes import ImageRecipe
 from scaibunker.artifacts.records import ArtifactsError
@@ -25,8 +25,11 @@ _LEFT_OUT = (
 _KEPT = ("/usr/share/doc/*/copyright", "/usr/share/doc/apt/examples/sources.list")
 
 
-def bootstrap(recipe: ImageRecipe, scratch: Path) -> Path:
-    """Return a fresh tarball of the recipe's root file system, made inside `scratch`."""
+def bootstrap(recipe: ImageRecipe, sources: Sequence[str], scratch: Path) -> Path:
+    """Return a fresh tarball of the recipe's root file system, made inside `scratch`.
+
+    `sources` are one-line apt sources to take the packages from; without any, mmdebstrap's own.
+    """
     tarball = scratch / f"{recipe.name}.tar"
     temporary = scratch / "tmp"
     temporary.mkdir(mode=0o755)
@@ -43,7 +46,7 @@ def bootstrap(recipe: ImageRecipe, scratch: Path) -> Path:
             *(f"--customize-hook={hook}" for hook in recipe.hooks),
             recipe.suite,
             tarball,
-            *debian_sources(recipe.suite),
+            *sources,
         ],
         timeout_s=_TIMEOUT_S,
         env={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(temporary)},

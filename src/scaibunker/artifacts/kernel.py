@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaibunker.artifacts import modules, vmlinux
-from scaibunker.artifacts.apt import download
 from scaibunker.artifacts.commands import need, run
 from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.artifacts.store import Built, Entry, Store, StoredFile, digest, key_of
@@ -34,7 +33,9 @@ class Kernel:
     modules: tuple[tuple[str, StoredFile], ...]
 
 
-def debian(store: Store, progress: Callable[[str], None], *, refresh: bool = False) -> Kernel:
+def debian(
+    store: Store, apt: Apt, progress: Callable[[str], None], *, refresh: bool = False
+) -> Kernel:
     """Return Debian's cloud kernel, of the version that was current when it was first asked for.
 
     `refresh` asks for the current version again.
@@ -46,7 +47,7 @@ def debian(store: Store, progress: Callable[[str], None], *, refresh: bool = Fal
 
     def fetch(scratch: Path) -> Built:
         progress("kernel: downloading and unpacking Debian's cloud kernel")
-        package = download(_METAPACKAGE, r"linux-image-\d[\w.+-]*-cloud-amd64", scratch)
+        package = apt.download(_METAPACKAGE, r"linux-image-\d[\w.+-]*-cloud-amd64", scratch)
         tree = scratch / "tree"
         run([need("dpkg-deb", "dpkg"), "-x", package, tree], timeout_s=_UNPACK_TIMEOUT_S)
         # /lib is a link to usr/lib in later releases' packages.
