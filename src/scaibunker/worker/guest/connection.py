@@ -26,7 +26,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import H2Error
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from scaibunker.wire.guest.execs import REPLAY_WINDOW
 from scaibunker.wire.guest.handshake import ECHO_MAGIC, NONCE_BYTES
@@ -215,12 +215,14 @@ class GuestConnection(asyncio.Protocol):
         return rest
 
     def _initiate(self) -> None:
-        self._h2.local_settings.update(
-            {
+        # Replaced, not updated: an update would wait for the other side to acknowledge it.
+        self._h2.local_settings = Settings(
+            client=True,
+            initial_values={
                 SettingCodes.INITIAL_WINDOW_SIZE: REPLAY_WINDOW,
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST,
-            }
+            },
         )
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW)

@@ -1,0 +1,169 @@
+"""The session on a guest channel: handshake, flow control, and every way in which it breaks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from scaibunker.wire.guest.execs import REPLAY_WINDOW
+from scaibunker.wire.guest.handshake import ECHO_MAGIC
+from scaibunker.worker.errors import GuestUnreachable
+from scaibunker.worker.guest.connection import open_session
+from tests.unit.worker.fake_agent import TOKEN, FakeAgent, FakeExchange
+
+Start = Callable[..., Awaitable[FakeAgent]]
+
+
+async def _echo(exchange: FakeExchange) -> None:
+    await exchange.body_ended.wait()
+    await exchange.respond(200)
+    await exchange.write(bytes(exchange.body))
+    await exchange.end()
+
+
+async def test_a_request_and_its_answer(start_agent: Start, tmp_path: Path) -> None:
+    await start_agent(_echo)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    stream = await connection.request("POST", "/x", body=b"hello")
+    assert await stream.response() == 200
+    assert await stream.read(100) == b"hello"
+    connection.close()
+
+
+async def test_stale_bytes_before_the_echo_are_thrown_away(
+    start_agent: Start, tmp_path: Path
+) -> None:
+    stale = b"\x00\x00\x04\x08" * 5000 + ECHO_MAGIC + b"another nonce..." + b"half a fra"
+    await start_agent(_echo, greeting=stale)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    stream = await connection.request("POST", "/x", body=b"hello")
+    await stream.response()
+    assert await stream.read(100) == b"hello"
+    connection.close()
+
+
+async def test_an_agent_that_never_answers_is_told_after_the_timeout(
+    start_agent: Start, tmp_path: Path
+) -> None:
+    agent = await start_agent(_echo, deaf=True)
+    with pytest.raises(GuestUnreachable, match=r"within 0\.7 s"):
+        await open_session(tmp_path / "agent.sock", TOKEN, 0.7)
+    assert agent.hellos == 2  # said again after half a second
+
+
+async def test_a_large_body_goes_both_ways(start_agent: Start, tmp_path: Path) -> None:
+    await start_agent(_echo)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    body = bytes(range(256)) * 12_000
+    stream = await connection.request("POST", "/x", body=body)
+    await stream.response()
+    assert await stream.read(len(body)) == body
+    connection.close()
+
+
+async def test_a_consumer_that_does_not_read_stops_only_its_own_stream(
+    start_agent: Start, tmp_path: Path
+) -> None:
+    written = 0
+
+    async def flood(exchange: FakeExchange) -> None:
+        nonlocal written
+        await exchange.respond(200)
+        if exchange.headers[":path"] == "/flood":
+            for _ in range(64):
+                await exchange.write(b"x" * 65536)
+                written += 65536
+        await exchange.end()
+
+    await start_agent(flood)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    flooding = await connection.request("GET", "/flood")
+    await flooding.response()
+    for _ in range(20):  # other requests go on meanwhile
+        stream = await connection.request("GET", "/small")
+        await stream.response()
+        assert await stream.read(10) == b""
+    assert written <= REPLAY_WINDOW
+    assert len(await flooding.read(64 * 65536)) == 64 * 65536
+    connection.close()
+
+
+async def test_an_answer_longer_than_its_limit_is_refused(
+    start_agent: Start, tmp_path: Path
+) -> None:
+    async def long(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+        await exchange.write(b"x" * 5000)
+        await exchange.end()
+
+    await start_agent(long)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    stream = await connection.request("GET", "/x")
+    with pytest.raises(GuestUnreachable, match="longer than 1000 bytes"):
+        await stream.read(1000)
+    connection.close()
+
+
+async def test_giving_up_a_stream_resets_it_in_the_guest(
+    start_agent: Start, tmp_path: Path
+) -> None:
+    exchanges: list[FakeExchange] = []
+
+    async def hang(exchange: FakeExchange) -> None:
+        exchanges.append(exchange)
+        await exchange.respond(200)
+
+    await start_agent(hang)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    stream = await connection.request("GET", "/x")
+    await stream.response()
+    stream.reset()
+    async with asyncio.timeout(5):
+        await exchanges[0].was_reset.wait()
+    connection.close()
+
+
+@pytest.mark.parametrize("how", ["reset", "drop", "garbage"])
+async def test_an_answer_that_breaks_off_is_an_error(
+    start_agent: Start, tmp_path: Path, how: str
+) -> None:
+    async def breaking(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+        await exchange.write(b"part")
+        if how == "reset":
+            exchange.break_off()
+        elif how == "drop":
+            agent.drop_connections()
+        else:
+            # a SETTINGS frame of five bytes: its length must be a multiple of six
+            exchange._session._writer.write(b"\0\0\5\4\0\0\0\0\0" + b"x" * 5)
+
+    agent = await start_agent(breaking)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    stream = await connection.request("GET", "/x")
+    with pytest.raises(GuestUnreachable):
+        await stream.read(1000)
+    if how != "reset":
+        assert connection.closed.is_set()
+        with pytest.raises(GuestUnreachable):
+            await connection.request("GET", "/x")
+    connection.close()
+
+
+async def test_an_early_answer_ends_the_sending(start_agent: Start, tmp_path: Path) -> None:
+    async def refuse(exchange: FakeExchange) -> None:
+        await exchange.respond(409)
+        await exchange.end()
+
+    await start_agent(refuse)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+
+    async def endless():  # type: ignore[no-untyped-def]
+        for _ in range(1000):
+            yield b"x" * 65536
+
+    async with asyncio.timeout(20):
+        stream = await connection.request("PUT", "/x", body=endless())
+        assert await stream.response() == 409
+    connection.close()
