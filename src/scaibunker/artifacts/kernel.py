@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaibunker.artifacts import modules, vmlinux
+from scaibunker.artifacts.apt import Apt
 from scaibunker.artifacts.commands import need, run
 from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.artifacts.store import Built, Entry, Store, StoredFile, digest, key_of
