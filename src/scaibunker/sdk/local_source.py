@@ -72,10 +72,11 @@ def opened(path: Path) -> Iterator[OpenSource]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise TransferFailed(f"cannot read {path}: {error.strerror}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise TransferFailed(f"{path} is not a regular file")
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise TransferFailed(f"{path} is not a regular file")
         yield OpenSource(path, file, status.st_size, stat.S_IMODE(status.st_mode) & 0o777)
 
 

@@ -53,6 +53,7 @@ class FakeApi:
     stdin_closed: bool = False
     signals: list[str] = field(default_factory=list)
     execs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ran: dict[str, Script] = field(default_factory=dict)
     keys_seen: dict[str, str] = field(default_factory=dict)
     transport: FakeTransport = field(init=False)
 
@@ -164,7 +165,8 @@ class FakeApi:
             self.stdin += base64.b64decode(fields["stdin_base64"])
         self.stdin += fields.get("stdin", "").encode()
         exec_id = f"exe_{len(self.execs) + 1}"
-        self.execs[exec_id] = {**exec_record(exec_id, fields, script), "script": script}
+        self.execs[exec_id] = exec_record(exec_id, fields, script)
+        self.ran[exec_id] = script
         if fields.get("detach"):
             return ok({"exec_id": exec_id})
         if fields.get("stream"):
@@ -179,11 +181,11 @@ class FakeApi:
         record = self.execs[parts[0]]
         match seen.method, parts[1:]:
             case "GET", []:
-                return ok({k: v for k, v in record.items() if k != "script"})
+                return ok(record)
             case "GET", ["events"]:
-                return streamed(exec_events(parts[0], record["script"]))
+                return streamed(exec_events(parts[0], self.ran[parts[0]]))
             case "GET", ["output"]:
-                content = getattr(record["script"], seen.params["stream"])
+                content = getattr(self.ran[parts[0]], seen.params["stream"])
                 return streamed([content[:5], content[5:]], "application/octet-stream")
             case "POST", ["signal"]:
                 self.signals.append(json.loads(seen.body)["signal"])

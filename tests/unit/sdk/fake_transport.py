@@ -107,6 +107,11 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return fault(seen)
 
 
+def always(response: httpx.Response) -> Callable[[Seen], httpx.Response]:
+    """A fault that is one answer, whatever was asked."""
+    return lambda _: response
+
+
 def ok(data: Any, status: int = 200, **beside: Any) -> httpx.Response:
     """A good answer."""
     content = {"status": "ok", "data": data, "meta": {"request_id": "req_1"}, **beside}

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from scaibunker.sdk import Client, ConfigurationError, Endpoint, load_profile, read_key_file, resolve
+from scaibunker.sdk import (
+    Client,
+    ConfigurationError,
+    Endpoint,
+    load_profile,
+    read_key_file,
+    resolve,
+)
 
 KEY = "sgk_secret0123456789"
 
@@ -71,7 +78,7 @@ def test_a_profile_named_outright_outranks_the_environment(tmp_path: Path) -> No
 
 def test_a_profiles_key_goes_to_its_own_address_only(tmp_path: Path) -> None:
     environ = home(tmp_path, f'base_url = "https://grid.example"\napi_key = "{KEY}"\n')
-    with pytest.raises(ConfigurationError, match="no API key for https://evil.example") as caught:
+    with pytest.raises(ConfigurationError, match=r"no API key for https://evil\.example") as caught:
         resolve(environ, base_url="https://evil.example")
     assert KEY not in str(caught.value)
     assert resolve(environ, base_url="https://grid.example/").api_key == KEY

@@ -230,7 +230,12 @@ def test_waits_double_up_to_a_bound_with_jitter(api: FakeApi) -> None:
         client.me()
     assert slept == [1, 2, 4, 4, 4]
     lowest = RetryPolicy(base_delay=1, jitter=lambda: 0.0)
-    assert lowest.delay(ConnectionFailed("", may_have_run=False), attempt=1, repeatable=True, reads=True) == 0.5
+    assert (
+        lowest.delay(
+            ConnectionFailed("", may_have_run=False), attempt=1, repeatable=True, reads=True
+        )
+        == 0.5
+    )
 
 
 def test_pages_are_fetched_as_needed(api: FakeApi, client: Client) -> None:

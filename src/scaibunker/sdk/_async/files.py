@@ -1,5 +1,6 @@
 """Copying files and directories between this machine and a bunker, a chunk in memory at a time."""
 
+import os
 import posixpath
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -70,11 +71,14 @@ class AsyncFiles(AsyncFileCalls):
         user: User = "bunker",
         on_progress: Progress = no_progress,
     ) -> int:
-        """Copy a file to the local path, which appears when it is complete; gives its bytes."""
+        """Copy a file to the local path, which appears when it is complete; gives its bytes.
+
+        Local directories above it are made.
+        """
         entry = await self.stat(path, user=user)
         if entry.type not in ("file", "symlink"):
             raise TransferFailed(f"{path} is not a regular file but a {entry.type}")
-        real = Path(local).resolve()
+        real = Path(os.path.realpath(local))  # the caller's own link is followed
         mode = _mode(entry) if entry.type == "file" else 0o644
         with LocalTarget(real.parent) as target, target.writing((real.name,), mode) as file:
             return await self._receive(path, file, user, on_progress)

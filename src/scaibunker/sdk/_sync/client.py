@@ -24,8 +24,7 @@ from scaibunker.wire.api.identity import Me
 class Client:
     """A connection pool to one endpoint, with one key. Close it, or use it in a `with`.
 
-    Safe to share within what it was made for: the asyncio client within one event loop, the
-    blocking one between threads.
+    The blocking one may be shared between threads, the other within one event loop.
     """
 
     def __init__(

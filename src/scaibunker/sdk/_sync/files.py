@@ -1,6 +1,7 @@
 # Generated from _async/files.py by scripts/generate_sdk_sync.py. Edit that, not this.
 """Copying files and directories between this machine and a bunker, a chunk in memory at a time."""
 
+import os
 import posixpath
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,11 +70,14 @@ class Files(FileCalls):
         user: User = "bunker",
         on_progress: Progress = no_progress,
     ) -> int:
-        """Copy a file to the local path, which appears when it is complete; gives its bytes."""
+        """Copy a file to the local path, which appears when it is complete; gives its bytes.
+
+        Local directories above it are made.
+        """
         entry = self.stat(path, user=user)
         if entry.type not in ("file", "symlink"):
             raise TransferFailed(f"{path} is not a regular file but a {entry.type}")
-        real = Path(local).resolve()
+        real = Path(os.path.realpath(local))  # the caller's own link is followed
         mode = _mode(entry) if entry.type == "file" else 0o644
         with LocalTarget(real.parent) as target, target.writing((real.name,), mode) as file:
             return self._receive(path, file, user, on_progress)

@@ -1,0 +1,42 @@
+"""The blocking client is what the generator makes of the asyncio one, to the letter."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "generate_sdk_sync.py"
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_sdk_sync", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_up_to_date(generator: ModuleType) -> None:
+    assert generator.stale_files() == [], "run: python scripts/generate_sdk_sync.py"
+
+
+def test_nothing_of_asyncio_is_left(generator: ModuleType) -> None:
+    for path in generator.TARGET.glob("*.py"):
+        text = path.read_text()
+        for word in ("async ", "await ", "asyncio", "Async", "acall", "asleep", "aclose"):
+            assert word not in text, f"{path.name}: {word!r}"
+
+
+def test_a_stale_file_is_noticed(
+    generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in generator.TARGET.glob("*.py"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "client.py").write_text("")
+    (tmp_path / "leftover.py").write_text("")
+    (tmp_path / "files.py").unlink()
+    monkeypatch.setattr(generator, "TARGET", tmp_path)
+    assert generator.stale_files() == ["client.py", "files.py", "leftover.py"]
