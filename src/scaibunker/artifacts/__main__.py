@@ -19,8 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "build":
             begun = monotonic()
             artifacts = manifest.ensure(_say, refresh=options.refresh)
-            _say(f"kernel, initramfs and images are ready ({monotonic() - begun:.1f} s)")
-            _show(artifacts)
+            if not options.quiet:
+                _say(f"kernel, initramfs and images are ready ({monotonic() - begun:.1f} s)")
+                _show(artifacts)
         elif options.command == "bake":
             limits = dataclasses.replace(Limits(), content_bytes=options.max_mib << 20)
             image = manifest.add_image(options.name, options.tarball, _say, limits=limits)
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build the kernel, initramfs and base images")
     build.add_argument("--refresh", action="store_true", help="take Debian's current packages")
+    build.add_argument("--quiet", action="store_true", help="say only what is being built")
     bake = commands.add_parser("bake", help="bake a root file system tarball into an image")
     bake.add_argument("tarball", type=Path, help="plain, gzip, bzip2, xz or zstd")
     bake.add_argument("--name", required=True, help="the image's name")
