@@ -80,8 +80,9 @@ class Daemon:
             kernel, initramfs = kernel or boot.kernel, initramfs or boot.initramfs
         memory = settings.probe_cache or settings.data_dir / "acceleration.json"
         acceleration = await probe.choose(settings.acceleration, kernel, initramfs, memory)
-        images = ImageCache(settings.data_dir / "images", settings.image_dirs)
-        images.refresh()
+        images = ImageCache(settings.data_dir / "images")
+        for path in settings.image_files:
+            images.link(path)
         return Host(
             driver=QemuDriver(acceleration.kind),
             cgroups=cgroups.detect(worker_id),

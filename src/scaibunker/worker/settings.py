@@ -33,8 +33,8 @@ class WorkerSettings(BaseSettings):
     """The kernel that machines boot; null means the one that `scaibunker.artifacts` built."""
     initramfs: Path | None = None
     """The initramfs with the guest agent; null means the one that `scaibunker.artifacts` built."""
-    image_dirs: list[Path] = Field(default_factory=list)
-    """Folders with images named `<sha256>.ext4` that the worker may link into its cache."""
+    image_files: list[Path] = Field(default_factory=list)
+    """Images that are linked into the worker's cache at start; named by their SHA-256."""
     acceleration: Literal["auto", "kvm", "tcg"] = "auto"
     """`auto` boots the real kernel under KVM once, with a time limit, and falls back to emulation."""
     probe_cache: Path | None = None

@@ -1,47 +1,38 @@
 """The images on this host's disk, one read-only file each, named by its SHA-256.
 
-All bunkers of an image share its file, and so one page cache. Files come from the folders that the
-operator lists; what a machine still uses must not be removed.
+All bunkers of an image share its file, and so one page cache.
 """
 
 import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 
-from scaibunker.worker.errors import ImageNotCached
+from scaibunker.worker.errors import ImageNotCached, WorkerFault
 
-SHA256_LENGTH = 64
+SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+SUFFIX = ".ext4"
 
 
 class ImageCache:
-    """`folder` is ours; `sources` are folders that hold `<sha256>.ext4` files of others."""
+    """Everything in `folder` is a whole image: files appear in it by a rename."""
 
-    def __init__(self, folder: Path, sources: list[Path]) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._sources = sources
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink(missing_ok=True)
 
     def cached(self) -> list[str]:
         """SHA-256 of every image that is here, sorted."""
-        return sorted(p.stem for p in self._folder.glob("*.ext4") if len(p.stem) == SHA256_LENGTH)
-
-    def refresh(self) -> None:
-        """Link everything that the source folders offer."""
-        for source in self._sources:
-            for path in source.glob("*.ext4"):
-                if len(path.stem) == SHA256_LENGTH:
-                    self._link(path)
+        return sorted(p.stem for p in self._folder.glob(f"*{SUFFIX}") if SHA256.match(p.stem))
 
     def ensure(self, sha256: str, size: int) -> Path:
         """The image's file. Raises ImageNotCached."""
-        path = self._folder / f"{sha256}.ext4"
-        if not path.exists():
-            for source in self._sources:
-                candidate = source / path.name
-                if candidate.exists():
-                    self._link(candidate)
-                    break
+        if not SHA256.match(sha256):
+            raise ImageNotCached("image_sha256 is no SHA-256")
+        path = self._folder / f"{sha256}{SUFFIX}"
         try:
             actual = path.stat().st_size
         except FileNotFoundError:
@@ -50,8 +41,12 @@ class ImageCache:
             raise ImageNotCached(f"image {sha256[:12]} has {actual} bytes here instead of {size}")
         return path
 
-    def _link(self, source: Path) -> None:
-        target = self._folder / source.name
+    def link(self, source: Path) -> None:
+        """Take in a file that is named by its SHA-256 (a suffix is allowed): linked where the file
+        system allows it, else copied. Raises WorkerFault."""
+        if not SHA256.match(source.stem):
+            raise WorkerFault(f"{source} is not named by a SHA-256")
+        target = self._folder / f"{source.stem}{SUFFIX}"
         if target.exists():
             return
         temporary = target.with_suffix(f".{os.getpid()}.tmp")
@@ -61,6 +56,8 @@ class ImageCache:
             except OSError:  # another file system
                 shutil.copyfile(source, temporary)
             temporary.rename(target)
+        except OSError as error:
+            raise WorkerFault(f"cannot take in the image {source}: {error.strerror}") from error
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
