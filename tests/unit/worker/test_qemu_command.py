@@ -1,0 +1,62 @@
+"""QEMU's command line: confined, without secrets that matter, and with nothing a guest does not need."""
+
+from pathlib import Path
+
+from scaibunker.worker.vmm.port import VmmConfig
+from scaibunker.worker.vmm.qemu import command
+
+CONFIG = VmmConfig(
+    machine_id="bnk_abcd",
+    kernel=Path("/k/vmlinux"),
+    initramfs=Path("/k/initramfs"),
+    image=Path("/images/a,b.ext4"),
+    upper_disk=Path("/d/upper.ext4"),
+    vcpus=2,
+    memory_mb=256,
+    token_hex="00" * 32,
+    run_dir=Path("/run/x"),
+    log=Path("/d/vmm.log"),
+    uid=700_001,
+    cgroup_procs=(Path("/cg/cpu/procs"), Path("/cg/memory/procs")),
+)
+
+
+def _after(argv: list[str], option: str) -> str:
+    return argv[argv.index(option) + 1]
+
+
+def test_the_process_is_confined_before_the_guest_runs() -> None:
+    argv = command.build(CONFIG, "tcg")
+    assert _after(argv, "-runas") == "700001:700001"
+    assert _after(argv, "-chroot") == "/run/x/root"
+    assert _after(argv, "-sandbox").startswith("on,")
+    assert "--no-new-privs" in argv
+    assert argv[argv.index("unshare") : argv.index("--")] == ["unshare", "--net", "--ipc", "--uts"]
+
+
+def test_it_joins_its_control_groups_first() -> None:
+    argv = command.build(CONFIG, "tcg")
+    assert argv[:2] == ["/bin/sh", "-c"]
+    script = argv[2]
+    assert script.index('echo $$ > "$1"') < script.index('echo $$ > "$2"') < script.index("exec")
+    assert argv[4:6] == ["/cg/cpu/procs", "/cg/memory/procs"]
+
+
+def test_an_isolated_machine_has_no_network_device() -> None:
+    joined = " ".join(command.build(CONFIG, "tcg"))
+    assert "-nodefaults" in joined
+    assert "-netdev" not in joined
+    assert "virtio-net" not in joined
+
+
+def test_the_image_is_read_only_and_commas_cannot_add_options() -> None:
+    drives = [a for a in command.build(CONFIG, "tcg") if a.startswith("driver=raw")]
+    image = next(d for d in drives if "node-name=image" in d)
+    assert "read-only=on" in image
+    assert "filename=/images/a,,b.ext4" in image
+    assert "read-only=off" in next(d for d in drives if "node-name=upper" in d)
+
+
+def test_acceleration_chooses_the_cpu() -> None:
+    assert "host" in command.acceleration_options("kvm")
+    assert any(o.startswith("tcg") for o in command.acceleration_options("tcg"))
