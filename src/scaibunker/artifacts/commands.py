@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from scaibunker.artifacts.records import ArtifactsError
@@ -31,13 +31,16 @@ def run(
     timeout_s: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    inherit: Collection[str] | None = None,
 ) -> str:
     """Run `argv` without standard input and return its standard output.
 
-    `env` is added to this process's environment. Raises `CommandError` on a status other than 0
+    `env` is added to this process's environment, or to that part of it which `inherit` names.
+    Raises `CommandError` on a status other than 0
     and after `timeout_s` seconds.
     """
     name = Path(argv[0]).name
+    inherited = {k: v for k, v in os.environ.items() if inherit is None or k in inherit}
     try:
         done = subprocess.run(
             [str(part) for part in argv],
@@ -47,7 +50,7 @@ def run(
             errors="replace",
             timeout=timeout_s,
             cwd=cwd,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            env={**inherited, "LC_ALL": "C.UTF-8", **(env or {})},
             check=False,
         )
     except subprocess.TimeoutExpired as error:

@@ -17,6 +17,8 @@ from scaibunker.artifacts.records import ArtifactsError
 EPOCH = 1735689600
 """2025-01-01: no file in an image is newer than this."""
 _TIMEOUT_S = 1800
+# Packages' scripts see the environment, so that it must be the same everywhere.
+_ENVIRONMENT = ("PATH", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 # Documentation in other languages, manuals and caches: half of a minimal system.
 _LEFT_OUT = (
     "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*",
@@ -49,6 +51,7 @@ def bootstrap(recipe: ImageRecipe, sources: Sequence[str], scratch: Path) -> Pat
             *sources,
         ],
         timeout_s=_TIMEOUT_S,
+        inherit=_ENVIRONMENT,
         env={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(temporary)},
     )
     return tarball

@@ -16,10 +16,16 @@ grep -E '^deb ' "$1"/usr/share/doc/apt/examples/sources.list | sed -E 's/ main .
     > "$1"/etc/apt/sources.list
 """
 # Bytecode that is right whatever the files' times are, which baking evens out, and that need not
-# be compared with its source at each import.
+# be compared with its source at each import. One process for each tree, and none that writes
+# bytecode of what it imports: else the bytes would depend on which process met which file first.
 _COMPILE_PYTHON = """
 find "$1"/usr/lib/python3* -name __pycache__ -prune -exec rm -rf {} +
-chroot "$1" python3 -m compileall -q -j2 --invalidation-mode unchecked-hash /usr/lib/python3 /usr/lib/python3.11
+compile() {
+    PYTHONHASHSEED=0 chroot "$1" python3 -B -S -m compileall -q -f -j1 \\
+        --invalidation-mode unchecked-hash "$2"
+}
+compile "$1" /usr/lib/python3 & other=$!
+compile "$1" /usr/lib/python3.11 && wait "$other"
 """
 # The whole machine is the virtual environment here.
 _FREE_PIP = """
