@@ -1,0 +1,39 @@
+"""A real worker daemon for tests, with real microVMs, and a look at what it leaves on the host."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from scaibunker.artifacts.manifest import Artifacts, ArtifactsMissing, load
+from tests.host.worker_process import WorkerProcess
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs root."""
+    for item in items:
+        if "tests/host/" in item.nodeid:
+            item.add_marker(pytest.mark.host)
+            if os.geteuid() != 0:
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Artifacts:
+    try:
+        return load()
+    except ArtifactsMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+async def worker(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[WorkerProcess]:
+    """A running daemon; its machines are taken down and its host is checked for leftovers at the end."""
+    process = WorkerProcess(tmp_path, artifacts)
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.take_down()
+    assert process.leftovers() == []

@@ -1,0 +1,194 @@
+"""`scaibunker-worker` as a process of its own, driven over its HTTP API as the controller would."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from scaibunker.artifacts.manifest import Artifacts
+from scaibunker.wire.guest.frames import Decoder, Frame, Kind
+from scaibunker.wire.worker.machines import MachineSpec
+
+BOOT_LIMIT_S = 120.0
+TOKEN = "swt_for_tests"
+
+
+class WorkerProcess:
+    """One daemon on a free port and a private folder."""
+
+    def __init__(self, folder: Path, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+        self.data_dir = folder / "worker"
+        self.run_dir = Path("/run/scaibunker-tests") / secrets.token_hex(4)
+        self._log = folder / "worker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._session: aiohttp.ClientSession | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+
+    # The process
+
+    async def start(self) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/root"),
+            "SCAIBUNKER_WORKER_TOKEN": TOKEN,
+            "SCAIBUNKER_WORKER_DATA_DIR": str(self.data_dir),
+            "SCAIBUNKER_WORKER_RUNTIME_DIR": str(self.run_dir),
+            "SCAIBUNKER_WORKER_PORT": str(self._port),
+            "SCAIBUNKER_WORKER_ACCELERATION": "tcg",
+            "SCAIBUNKER_WORKER_IMAGE_FILES": json.dumps(
+                [str(image.path) for image in self._artifacts.images]
+            ),
+        }
+        for name in ("SCAIBUNKER_CACHE_DIR", "XDG_CACHE_HOME"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("scaibunker-worker"))],
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                f"http://127.0.0.1:{self._port}", headers={"Authorization": f"Bearer {TOKEN}"}
+            )
+        await self._until_it_answers()
+
+    async def kill(self) -> None:
+        """SIGKILL: the daemon gets no chance to say goodbye."""
+        assert self._process is not None
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+
+    async def take_down(self) -> None:
+        """Destroy every machine, stop the daemon, whatever state it is in."""
+        with contextlib.suppress(aiohttp.ClientError, AssertionError):
+            for machine in (await self.call("GET", "/v1/machines"))["machines"]:
+                await self.call("DELETE", f"/v1/machines/{machine['bunker_id']}")
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            await asyncio.to_thread(self._process.wait, 20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pid in self.vmm_pids():
+            os.kill(pid, signal.SIGKILL)
+        if self._session is not None:
+            await self._session.close()
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    # What is on the host
+
+    def vmm_pids(self) -> list[int]:
+        """QEMU processes whose sockets lie in our own folder."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes()
+                if line.startswith(b"qemu-system") and str(self.run_dir).encode() in line:
+                    found.append(int(entry.name))
+        return found
+
+    def leftovers(self) -> list[str]:
+        """Everything of our machines that is still on the host."""
+        left = [f"process {pid}" for pid in self.vmm_pids()]
+        left += [str(p) for p in (self.data_dir / "machines").iterdir()]
+        left += [str(p) for p in self.run_dir.glob("*/*")]
+        worker_id = (self.data_dir / "worker-id").read_text()
+        left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/scaibunker/{worker_id}/*/")]
+        left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"scaibunker/{worker_id}/*/")]
+        return left
+
+    # The API
+
+    async def request(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        return await self._session.request(method, path, **options)
+
+    async def call(self, method: str, path: str, **options: Any) -> Any:
+        """The answer's JSON. AssertionError for a status of 400 or more."""
+        async with await self.request(method, path, **options) as response:
+            text = await response.text()
+            assert response.status < 400, text
+            return json.loads(text) if text else None
+
+    def spec(self, image: str = "debian-12", **fields: Any) -> MachineSpec:
+        found = next(i for i in self._artifacts.images if i.name == image)
+        values: dict[str, Any] = {
+            "bunker_id": f"bnk_{secrets.token_hex(6)}",
+            "tenant_id": "ten_test",
+            "image_sha256": found.sha256,
+            "image_size": found.size_bytes,
+            "cpu_millicores": 1000,
+            "memory_mb": 256,
+            "disk_mb": 256,
+            "hostname": "tested",
+        }
+        return MachineSpec(**{**values, **fields})
+
+    async def create(self, image: str = "debian-12", **fields: Any) -> str:
+        """Order a machine and wait until it runs; returns its id."""
+        spec = self.spec(image, **fields)
+        await self.call("PUT", f"/v1/machines/{spec.bunker_id}", data=spec.model_dump_json())
+        status = await self.until(spec.bunker_id, "running", "failed")
+        assert status["state"] == "running", status
+        return spec.bunker_id
+
+    async def until(self, machine: str, *states: str) -> dict[str, Any]:
+        """Wait until the machine is in one of the states."""
+        deadline = time.monotonic() + BOOT_LIMIT_S
+        while True:
+            status: dict[str, Any] = await self.call("GET", f"/v1/machines/{machine}")
+            if status["state"] in states:
+                return status
+            assert time.monotonic() < deadline, status
+            await asyncio.sleep(0.02)
+
+    async def exec_frames(
+        self, machine: str, command: str, stdin: bytes = b"", **fields: Any
+    ) -> list[Frame]:
+        """Run a command to its end; every frame of it."""
+        start = {"shell": command, "timeout_s": 60, "stdin": "body" if stdin else "none", **fields}
+        body = json.dumps(start).encode() + b"\n" + stdin
+        path = f"/v1/machines/{machine}/execs/exe_{secrets.token_hex(8)}"
+        async with await self.request("POST", path, data=body) as response:
+            data = await response.read()
+            assert response.status == 200, data
+        return list(Decoder().feed(data))
+
+    async def run(
+        self, machine: str, command: str, stdin: bytes = b"", **fields: Any
+    ) -> tuple[int | None, bytes]:
+        """Exit code and standard output."""
+        frames = await self.exec_frames(machine, command, stdin, **fields)
+        assert frames[-1].kind is Kind.EXIT, frames[-1]
+        output = b"".join(f.payload for f in frames if f.kind is Kind.STDOUT)
+        return frames[-1].json()["exit_code"], output
+
+    async def _until_it_answers(self) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            assert self._process is not None
+            assert self._process.poll() is None, self.log()
+            with contextlib.suppress(aiohttp.ClientError):
+                await self.call("GET", "/v1/health")
+                return
+            assert time.monotonic() < deadline, self.log()
+            await asyncio.sleep(0.02)
