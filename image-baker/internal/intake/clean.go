@@ -15,7 +15,7 @@ const (
 	absent kind = iota
 	directory
 	impliedDirectory // made because something lies in it; may still be stated
-	file             // anything else: file, link, device, FIFO
+	nonDirectory     // file, link, device, FIFO
 )
 
 type cleaner struct {
@@ -112,7 +112,7 @@ func (c *cleaner) implyParents(header *tar.Header, name string) error {
 		switch c.seen[sofar] {
 		case directory, impliedDirectory:
 			continue
-		case file:
+		case nonDirectory:
 			return refuse(header.Name, "%q is not a directory", sofar)
 		}
 		if err := c.count(header.Name); err != nil {
@@ -135,7 +135,7 @@ func (c *cleaner) link(header *tar.Header, name string) error {
 	if err != nil {
 		return refuse(header.Name, "the name it links to leaves the image or is too long")
 	}
-	if c.seen[to] != file {
+	if c.seen[to] != nonDirectory {
 		return refuse(header.Name, "it links to %.200q, which is no file before it", header.Linkname)
 	}
 	if header.Size != 0 {
@@ -154,8 +154,8 @@ func (c *cleaner) claim(raw, name string, isDirectory bool) error {
 	before := c.seen[name]
 	switch {
 	case !isDirectory && before == absent:
-		c.seen[name] = file
-	case isDirectory && before != file:
+		c.seen[name] = nonDirectory
+	case isDirectory && before != nonDirectory:
 		c.seen[name] = directory
 		if before != absent && name != "" {
 			return nil // counted when it was implied or first stated
