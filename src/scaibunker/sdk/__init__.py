@@ -60,11 +60,12 @@ from scaibunker.wire.api.execs import ExecRecord
 from scaibunker.wire.api.files import FileEntry
 from scaibunker.wire.api.identity import ApiKey, Me
 from scaibunker.wire.api.images import Image, ImageStatus
-from scaibunker.wire.api.workers import Worker
+from scaibunker.wire.api.workers import Amounts, Worker
 from scaibunker.wire.codes import Code
 
 __all__ = [
     "NO_RETRIES",
+    "Amounts",
     "AnswerTimedOut",
     "ApiError",
     "ApiKey",

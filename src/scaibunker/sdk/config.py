@@ -73,7 +73,7 @@ def resolve(
 ) -> Endpoint:
     """Find the endpoint and the key. Raises `ConfigurationError` that names what is missing."""
     environ = os.environ if environ is None else environ
-    if profile is None:  # a profile named outright outranks the environment
+    if profile is None and identity is None:  # what is named outright outranks the environment
         base_url = base_url or environ.get(HOST_VARIABLE)
         api_key = api_key or environ.get(KEY_VARIABLE)
     if base_url and api_key:

@@ -16,6 +16,8 @@ from scaibunker.sdk.records import ExecResult
 from scaibunker.sdk.waiting import pauses
 from scaibunker.wire.api.execs import ExecRecord, SignalRequest, StdinRequest
 
+LONGEST_COMMAND_S = 86_400.0
+
 
 class Execution:
     """A started command, by its bunker's id and its own."""
@@ -67,11 +69,16 @@ class Execution:
 
     def signal(self, signal: str) -> None:
         """Send a signal, `SIGTERM` for instance, to its whole process group."""
-        self._post("signal", _calls.body(SignalRequest, {"signal": signal}))
+        self._post("signal", _calls.body(SignalRequest, {"signal": signal}), None)
 
     def write_stdin(self, data: str | bytes, *, eof: bool = False) -> None:
-        """Write to its standard input, 16 MiB at most; with `eof`, close it afterwards."""
-        self._post("stdin", _requests.stdin_request(data, eof=eof))
+        """Write to its standard input, 16 MiB at most; with `eof`, close it afterwards.
+
+        Comes back when the command has room for them, however long that takes. Raises `Conflict`
+        when the command has ended, or reads no more. One caller at a time, or bytes may mix.
+        """
+        request = _requests.stdin_request(data, eof=eof)
+        self._post("stdin", request, LONGEST_COMMAND_S)
 
     def close_stdin(self) -> None:
         """End its standard input."""
@@ -86,8 +93,11 @@ class Execution:
     def _path(self, *rest: str) -> str:
         return bunker_path(self.bunker_id, "execs", self.exec_id, *rest)
 
-    def _post(self, verb: str, request: SignalRequest | StdinRequest) -> None:
-        self._transport.done(Call("POST", self._path(verb), body=request))
+    def _post(
+        self, verb: str, request: SignalRequest | StdinRequest, read_timeout: float | None
+    ) -> None:
+        call = Call("POST", self._path(verb), body=request, read_timeout=read_timeout)
+        self._transport.done(call)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.exec_id} in {self.bunker_id}>"

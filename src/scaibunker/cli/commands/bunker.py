@@ -1,0 +1,191 @@
+"""`scaibunker bunker ...`: making, finding and moving bunkers. Their commands are `bunker_execs`."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from scaibunker.cli import failures, texts
+from scaibunker.cli.commands import bunker_execs
+from scaibunker.cli.creation import bunker_options
+from scaibunker.cli.exit_codes import ExitCode
+from scaibunker.cli.options import (
+    AllowOption,
+    BunkerArgument,
+    BunkersArgument,
+    CpuOption,
+    DiskOption,
+    EnvOption,
+    ImageArgument,
+    LabelOption,
+    LimitOption,
+    MemoryOption,
+    NameOption,
+    NetworkOption,
+    new_app,
+)
+from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_table
+from scaibunker.cli.progress import notice, working
+from scaibunker.cli.references import bunker_id
+from scaibunker.cli.session import Session, connected
+from scaibunker.sdk import BunkerRecord, ScaiBunkerError
+
+SUMMARY = "Make, list, show, pause, resume and remove bunkers."
+
+app = new_app(SUMMARY)
+
+_COLUMNS: Sequence[Column[BunkerRecord]] = (
+    ("ID", lambda record: record.id),
+    ("NAME", lambda record: record.name),
+    ("STATUS", lambda record: record.status),
+    ("IMAGE", lambda record: record.image or record.snapshot_id),
+    ("CPU", lambda record: f"{record.cpu_millicores / 1000:g}"),
+    ("MEMORY", lambda record: f"{record.memory_mb} MiB"),
+    ("NETWORK", lambda record: record.network_profile),
+    ("AGE", lambda record: texts.age(record.created_at)),
+)
+_SECRET = frozenset({"env_vars"})
+
+
+def create(
+    session: Session,
+    image: ImageArgument,
+    name: NameOption = None,
+    cpu: CpuOption = None,
+    memory: MemoryOption = None,
+    disk: DiskOption = None,
+    env: EnvOption = None,
+    label: LabelOption = None,
+    network: NetworkOption = None,
+    allow: AllowOption = None,
+    lifecycle: Annotated[
+        str | None,
+        typer.Option("--lifecycle", metavar="MODE", help="ephemeral, session or persistent."),
+    ] = None,
+    max_lifetime: Annotated[
+        int | None,
+        typer.Option("--max-lifetime", metavar="SECONDS", help="Terminate it after this long."),
+    ] = None,
+    idle_timeout: Annotated[
+        int | None,
+        typer.Option("--idle-timeout", metavar="SECONDS", help="The same when nobody uses it."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Come back when it runs, or at once.")
+    ] = True,
+) -> None:
+    """Make a bunker and print its id."""
+    options = bunker_options(
+        session.surroundings.environ,
+        image=image,
+        env=env,
+        label=label,
+        name=name,
+        cpu_millicores=cpu,
+        memory_mb=memory,
+        disk_mb=disk,
+        network_profile=network,
+        network_allowlist=allow,
+        lifecycle_mode=lifecycle,
+        max_lifetime_s=max_lifetime,
+        idle_timeout_s=idle_timeout,
+    )
+    with working(f"creating a bunker from {image}"):
+        bunker = session.client.bunkers.create(wait=wait, **options)
+    if session.json:
+        write_json(as_json(bunker.record))
+    else:
+        typer.echo(bunker.id)
+
+
+def list_(
+    session: Session,
+    all_: Annotated[
+        bool, typer.Option("--all", "-a", help="Also those that are terminated or failed.")
+    ] = False,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATUS", help="Only those in this state.")
+    ] = None,
+    lifecycle: Annotated[
+        str | None, typer.Option("--lifecycle", metavar="MODE", help="Only those of this mode.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", "-l", metavar="K[=V]", help="Only with this label.")
+    ] = None,
+    limit: LimitOption = None,
+) -> None:
+    """List bunkers, newest first."""
+    found = session.client.bunkers.list(
+        status=status, lifecycle=lifecycle, label=label, page_size=200
+    )
+    records = (bunker.record for bunker in found if all_ or status or not bunker.status.is_final)
+    chosen = islice(records, limit)
+    if session.json:
+        write_json([as_json(record) for record in chosen])
+    else:
+        write_table(_COLUMNS, chosen)
+
+
+def show(session: Session, bunker: BunkerArgument) -> None:
+    """Show everything about a bunker. The values of its variables are in the JSON only."""
+    record = session.client.bunkers.get(bunker_id(session.client, bunker)).record
+    if session.json:
+        write_json(as_json(record))
+        return
+    fields = {name: value for name, value in as_json(record).items() if name not in _SECRET}
+    fields["env_vars"] = ", ".join(sorted(record.env_vars))
+    fields["label_set"] = ", ".join(f"{k}={v}" for k, v in sorted(record.label_set.items()))
+    fields["network_allowlist"] = ", ".join(record.network_allowlist or ())
+    write_fields(fields)
+
+
+def remove(session: Session, bunkers: BunkersArgument) -> int:
+    """Terminate bunkers. Doing it again changes nothing."""
+    return _each(session, bunkers, "terminating", session.client.bunkers.delete)
+
+
+def pause(session: Session, bunkers: BunkersArgument) -> int:
+    """Freeze bunkers: memory and quota are kept, no CPU is used."""
+    return _each(session, bunkers, "pausing", session.client.bunkers.pause)
+
+
+def resume(session: Session, bunkers: BunkersArgument) -> int:
+    """Let paused bunkers go on where they were."""
+    return _each(session, bunkers, "resuming", session.client.bunkers.resume)
+
+
+def _each(
+    session: Session,
+    references: Sequence[str],
+    doing: str,
+    verb: Callable[[str], BunkerRecord],
+) -> int:
+    """Do it to every one, whatever becomes of the others; the first error's code is ours."""
+    code: int = ExitCode.OK
+    done = []
+    for reference in references:
+        try:
+            with working(f"{doing} {reference}"):
+                record = verb(bunker_id(session.client, reference))
+        except ScaiBunkerError as error:
+            if len(references) > 1 and not session.json:
+                notice(reference)
+            failures.show(error, as_json=session.json)
+            code = code or failures.exit_code(error)
+            continue
+        done.append(as_json(record))
+        if not session.json:
+            typer.echo(record.id)
+    if session.json:
+        write_json(done)
+    return code
+
+
+app.command("create")(connected(create))
+app.command("ls")(connected(list_))
+app.command("show")(connected(show))
+app.command("rm")(connected(remove))
+app.command("pause")(connected(pause))
+app.command("resume")(connected(resume))
+bunker_execs.add_to(app)

@@ -1,0 +1,112 @@
+"""`scaibunker run`: a bunker for one command, gone when it is done."""
+
+from scaibunker.cli import endings, foreground, stdin
+from scaibunker.cli.creation import bunker_options
+from scaibunker.cli.exit_codes import ExitCode
+from scaibunker.cli.options import (
+    DEFAULT_TIMEOUT_S,
+    AllowOption,
+    CommandArgument,
+    CpuOption,
+    CwdOption,
+    DiskOption,
+    EnvOption,
+    ImageArgument,
+    KeepOption,
+    LabelOption,
+    MemoryOption,
+    NameOption,
+    NetworkOption,
+    TimeoutOption,
+    UserOption,
+    new_app,
+)
+from scaibunker.cli.output import as_json, write_json
+from scaibunker.cli.progress import notice, working
+from scaibunker.cli.session import Session, connected
+from scaibunker.sdk import Bunker, ExecOptions, NotFound, ScaiBunkerError
+
+app = new_app()
+
+_SLACK_S = 600
+"""Seconds that a bunker lives longer than its command may: if we die, it does not stay."""
+
+
+def run(
+    session: Session,
+    image: ImageArgument,
+    command: CommandArgument,
+    cpu: CpuOption = None,
+    memory: MemoryOption = None,
+    disk: DiskOption = None,
+    env: EnvOption = None,
+    label: LabelOption = None,
+    name: NameOption = None,
+    network: NetworkOption = None,
+    allow: AllowOption = None,
+    user: UserOption = "bunker",
+    cwd: CwdOption = None,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    keep: KeepOption = False,
+) -> int:
+    """Run a command in a new bunker, and terminate it.
+
+    Output comes as it is written, standard input goes in if it is a pipe or a file, and the exit
+    code is the command's: 124 after --timeout, 128 + N if signal N ended it, 125 if it could not be
+    run. The bunker is terminated whatever happens, on Ctrl-C and SIGTERM too, unless --keep.
+    """
+    source = stdin.source(session.surroundings.stdin)
+    options = bunker_options(
+        session.surroundings.environ,
+        image=image,
+        env=env,
+        label=label,
+        name=name,
+        cpu_millicores=cpu,
+        memory_mb=memory,
+        disk_mb=disk,
+        network_profile=network,
+        network_allowlist=allow,
+        max_lifetime_s=None if keep else int(timeout) + _SLACK_S,
+    )
+    bunker = None
+    try:
+        with working(f"creating a bunker from {image}"):
+            bunker = session.client.bunkers.create(wait=True, **options)
+        exec_options = ExecOptions(timeout_s=timeout, user=user, cwd=cwd)
+        return _run_in(session, bunker, command, source, exec_options)
+    finally:
+        if bunker is None:
+            pass  # what an interrupted create leaves is taken back by the SDK
+        elif keep:
+            notice(f"bunker {bunker.id} is kept")
+        else:
+            _terminate(session, bunker)
+
+
+def _run_in(
+    session: Session,
+    bunker: Bunker,
+    command: list[str],
+    source: stdin.Source,
+    options: ExecOptions,
+) -> int:
+    if not session.json:
+        return endings.exit_code(foreground.streamed(bunker.execs, command, source, options))
+    result = foreground.captured(bunker.execs, command, source, options)
+    write_json({"bunker_id": bunker.id, **as_json(result)})
+    return endings.exit_code(result)
+
+
+def _terminate(session: Session, bunker: Bunker) -> None:
+    with session.interrupts.cleaning_up(), working(f"terminating {bunker.id}"):
+        try:
+            bunker.delete()
+        except NotFound:
+            return
+        except ScaiBunkerError as error:
+            notice(f"warning: bunker {bunker.id} may still exist: {error}")
+            notice(f"to remove it: scaibunker bunker rm {bunker.id}")
+
+
+app.command("run")(connected(run, failure=ExitCode.NOT_RUN))

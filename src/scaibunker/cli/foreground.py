@@ -1,0 +1,75 @@
+"""Runs a command in a bunker as if it ran here: its bytes out as they come, our input in, its code.
+
+Leaving early, by a signal or a closed pipe, ends the command. Where the bunker comes from, and what
+becomes of it, is the verbs' business.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from scaibunker.cli.stdin import Feeder, Inline, Live, Source
+from scaibunker.sdk import (
+    ExecExited,
+    ExecOptions,
+    ExecOutput,
+    ExecResult,
+    Execs,
+    ExecStream,
+    Execution,
+    ScaiBunkerError,
+)
+
+
+def streamed(
+    execs: Execs, command: Sequence[str], source: Source, options: ExecOptions
+) -> ExecExited:
+    """Run it with its output passed on."""
+    if isinstance(source, Live):
+        execution = execs.start(command, **options)
+        with _fed(execution, source), execution.events() as stream:
+            return passed_on(stream)
+    with execs.stream(command, **_with_input(options, source)) as stream:
+        return passed_on(stream)
+
+
+def captured(
+    execs: Execs, command: Sequence[str], source: Source, options: ExecOptions
+) -> ExecResult:
+    """Run it with the head of its output kept."""
+    if isinstance(source, Live):
+        execution = execs.start(command, **options)
+        with _fed(execution, source):
+            return execution.result()
+    return execs.run(command, **_with_input(options, source))
+
+
+def passed_on(stream: ExecStream) -> ExecExited:
+    """Write a command's bytes to where ours go, until it ends."""
+    sinks = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
+    for event in stream:
+        if isinstance(event, ExecOutput):
+            sinks[event.stream].write(event.data)
+            sinks[event.stream].flush()
+        elif isinstance(event, ExecExited):
+            end = event
+    return end
+
+
+@contextmanager
+def _fed(execution: Execution, source: Live) -> Iterator[None]:
+    """A detached command does not end with our connection, so its end has to be ours to see to."""
+    feeder = Feeder(execution, source.descriptor)
+    feeder.start()
+    try:
+        yield
+    except BaseException:
+        with suppress(ScaiBunkerError):
+            execution.signal("SIGKILL")
+        raise
+    if feeder.error is not None:
+        raise feeder.error
+
+
+def _with_input(options: ExecOptions, source: Inline | None) -> ExecOptions:
+    return options if source is None else {**options, "stdin": source.data}

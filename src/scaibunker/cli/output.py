@@ -1,0 +1,58 @@
+"""Results on stdout: JSON for programs, tables for people."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scaibunker.cli import texts
+
+R = TypeVar("R", bound=BaseModel)
+Column = tuple[str, Callable[[R], object]]
+_WIDE = 10_000  # of a file or pipe: nothing is cut that a script could want
+
+
+def write_json(value: object) -> None:
+    """One value, ASCII only: safe on a terminal, too."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def as_json(record: BaseModel) -> dict[str, Any]:
+    """A record as JSON has it."""
+    return record.model_dump(mode="json")
+
+
+def write_table(columns: Sequence[Column[R]], records: Iterable[R]) -> None:
+    """One line per record."""
+    rows = ([value(record) for _, value in columns] for record in records)
+    write_rows([title for title, _ in columns], rows)
+
+
+def write_rows(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """One line per row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, no_wrap=not sys.stdout.isatty(), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(texts.cell(value)) for value in row))
+    _console().print(table)
+
+
+def write_fields(fields: Mapping[str, object]) -> None:
+    """One line per field."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        table.add_row(Text(name), Text(texts.cell(value)))
+    _console().print(table)
+
+
+def _console() -> Console:
+    wide = None if sys.stdout.isatty() else _WIDE
+    return Console(file=sys.stdout, width=wide, highlight=False, markup=False, emoji=False)
