@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 import structlog
@@ -12,7 +13,7 @@ from scaigrid import logs
 from scaigrid.app import Grid, GridSettings
 from scaigrid.db import Database, migrate
 from scaigrid.http.server import make_server
-from scaigrid.module import installed
+from scaigrid.module import Module, installed
 from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
@@ -35,7 +36,9 @@ def serve() -> int:
         auth=read_section(AuthSettings),
     )
     logs.configure(settings.http.log_level)
-    grid = Grid(settings, installed())
+    modules = installed()
+    asyncio.run(_with_database(settings.database, migrate.check, modules))
+    grid = Grid(settings, modules)
     server = make_server(grid, settings.http)
     server.run()
     return 0 if server.started else 1
@@ -45,15 +48,19 @@ def upgrade() -> int:
     """`migrate`: bring the schema up to date, then exit."""
     settings = read_section(DatabaseSettings)
     logs.configure()
-    asyncio.run(_upgrade(settings))
+    asyncio.run(_with_database(settings, migrate.upgrade, installed()))
     structlog.get_logger(__name__).info("schema is up to date")
     return 0
 
 
-async def _upgrade(settings: DatabaseSettings) -> None:
+async def _with_database(
+    settings: DatabaseSettings,
+    task: Callable[[Database, Sequence[Path]], Awaitable[None]],
+    modules: Sequence[Module],
+) -> None:
     database = Database(settings)
     try:
-        await migrate.upgrade(database, [module.migrations for module in installed()])
+        await task(database, [module.migrations for module in modules])
     finally:
         await database.close()
 
@@ -70,7 +77,7 @@ def main() -> None:
         sys.exit(_refuse(f"{MODE} must be one of {', '.join(MODES)}; it is {mode!r}"))
     try:
         sys.exit(MODES[mode]())
-    except SettingsError as error:
+    except (SettingsError, migrate.SchemaBehind) as error:
         sys.exit(_refuse(str(error)))
 
 

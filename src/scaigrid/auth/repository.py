@@ -69,7 +69,7 @@ async def revoke(op: Operation, db: Writer, key_id: str, at: datetime) -> tuple[
     return (_key(row), row["digest"]) if row else None
 
 
-async def is_live(op: Operation, db: Reader, user_id: str, name: str) -> bool:
+async def is_live(op: Operation, db: Reader | Writer, user_id: str, name: str) -> bool:
     """Whether the user has a good key of that name."""
     query = select(*_COLUMNS).where(
         api_keys.c.user_id == user_id,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,21 +63,30 @@ class Stopping:
 class EventStream(Response):
     """An answer that is a stream of events.
 
-    The source is closed as soon as the caller goes away, however silent the stream is; its
-    clean-up is where what it holds (a command, say) is let go.
+    The source is closed as soon as the caller goes away, however silent the stream is, and with it
+    what is `held` for it: a command, say.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: AsyncGenerator[Event, None], stopping: Stopping) -> None:
+    def __init__(
+        self,
+        source: AsyncGenerator[Event, None],
+        stopping: Stopping,
+        held: AsyncExitStack | None = None,
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._source = source
         self._stopping = stopping
+        self._held = held or AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send the stream to its end, or until the caller goes away."""
-        writer = _Writer(send)
+        async with self._held:
+            await self._stream(_Writer(send), receive, send)
+
+    async def _stream(self, writer: "_Writer", receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code}
         await send({**start, "headers": self.raw_headers})
         pump = asyncio.create_task(self._pump(writer))
@@ -86,17 +96,18 @@ class EventStream(Response):
         tasks = (pump, gone, stop, ticks)
         try:
             await asyncio.wait((pump, gone, stop), return_when=asyncio.FIRST_COMPLETED)
-            stopped = stop.done() and not pump.done() and not gone.done()
+            is_gone, is_cut = gone.done(), not pump.done()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._source.aclose()
-        if stopped:
+        if is_gone:
+            return
+        if is_cut:
             await writer.write(_error(ServerStopping()).encode())
             await writer.write(_DONE)
-        if not gone.done() or gone.cancelled():
-            await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _pump(self, writer: "_Writer") -> None:
         try:

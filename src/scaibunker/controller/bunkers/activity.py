@@ -1,0 +1,71 @@
+"""When a bunker was last used. Kept in memory and written once a second, not once a command."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import bindparam, update
+
+from scaibunker.controller.bunkers.tables import bunkers
+from scaigrid.clock import Clock
+from scaigrid.db.batch import BatchWriter
+
+FLUSH_S = 1.0
+_TOUCH = (
+    update(bunkers)
+    .where(bunkers.c.id == bindparam("bunker"), bunkers.c.last_activity_at < bindparam("at"))
+    .values(last_activity_at=bindparam("at"))
+)
+
+
+class Activity:
+    """Commands, files and shells report here.
+
+    What is lost by a crash is at most the last second's uses; a bunker that is in use when its
+    limit passes is looked at again here, not in the database.
+    """
+
+    def __init__(self, writer: BatchWriter, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._fresh: dict[str, datetime] = {}
+        self._users: Counter[str] = Counter()
+
+    def touch(self, bunker_id: str) -> None:
+        """It was used just now."""
+        self._fresh[bunker_id] = self._clock.now()
+
+    @contextlib.contextmanager
+    def use(self, bunker_id: str) -> Iterator[None]:
+        """It is in use for as long as the block runs."""
+        self._users[bunker_id] += 1
+        self.touch(bunker_id)
+        try:
+            yield
+        finally:
+            self._users[bunker_id] -= 1
+            if not self._users[bunker_id]:
+                del self._users[bunker_id]
+            self.touch(bunker_id)
+
+    def latest(self, bunker_id: str, stored: datetime) -> datetime:
+        """When it was last used, what is not yet written included."""
+        if bunker_id in self._users:
+            return self._clock.now()
+        return max(stored, self._fresh.get(bunker_id, stored))
+
+    def flush(self) -> None:
+        """Hand what is new to the writer."""
+        for bunker_id in self._users:
+            self.touch(bunker_id)
+        fresh, self._fresh = self._fresh, {}
+        for bunker_id, at in fresh.items():
+            self._writer.submit(_TOUCH, {"bunker": bunker_id, "at": at}, urgent=False)
+
+    async def run(self) -> None:
+        """Flush for ever."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            self.flush()

@@ -1,0 +1,128 @@
+"""`POST /bunkers`: from a valid request to a row that holds its capacity.
+
+The machine is the reconciler's business; the answer does not wait for it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy.exc import IntegrityError
+
+from scaibunker.controller.bunkers import repository
+from scaibunker.controller.bunkers.domain import Bunker, Desired, ImageRef, Network
+from scaibunker.controller.bunkers.errors import BunkerNotFound, SnapshotNotFound
+from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.bunkers.request import (
+    check_claims,
+    check_limits,
+    check_source,
+    limits_of,
+    network_of,
+    shape_of,
+)
+from scaibunker.controller.images import repository as images
+from scaibunker.controller.images.domain import Image
+from scaibunker.controller.images.errors import ImageNotFound, ImageNotReady
+from scaibunker.controller.scheduler.placement import Placement
+from scaibunker.controller.settings import LimitSettings
+from scaibunker.wire.api.bunkers import BunkerCreate
+from scaibunker.wire.api.images import ImageStatus
+from scaigrid.db import Database
+from scaigrid.ids import new_id
+from scaigrid.operation import Operation
+
+
+class Create:
+    """Makes bunkers."""
+
+    def __init__(
+        self,
+        database: Database,
+        placement: Placement,
+        limits: LimitSettings,
+        hint: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._placement = placement
+        self._limits = limits
+        self._hint = hint
+
+    async def __call__(self, op: Operation, body: BunkerCreate) -> Bunker:
+        """A new bunker, pending, with a place held on a worker.
+
+        Judged in this order: what the caller may ask for, whether the request makes sense, whether
+        what it names exists, whether there is room.
+        """
+        check_claims(op.user, body.model_dump(mode="json"))
+        check_source(body)
+        network = network_of(body)
+        check_limits(body, self._limits)
+        image = await self._image(op, body)
+        ref = _usable(image)
+        draft = self._draft(op, body, image, ref, network)
+        try:
+            async with self._database.write() as db:
+                worker = await self._placement.choose(op, db, draft.shape, network, ref)
+                bunker = replace(draft, worker_id=worker.id)
+                await repository.add(op, db, bunker)
+        except IntegrityError:
+            # An attempt under the same idempotency key got this far and died before it answered.
+            bunker = await self._earlier(op, draft.id)
+        self._hint(bunker.id)
+        return bunker
+
+    async def _image(self, op: Operation, body: BunkerCreate) -> Image:
+        if body.snapshot_id is not None:
+            raise SnapshotNotFound
+        async with self._database.read() as db:
+            image = await images.resolve(op, db, body.image or "")
+        if image is None:
+            raise ImageNotFound
+        return image
+
+    def _draft(
+        self, op: Operation, body: BunkerCreate, image: Image, ref: ImageRef, network: Network
+    ) -> Bunker:
+        now = op.now()
+        limits = limits_of(body)
+        lifetime = limits.max_lifetime_s
+        return Bunker(
+            id=new_id("bnk", op.token),
+            tenant_id=op.user.tenant_id,
+            owner_user_id=op.user.user_id,
+            name=body.name,
+            status=State.PENDING,
+            status_reason=None,
+            desired=Desired.RUNNING,
+            desired_reason=None,
+            image=ref,
+            lifecycle_mode=body.lifecycle_mode,
+            labels=body.label_set,
+            env=body.env_vars,
+            network=network,
+            shape=shape_of(body, image, self._limits),
+            limits=limits,
+            session_type=body.session_type,
+            session_ref=body.session_ref,
+            worker_id=None,
+            created_at=now,
+            placed_at=None,
+            started_at=None,
+            terminated_at=None,
+            last_activity_at=now,
+            expires_at=now + timedelta(seconds=lifetime) if lifetime else None,
+        )
+
+    async def _earlier(self, op: Operation, bunker_id: str) -> Bunker:
+        async with self._database.read() as db:
+            bunker = await repository.get(op, db, bunker_id)
+        if bunker is None:
+            raise BunkerNotFound
+        return bunker
+
+
+def _usable(image: Image) -> ImageRef:
+    if image.status is not ImageStatus.READY or image.sha256 is None or image.size_bytes is None:
+        raise ImageNotReady(f"The image {image.name} is {image.status}.")
+    return ImageRef(image.id, image.name, image.sha256, image.size_bytes)

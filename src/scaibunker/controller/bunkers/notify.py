@@ -1,0 +1,46 @@
+"""Telling whoever waits that a bunker has changed.
+
+Within this process only, and only as a hint: whoever waits reads the database again, and does so
+from time to time without a hint, because another process may have made the change.
+"""
+
+import asyncio
+import contextlib
+from weakref import WeakValueDictionary
+
+POLL_S = 1.0
+
+
+class _Signal:
+    """Weakly held, so that a bunker nobody waits for costs nothing."""
+
+    __slots__ = ("__weakref__", "event")
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+
+class Notifier:
+    """One signal for each bunker that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._signals: WeakValueDictionary[str, _Signal] = WeakValueDictionary()
+
+    def publish(self, bunker_id: str) -> None:
+        """Wake all who wait for this bunker."""
+        signal = self._signals.pop(bunker_id, None)
+        if signal is not None:
+            signal.event.set()
+
+    def subscribe(self, bunker_id: str) -> _Signal:
+        """A signal for the next change. Take it before reading, so that no change is missed."""
+        signal = self._signals.get(bunker_id)
+        if signal is None:
+            self._signals[bunker_id] = signal = _Signal()
+        return signal
+
+    async def wait(self, signal: _Signal, timeout_s: float = POLL_S) -> None:
+        """Until the bunker changed, or for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(timeout_s, POLL_S))):
+                await signal.event.wait()

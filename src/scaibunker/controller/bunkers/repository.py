@@ -1,0 +1,203 @@
+"""The SQL of bunkers. Every query is narrowed to what the operation's caller may reach.
+
+The status of a row is written by `move` alone, which `states.States` calls.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+
+from scaibunker.controller.bunkers.domain import Bunker, Desired, StatusChange
+from scaibunker.controller.bunkers.lifecycle import LIVE, State
+from scaibunker.controller.bunkers.rows import change_from_row, from_row, to_row
+from scaibunker.controller.bunkers.tables import bunker_events, bunker_labels, bunkers
+from scaibunker.controller.permissions import ADMIN_KEYS
+from scaibunker.wire.api.bunkers import LifecycleMode
+from scaigrid.db import Reader, Writer
+from scaigrid.http.paging import PageRequest, Slice, newest_first
+from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import of_owner
+
+_LIVE = sorted(state.value for state in LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which bunkers to list. A label without a value matches any value."""
+
+    status: State | None = None
+    lifecycle: LifecycleMode | None = None
+    labels: Sequence[tuple[str, str | None]] = field(default=())
+
+
+def reachable(op: Operation) -> ColumnElement[bool]:
+    """What the caller may reach: its own bunkers; with an admin key all of its tenant's."""
+    return of_owner(op, bunkers.c.tenant_id, bunkers.c.owner_user_id, *ADMIN_KEYS)
+
+
+async def get(op: Operation, db: Reader | Writer, bunker_id: str) -> Bunker | None:
+    """The bunker of that id, if the caller may reach it."""
+    query = select(bunkers).where(bunkers.c.id == bunker_id, reachable(op))
+    row = (await db.execute(query)).mappings().one_or_none()
+    return from_row(row) if row else None
+
+
+async def listing(op: Operation, db: Reader, page: PageRequest, wanted: Filter) -> Slice[Bunker]:
+    """Bunkers that the caller may reach, newest first."""
+    query = select(bunkers).where(reachable(op))
+    if wanted.status is not None:
+        query = query.where(bunkers.c.status == wanted.status.value)
+    if wanted.lifecycle is not None:
+        query = query.where(bunkers.c.lifecycle_mode == wanted.lifecycle.value)
+    for key, value in wanted.labels:
+        labelled = select(bunker_labels.c.bunker_id).where(bunker_labels.c.key == key)
+        if value is not None:
+            labelled = labelled.where(bunker_labels.c.value == value)
+        query = query.where(bunkers.c.id.in_(labelled))
+    rows = await db.execute(newest_first(query, bunkers.c.created_at, bunkers.c.id, page))
+    return page.slice([from_row(row) for row in rows.mappings()], lambda b: (b.created_at, b.id))
+
+
+async def add(op: Operation, db: Writer, bunker: Bunker) -> None:
+    """Store a new bunker with its labels and its first event."""
+    await db.execute(insert(bunkers).values(**to_row(bunker)))
+    labels = [
+        {"bunker_id": bunker.id, "key": key, "value": value} for key, value in bunker.labels.items()
+    ]
+    if labels:
+        await db.execute(insert(bunker_labels), labels)
+    await _record(op, db, bunker, None, bunker.status, None)
+
+
+async def move(
+    op: Operation,
+    db: Writer,
+    bunker: Bunker,
+    target: State,
+    reason: str | None,
+    changes: Mapping[str, Any],
+) -> bool:
+    """Write a new status if the row still has the one that `bunker` was read with; and its event.
+
+    Returns False if it has not, and then nothing was written.
+    """
+    result = await db.execute(
+        update(bunkers)
+        .where(bunkers.c.id == bunker.id, bunkers.c.status == bunker.status.value, reachable(op))
+        .values(status=target.value, status_reason=reason, **changes)
+    )
+    if result.rowcount != 1:
+        return False
+    await _record(op, db, bunker, bunker.status, target, reason)
+    return True
+
+
+async def _record(
+    op: Operation,
+    db: Writer,
+    bunker: Bunker,
+    previous: State | None,
+    status: State,
+    reason: str | None,
+) -> None:
+    await db.execute(
+        insert(bunker_events).values(
+            bunker_id=bunker.id,
+            tenant_id=bunker.tenant_id,
+            status=status.value,
+            previous=previous.value if previous else None,
+            reason=reason,
+            at=op.now(),
+        )
+    )
+
+
+async def desire(
+    op: Operation,
+    db: Writer,
+    bunker_id: str,
+    desired: Desired,
+    reason: str | None,
+    *,
+    while_in: Iterable[State] = LIVE,
+) -> bool:
+    """Write what is wanted of a bunker, if it is in one of these states and is not to end anyway."""
+    query = update(bunkers).where(
+        bunkers.c.id == bunker_id,
+        bunkers.c.status.in_([state.value for state in while_in]),
+        bunkers.c.desired != Desired.TERMINATED.value,
+        reachable(op),
+    )
+    result = await db.execute(query.values(desired=desired.value, desired_reason=reason))
+    return result.rowcount == 1
+
+
+async def assign(op: Operation, db: Writer, bunker: Bunker, worker_id: str | None) -> bool:
+    """Hold a place for a pending bunker on a worker; False if it is not pending any more."""
+    result = await db.execute(
+        update(bunkers)
+        .where(bunkers.c.id == bunker.id, bunkers.c.status == State.PENDING.value, reachable(op))
+        .values(worker_id=worker_id)
+    )
+    return result.rowcount == 1
+
+
+async def changes(op: Operation, db: Reader, bunker_id: str, after: int) -> list[StatusChange]:
+    """The changes of state of a bunker since the one with the sequence number `after`."""
+    mine = select(bunkers.c.id).where(bunkers.c.id == bunker_id, reachable(op))
+    query = (
+        select(bunker_events)
+        .where(bunker_events.c.bunker_id.in_(mine), bunker_events.c.sequence > after)
+        .order_by(bunker_events.c.sequence)
+        .limit(500)
+    )
+    return [change_from_row(row) for row in (await db.execute(query)).mappings()]
+
+
+async def on_worker(op: Operation, db: Reader, worker_id: str) -> list[Bunker]:
+    """The live bunkers of a worker."""
+    query = select(bunkers).where(
+        bunkers.c.worker_id == worker_id, bunkers.c.status.in_(_LIVE), reachable(op)
+    )
+    return [from_row(row) for row in (await db.execute(query)).mappings()]
+
+
+async def homes(op: Operation, db: Reader, ids: Sequence[str]) -> dict[str, str | None]:
+    """Of these bunkers the live ones, each with its worker."""
+    query = select(bunkers.c.id, bunkers.c.worker_id).where(
+        bunkers.c.id.in_(ids), bunkers.c.status.in_(_LIVE), reachable(op)
+    )
+    return {row.id: row.worker_id for row in await db.execute(query)}
+
+
+async def unsettled(op: Operation, db: Reader) -> list[str]:
+    """Bunkers that are not where they should be, or past their lifetime."""
+    c = bunkers.c
+    running, paused = State.RUNNING.value, State.PAUSED.value
+    query = select(c.id).where(
+        reachable(op),
+        c.status.in_(_LIVE),
+        or_(
+            c.status.in_([State.PENDING.value, State.PROVISIONING.value]),
+            c.desired == Desired.TERMINATED.value,
+            and_(c.status == running, c.desired == Desired.PAUSED.value),
+            and_(c.status == paused, c.desired == Desired.RUNNING.value),
+            and_(c.lifecycle_mode != LifecycleMode.PERSISTENT.value, c.expires_at <= op.now()),
+        ),
+    )
+    return list((await db.execute(query)).scalars())
+
+
+async def idle_limits(op: Operation, db: Reader) -> list[tuple[str, datetime, int]]:
+    """Bunkers that end when they are idle: id, last activity as stored, idle time-out in s."""
+    c = bunkers.c
+    query = select(c.id, c.last_activity_at, c.idle_timeout_s).where(
+        reachable(op),
+        c.status.in_([State.RUNNING.value, State.PAUSED.value]),
+        c.lifecycle_mode != LifecycleMode.PERSISTENT.value,
+        c.idle_timeout_s.is_not(None),
+    )
+    return [(row.id, row.last_activity_at, row.idle_timeout_s) for row in await db.execute(query)]

@@ -1,0 +1,179 @@
+"""What may be asked for at create: permissions, shape, network. Pure rules over the request.
+
+`claims` runs on the raw body, before anything else about it is judged, and again on the validated
+one, so that no way of writing a value slips past it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scaibunker.controller.bunkers.domain import DEFAULT_LIMITS, Limits, Network, Shape
+from scaibunker.controller.bunkers.errors import (
+    InterfacesNotAllowed,
+    L2TransparencyDenied,
+    LifecycleModeDenied,
+    NetworkAllowlistInvalid,
+    NetworkProfileDenied,
+    TransitMissingInterfaces,
+)
+from scaibunker.controller.bunkers.hostnames import MAX_ENTRIES, BadEntry, normalise
+from scaibunker.controller.images.domain import Image
+from scaibunker.controller.permissions import Key
+from scaibunker.controller.settings import LimitSettings
+from scaibunker.wire.api.bunkers import BunkerCreate, LifecycleMode, NetworkProfile
+from scaigrid.errors import ValidationFailed, detail
+from scaigrid.operation import Caller
+
+MODE_KEYS: Mapping[str, Key] = {
+    LifecycleMode.SESSION: Key.CREATE_SESSION,
+    LifecycleMode.PERSISTENT: Key.CREATE_PERSISTENT,
+}
+PROFILE_KEYS: Mapping[str, Key] = {
+    NetworkProfile.REGISTRY: Key.NETWORK_REGISTRY,
+    NetworkProfile.ALLOWLISTED: Key.NETWORK_ALLOWLISTED,
+    NetworkProfile.UNRESTRICTED: Key.NETWORK_UNRESTRICTED,
+    NetworkProfile.TRANSIT: Key.NETWORK_TRANSIT,
+}
+MAX_INTERFACES = 16
+MIB = 1024 * 1024
+
+
+def check_claims(caller: Caller, body: Mapping[str, Any]) -> None:
+    """Raise the refusal for what the caller asks for and has no key for."""
+    mode, profile = body.get("lifecycle_mode"), body.get("network_profile")
+    key = MODE_KEYS.get(mode) if isinstance(mode, str) else None
+    if key and not caller.holds(key):
+        raise LifecycleModeDenied(
+            f"The caller may not create bunkers of the lifecycle mode {key.rpartition(':')[2]}.",
+            details=[detail("lifecycle_mode", f"{key} is needed", permission=key)],
+        )
+    key = PROFILE_KEYS.get(profile) if isinstance(profile, str) else None
+    if key and not caller.holds(key):
+        raise NetworkProfileDenied(
+            f"The caller may not use the network profile {key.rpartition(':')[2]}.",
+            details=[detail("network_profile", f"{key} is needed", permission=key)],
+        )
+    interfaces = body.get("interfaces")
+    entries = interfaces if isinstance(interfaces, list) else []
+    unguarded = any(isinstance(e, dict) and e.get("spoof_guard") is False for e in entries)
+    if unguarded and not caller.holds(Key.L2_TRANSPARENCY):
+        key = Key.L2_TRANSPARENCY
+        raise L2TransparencyDenied(
+            details=[detail("interfaces", f"{key} is needed", permission=key)]
+        )
+
+
+def check_source(body: BunkerCreate) -> None:
+    """Exactly one of image and snapshot."""
+    if (body.image is None) == (body.snapshot_id is None):
+        raise ValidationFailed.of("image", "exactly one of image and snapshot_id must be given")
+
+
+def network_of(body: BunkerCreate) -> Network:
+    """The network that is asked for. Raises the errors of allowlist and interfaces."""
+    return Network(
+        profile=body.network_profile,
+        allowlist=_allowlist(body),
+        interfaces=_interfaces(body),
+        bandwidth_mbit=body.bandwidth_mbit,
+    )
+
+
+def _allowlist(body: BunkerCreate) -> list[str] | None:
+    entries = body.network_allowlist
+    if body.network_profile is not NetworkProfile.ALLOWLISTED:
+        if entries is not None:
+            raise NetworkAllowlistInvalid.of(
+                "network_allowlist", "goes with the network profile allowlisted only"
+            )
+        return None
+    if not entries:
+        raise NetworkAllowlistInvalid.of(
+            "network_allowlist", "the network profile allowlisted needs at least one entry"
+        )
+    if len(entries) > MAX_ENTRIES:
+        raise NetworkAllowlistInvalid.of(
+            "network_allowlist", f"has {len(entries)} entries; {MAX_ENTRIES} are the limit"
+        )
+    good: dict[str, None] = {}
+    faults = []
+    for index, entry in enumerate(entries):
+        try:
+            good[normalise(entry)] = None
+        except BadEntry as error:
+            shown = entry[:300]
+            faults.append(detail(f"network_allowlist.{index}", f"{shown!r} {error}", entry=shown))
+    if faults:
+        raise NetworkAllowlistInvalid(f"Allowlist: {faults[0]['message']}.", details=faults)
+    return list(good)
+
+
+def _interfaces(body: BunkerCreate) -> list[dict[str, Any]] | None:
+    wanted = body.interfaces
+    if body.network_profile is not NetworkProfile.TRANSIT:
+        if wanted is not None:
+            raise InterfacesNotAllowed.of("interfaces", "go with the network profile transit only")
+        return None
+    if not wanted:
+        raise TransitMissingInterfaces.of(
+            "interfaces", "the network profile transit needs at least one"
+        )
+    if len(wanted) > MAX_INTERFACES:
+        raise ValidationFailed.of("interfaces", f"at most {MAX_INTERFACES} are possible")
+    names = [interface.if_name for interface in wanted]
+    if len(set(names)) < len(names):
+        raise ValidationFailed.of("interfaces", "the names of interfaces must differ")
+    return [interface.model_dump() for interface in wanted]
+
+
+def check_limits(body: BunkerCreate, maxima: LimitSettings) -> None:
+    """Refuse what is above the platform's maxima, with the field and the limit."""
+    _refuse_above(
+        {
+            "cpu_millicores": (body.cpu_millicores, maxima.platform_max_cpu_millicores),
+            "memory_mb": (body.memory_mb, maxima.platform_max_memory_mb),
+            "disk_mb": (body.disk_mb, maxima.platform_max_disk_mb),
+            "gpu_count": (body.gpu_count, maxima.platform_max_gpu_count),
+        }
+    )
+    if body.gpu_type is not None and not body.gpu_count:
+        raise ValidationFailed.of("gpu_type", "needs a gpu_count of at least 1")
+
+
+def shape_of(body: BunkerCreate, image: Image, maxima: LimitSettings) -> Shape:
+    """The sizes in force: what is asked for, else the image's, else the platform's defaults."""
+    shape = Shape(
+        cpu_millicores=body.cpu_millicores or image.default_cpu_millicores or 1000,
+        memory_mb=body.memory_mb or image.default_memory_mb or 512,
+        disk_mb=body.disk_mb or image.default_disk_mb or 1024,
+        gpu_count=body.gpu_count,
+        gpu_type=body.gpu_type,
+    )
+    _refuse_above(
+        {
+            "cpu_millicores": (shape.cpu_millicores, maxima.platform_max_cpu_millicores),
+            "memory_mb": (shape.memory_mb, maxima.platform_max_memory_mb),
+            "disk_mb": (shape.disk_mb, maxima.platform_max_disk_mb),
+        }
+    )
+    return shape
+
+
+def _refuse_above(sizes: Mapping[str, tuple[int | None, int]]) -> None:
+    faults = [
+        detail(field, f"must be at most {limit}", limit=limit, requested=size)
+        for field, (size, limit) in sizes.items()
+        if size is not None and size > limit
+    ]
+    if faults:
+        named = ", ".join(f"{fault['field']} {fault['message']}" for fault in faults)
+        raise ValidationFailed(f"Too large: {named}.", details=faults)
+
+
+def limits_of(body: BunkerCreate) -> Limits:
+    """Lifetime and idle time in force."""
+    default = DEFAULT_LIMITS[body.lifecycle_mode]
+    return Limits(
+        max_lifetime_s=body.max_lifetime_s or default.max_lifetime_s,
+        idle_timeout_s=body.idle_timeout_s or default.idle_timeout_s,
+    )

@@ -1,0 +1,54 @@
+"""The one place where a bunker's status is written, whoever asks for it."""
+
+from typing import Any
+
+import structlog
+
+from scaibunker.controller.bunkers import repository
+from scaibunker.controller.bunkers.domain import Bunker
+from scaibunker.controller.bunkers.lifecycle import FINAL, Event, next_state
+from scaibunker.controller.bunkers.notify import Notifier
+from scaigrid.db import Database
+from scaigrid.operation import Operation
+
+log = structlog.get_logger(__name__)
+
+MAX_REASON = 8192
+
+
+class States:
+    """Moves bunkers from state to state: guarded, with its event, and heard by those who wait."""
+
+    def __init__(self, database: Database, notifier: Notifier) -> None:
+        self._database = database
+        self._notifier = notifier
+
+    async def move(
+        self,
+        op: Operation,
+        bunker: Bunker,
+        event: Event,
+        reason: str | None = None,
+        **changes: Any,
+    ) -> bool:
+        """Let `event` happen to a bunker as it was read.
+
+        Returns False if the row has moved on since: read again and decide again. Raises
+        InvalidTransition if the state does not allow the event.
+        """
+        target = next_state(bunker.status, event)
+        if target in FINAL:
+            changes["terminated_at"] = op.now()
+        short = reason[:MAX_REASON] if reason else None
+        async with self._database.write() as db:
+            moved = await repository.move(op, db, bunker, target, short, changes)
+        if moved:
+            log.info(
+                "bunker moved",
+                bunker_id=bunker.id,
+                source=bunker.status.value,
+                target=target.value,
+                reason=short,
+            )
+            self._notifier.publish(bunker.id)
+        return moved

@@ -1,0 +1,80 @@
+"""Tables of bunkers, their labels and their changes of state."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
+
+from scaigrid.db.types import ID, UtcDateTime, metadata
+
+bunkers = Table(
+    "scaibunker_bunkers",
+    metadata,
+    Column("id", String(ID), primary_key=True),
+    Column("tenant_id", String(ID), ForeignKey("tenants.id"), nullable=False),
+    Column("owner_user_id", String(ID), ForeignKey("users.id"), nullable=False),
+    Column("name", String(128)),
+    Column("status", String(16), nullable=False),
+    Column("status_reason", Text),
+    Column("desired", String(16), nullable=False),
+    Column("desired_reason", Text),
+    Column("image_id", String(ID), ForeignKey("scaibunker_images.id"), nullable=False),
+    Column("image_name", String(255), nullable=False),
+    Column("image_sha256", String(64), nullable=False),
+    Column("image_size_bytes", BigInteger, nullable=False),
+    Column("lifecycle_mode", String(16), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("env", JSON, nullable=False),
+    Column("network_profile", String(16), nullable=False),
+    Column("network_allowlist", JSON(none_as_null=True)),
+    Column("interfaces", JSON(none_as_null=True)),
+    Column("bandwidth_mbit", Integer),
+    Column("cpu_millicores", Integer, nullable=False),
+    Column("memory_mb", Integer, nullable=False),
+    Column("disk_mb", Integer, nullable=False),
+    Column("gpu_count", Integer, nullable=False),
+    Column("gpu_type", String(64)),
+    Column("max_lifetime_s", Integer),
+    Column("idle_timeout_s", Integer),
+    Column("session_type", String(16), nullable=False),
+    Column("session_ref", String(255)),
+    Column("worker_id", String(ID), ForeignKey("scaibunker_workers.id")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("placed_at", UtcDateTime),
+    Column("started_at", UtcDateTime),
+    Column("terminated_at", UtcDateTime),
+    Column("last_activity_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Index(None, "tenant_id", "created_at", "id"),
+    Index(None, "worker_id", "status"),
+    Index(None, "status"),
+)
+
+bunker_labels = Table(
+    "scaibunker_bunker_labels",
+    metadata,
+    Column("bunker_id", String(ID), ForeignKey("scaibunker_bunkers.id"), primary_key=True),
+    Column("key", String(63), primary_key=True),
+    Column("value", String(255), nullable=False),
+    Index(None, "key", "value"),
+)
+
+bunker_events = Table(
+    "scaibunker_bunker_events",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("bunker_id", String(ID), ForeignKey("scaibunker_bunkers.id"), nullable=False),
+    Column("tenant_id", String(ID), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("previous", String(16)),
+    Column("reason", Text),
+    Column("at", UtcDateTime, nullable=False),
+    Index(None, "bunker_id", "sequence"),
+)

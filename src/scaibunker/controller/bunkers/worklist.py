@@ -1,0 +1,55 @@
+"""One worker task per bunker that needs one: ordered for one bunker, parallel between bunkers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Worklist:
+    """Runs `work(key)` for every key that is hinted at.
+
+    Never twice at once for one key; a hint that arrives in the middle of a run makes another run
+    follow. At most `concurrency` keys at a time. A run that raises is logged; the next hint or the
+    timer brings the key back.
+    """
+
+    def __init__(self, work: Callable[[str], Awaitable[None]], concurrency: int) -> None:
+        self._work = work
+        self._slots = asyncio.Semaphore(concurrency)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._closed = False
+
+    def hint(self, key: str) -> None:
+        """Have this key looked at soon."""
+        if self._closed:
+            return
+        if key in self._tasks:
+            self._again.add(key)
+        else:
+            self._tasks[key] = asyncio.create_task(self._run(key))
+
+    async def _run(self, key: str) -> None:
+        try:
+            while True:
+                self._again.discard(key)
+                async with self._slots:
+                    try:
+                        await self._work(key)
+                    except Exception:
+                        log.exception("reconciling failed", key=key)
+                if key not in self._again:
+                    return
+        finally:
+            del self._tasks[key]
+
+    async def close(self) -> None:
+        """Break off what runs, and take no more hints."""
+        self._closed = True
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Images: what a bunker's root file system is made from."""

@@ -1,0 +1,1 @@
+"""The module's revisions of the schema."""

@@ -1,0 +1,159 @@
+"""The module, put together: the one place that knows every part of the controller."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaibunker.controller.bunkers.activity import Activity
+from scaibunker.controller.bunkers.change import Changes
+from scaibunker.controller.bunkers.create import Create
+from scaibunker.controller.bunkers.notify import Notifier
+from scaibunker.controller.bunkers.reading import Reading
+from scaibunker.controller.bunkers.reconcile import Reconciler
+from scaibunker.controller.bunkers.routes import BunkerEndpoints
+from scaibunker.controller.bunkers.states import States
+from scaibunker.controller.images.routes import ImageEndpoints
+from scaibunker.controller.permissions import DECLARED
+from scaibunker.controller.relay.command import Relay
+from scaibunker.controller.relay.exec_log import ExecLog
+from scaibunker.controller.relay.exec_routes import ExecEndpoints
+from scaibunker.controller.relay.file_log import FileLog
+from scaibunker.controller.relay.file_routes import FileEndpoints
+from scaibunker.controller.relay.files import Files
+from scaibunker.controller.scheduler.placement import Placement
+from scaibunker.controller.settings import (
+    LimitSettings,
+    ReconcileSettings,
+    RelaySettings,
+    WorkerSettings,
+)
+from scaibunker.controller.workers.client import WorkerClient
+from scaibunker.controller.workers.domain import Presence
+from scaibunker.controller.workers.fleet import Fleet
+from scaibunker.controller.workers.routes import WorkerEndpoints
+from scaibunker.controller.workers.service import Heartbeats
+from scaibunker.storage.objects import BadStoreUrl, ObjectStore
+from scaigrid.db.batch import BatchWriter
+from scaigrid.http.routes import Routes
+from scaigrid.module import Module, Platform
+from scaigrid.operation import system_operation
+from scaigrid.settings import SettingsError, read_section
+
+SWEEP_S = 5.0
+
+
+class Controller:
+    """The module at work."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        *,
+        limits: LimitSettings,
+        workers: WorkerSettings,
+        reconcile: ReconcileSettings,
+        relay: RelaySettings,
+    ) -> None:
+        database, clock = platform.database, platform.clock
+        self._clock = clock
+        self._writer = BatchWriter(database)
+        self._activity = Activity(self._writer, clock)
+        self._client = WorkerClient(workers)
+        notifier = Notifier()
+        fleet = Fleet(clock)
+        presence = Presence(workers.offline_after_s, clock.now())
+        placement = Placement(presence, workers.scheduler_strategy)
+        self.reconciler = Reconciler(
+            database,
+            clock,
+            reconcile,
+            states=States(database, notifier),
+            activity=self._activity,
+            placement=placement,
+            presence=presence,
+            fleet=fleet,
+            client=self._client,
+        )
+        hint = self.reconciler.hint
+        reading = Reading(database, notifier)
+        changes = Changes(database, reading, self._activity, hint, reconcile.terminate_wait_s)
+        create = Create(database, placement, limits, hint)
+        self._log = ExecLog(database, self._writer, self._activity)
+        relaying = Relay(database, self._client, self._log, self._activity, _store(relay), relay)
+        heartbeats = Heartbeats(
+            database, fleet, workers.worker_heartbeat_interval_s, hint, self._log.finished
+        )
+        token = workers.worker_token.get_secret_value()
+        self._routes = [
+            BunkerEndpoints(create, reading, changes, self._activity, platform.stopping).routes(),
+            ExecEndpoints(relaying, platform.stopping).routes(),
+            FileEndpoints(Files(relaying, FileLog(self._writer))).routes(),
+            ImageEndpoints(database).routes(),
+            WorkerEndpoints(database, heartbeats, presence, token).routes(),
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def routes(self) -> Sequence[Routes]:
+        """The module's operations."""
+        return self._routes
+
+    async def start(self) -> None:
+        """Start the loops."""
+        await self._client.start()
+        self._writer.start()
+        loops: list[Coroutine[Any, Any, None]] = [
+            self.reconciler.run(),
+            self._activity.run(),
+            self._sweep(),
+        ]
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def stop(self) -> None:
+        """Stop the loops and write what is left."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.reconciler.close()
+        self._activity.flush()
+        await self._writer.stop()
+        await self._client.stop()
+
+    async def faults(self) -> list[str]:
+        """A loop that has ended is one."""
+        return [f"{t.get_coro()} has ended" for t in self._tasks if t.done()]
+
+    async def _sweep(self) -> None:
+        op = system_operation("exec_log", self._clock)
+        while True:
+            await self._log.sweep(op)
+            await asyncio.sleep(SWEEP_S)
+
+
+def _store(settings: RelaySettings) -> ObjectStore:
+    try:
+        return ObjectStore(settings.object_store_url)
+    except BadStoreUrl as error:
+        raise SettingsError(f"SCAIBUNKER_OBJECT_STORE_URL: {error}") from None
+
+
+def _assemble(platform: Platform) -> Controller:
+    return Controller(
+        platform,
+        limits=read_section(LimitSettings),
+        workers=read_section(WorkerSettings),
+        reconcile=read_section(ReconcileSettings),
+        relay=read_section(RelaySettings),
+    )
+
+
+MODULE = Module(
+    id="scaibunker",
+    title="ScaiBunker",
+    permissions=DECLARED,
+    migrations=Path(__file__).parent / "migrations" / "versions",
+    settings=(LimitSettings, WorkerSettings, ReconcileSettings, RelaySettings),
+    assemble=_assemble,
+)
+"""Found by ScaiGrid through the entry point of the group `scaigrid.modules`."""

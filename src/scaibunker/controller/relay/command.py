@@ -1,0 +1,126 @@
+"""What every way of running a command has in common: its log entry, its worker, its failures."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+
+from scaibunker.controller.bunkers.activity import Activity
+from scaibunker.controller.permissions import Key
+from scaibunker.controller.relay.domain import ExecEntry, ExecState, loggable
+from scaibunker.controller.relay.errors import translate
+from scaibunker.controller.relay.exec_log import ExecLog
+from scaibunker.controller.relay.target import Target, running
+from scaibunker.controller.settings import RelaySettings
+from scaibunker.controller.workers.client import WorkerClient, WorkerSilent
+from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
+from scaibunker.storage.objects import ObjectStore
+from scaibunker.wire.api.execs import ExecRequest
+from scaigrid.db import Database
+from scaigrid.errors import detail
+from scaigrid.ids import new_id
+from scaigrid.operation import Operation
+
+GONE = "its caller went away, and it was ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """What commands and files need."""
+
+    database: Database
+    client: WorkerClient
+    log: ExecLog
+    activity: Activity
+    store: ObjectStore
+    settings: RelaySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that is about to run. `recorded` is done when its log entry is durable."""
+
+    entry: ExecEntry
+    target: Target
+    recorded: "asyncio.Future[None]"
+
+    @property
+    def path(self) -> str:
+        """Where its worker knows it."""
+        return f"/v1/machines/{self.target.bunker_id}/execs/{self.entry.id}"
+
+
+async def begin(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) -> Command:
+    """Find the bunker and open the log entry. Raises BunkerNotFound, BunkerNotRunning, and
+    PermissionDenied for root without its key."""
+    if body.user == "root":
+        op.user.require(Key.ROOT)
+    target = await running(op, relay.database, bunker_id)
+    now = op.now()
+    entry = ExecEntry(
+        id=new_id("exe", op.token),
+        bunker_id=bunker_id,
+        tenant_id=target.tenant_id,
+        user_id=op.user.user_id,
+        command=loggable(body.command),
+        user=body.user,
+        detach=body.detach,
+        state=ExecState.RUNNING,
+        started_at=now,
+        deadline_at=now + timedelta(seconds=body.timeout_s + 2 * relay.settings.exec_grace_s),
+    )
+    return Command(entry, target, relay.log.begin(entry))
+
+
+@contextlib.asynccontextmanager
+async def relayed(
+    relay: Relay, command: Command, data: Any
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The worker's answer to the command. Leaving the block early ends its process group.
+
+    Raises WorkerUnreachable, which says whether it may have run, or the worker's refusal.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            response = await stack.enter_async_context(
+                relay.client.request(
+                    "POST",
+                    command.target.address,
+                    command.path,
+                    query={"mode": "relay"},
+                    data=data,
+                    answer_within_s=relay.settings.exec_grace_s,
+                )
+            )
+        except (WorkerSilent, WorkerRefused) as error:
+            raise not_started(relay, command, error) from None
+        yield response
+
+
+def not_started(relay: Relay, command: Command, error: WorkerSilent | WorkerRefused) -> Exception:
+    """The error for a command whose worker gave no answer, or refused it; the log knows too."""
+    entry = command.entry
+    if isinstance(error, WorkerRefused):
+        refused = translate(error)
+        relay.log.lose(entry.id, f"it was not started: {refused.message}", entry.output)
+        return refused
+    if not error.sent:
+        relay.log.lose(
+            entry.id, "it was not started: its worker could not be reached", entry.output
+        )
+        return unreachable(entry.id, "its worker could not be reached", "It has not run.")
+    relay.log.lose(entry.id, "its worker did not answer", entry.output)
+    return unreachable(entry.id, "its worker did not answer", "It may have run.")
+
+
+def unreachable(exec_id: str, why: str, ran: str) -> WorkerUnreachable:
+    """The error for a command whose fate is not known."""
+    return WorkerUnreachable(
+        f"Command {exec_id}: {why}. {ran}",
+        hint="Read the command's entry in the exec log: it is corrected once its worker reports.",
+        details=[detail("exec_id", exec_id, exec_id=exec_id)],
+    )

@@ -1,0 +1,220 @@
+"""The exec log: written so that no command runs unseen, and so that writing costs a command little.
+
+`begin` starts to store an entry while the command is already on its way; the command's answer
+waits until it is durable. How it ended is written a moment later, together with others. A crash in
+between leaves an entry that still says `running`; `sweep` calls it lost once its time is over,
+and the worker's own report corrects that if it comes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy import RowMapping, and_, bindparam, insert, or_, select, update
+
+from scaibunker.controller.bunkers.activity import Activity
+from scaibunker.controller.bunkers.lifecycle import FINAL
+from scaibunker.controller.bunkers.repository import reachable
+from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.controller.relay.domain import Ending, ExecEntry, ExecState, Output
+from scaibunker.controller.relay.tables import execs
+from scaibunker.wire.worker.machines import ExecStatus
+from scaigrid.db import Database
+from scaigrid.db.batch import BatchWriter
+from scaigrid.http.paging import PageRequest, Slice, newest_first
+from scaigrid.operation import Operation
+
+log = structlog.get_logger(__name__)
+
+MAX_ERROR = 2000
+_OPEN = (ExecState.RUNNING.value, ExecState.LOST.value)
+_BEGIN = insert(execs)
+_END = (
+    update(execs)
+    .where(execs.c.id == bindparam("exec_id"), execs.c.state.in_(_OPEN))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "state",
+                "exit_code",
+                "signal",
+                "timed_out",
+                "duration_ms",
+                "stdout_bytes",
+                "stderr_bytes",
+                "stdout_head",
+                "stderr_head",
+                "output_ref",
+            )
+        }
+        | {"error": None}
+    )
+)
+_LOSE = (
+    update(execs)
+    .where(execs.c.id == bindparam("exec_id"), execs.c.state == ExecState.RUNNING.value)
+    .values(
+        state=ExecState.LOST.value,
+        error=bindparam("why"),
+        stdout_bytes=bindparam("new_stdout_bytes"),
+        stderr_bytes=bindparam("new_stderr_bytes"),
+        stdout_head=bindparam("new_stdout_head"),
+        stderr_head=bindparam("new_stderr_head"),
+    )
+)
+
+
+class ExecLog:
+    """Writes and reads the log."""
+
+    def __init__(self, database: Database, writer: BatchWriter, activity: Activity) -> None:
+        self._database = database
+        self._writer = writer
+        self._activity = activity
+
+    def begin(self, entry: ExecEntry) -> "asyncio.Future[None]":
+        """Store a new entry; durable when the future is done, which raises if it exists."""
+        return self._writer.submit(
+            _BEGIN,
+            {
+                "id": entry.id,
+                "bunker_id": entry.bunker_id,
+                "tenant_id": entry.tenant_id,
+                "user_id": entry.user_id,
+                "command": entry.command,
+                "user": entry.user,
+                "detach": entry.detach,
+                "state": entry.state.value,
+                "started_at": entry.started_at,
+                "deadline_at": entry.deadline_at,
+                "timed_out": False,
+                "stdout_bytes": 0,
+                "stderr_bytes": 0,
+                "stdout_head": b"",
+                "stderr_head": b"",
+            },
+        )
+
+    def end(self, exec_id: str, ending: Ending, output: Output) -> "asyncio.Future[None]":
+        """Record how a command ended. What was called lost is corrected; an end stays."""
+        values = {
+            "state": ExecState.EXITED.value,
+            "exit_code": ending.exit_code,
+            "signal": ending.signal,
+            "timed_out": ending.timed_out,
+            "duration_ms": ending.duration_ms,
+            "output_ref": output.ref,
+            **_sizes(output),
+        }
+        named = {f"new_{name}": value for name, value in values.items()}
+        return self._writer.submit(_END, {"exec_id": exec_id, **named}, urgent=False)
+
+    def lose(self, exec_id: str, why: str, output: Output) -> None:
+        """Record that nobody knows how a command ended."""
+        named = {f"new_{name}": value for name, value in _sizes(output).items()}
+        values = {"exec_id": exec_id, "why": why[:MAX_ERROR], **named}
+        self._writer.submit(_LOSE, values, urgent=False)
+
+    async def get(self, op: Operation, bunker_id: str, exec_id: str) -> ExecEntry | None:
+        """An entry of a bunker that the caller may reach."""
+        await self._writer.flush()
+        query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
+        query = query.where(execs.c.id == exec_id, execs.c.bunker_id == bunker_id, reachable(op))
+        async with self._database.read() as db:
+            row = (await db.execute(query)).mappings().one_or_none()
+        return _entry(row) if row else None
+
+    async def listing(self, op: Operation, bunker_id: str, page: PageRequest) -> Slice[ExecEntry]:
+        """A bunker's commands, newest first."""
+        await self._writer.flush()
+        query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
+        query = query.where(execs.c.bunker_id == bunker_id, reachable(op))
+        async with self._database.read() as db:
+            rows = await db.execute(newest_first(query, execs.c.started_at, execs.c.id, page))
+            entries = [_entry(row) for row in rows.mappings()]
+        return page.slice(entries, lambda e: (e.started_at, e.id))
+
+    async def finished(self, op: Operation, reports: Sequence[ExecStatus]) -> list[str]:
+        """Take a worker's word for how commands ended; returns the ids that are durable now."""
+        waits: dict[str, asyncio.Future[None]] = {}
+        done: list[str] = []
+        for report in reports:
+            if report.exit is None:
+                if not report.running:
+                    self.lose(report.exec_id, report.error or "its end is not known", Output())
+                    done.append(report.exec_id)
+                continue
+            entry = await self.get(op, report.bunker_id, report.exec_id)
+            if entry is None or entry.state is ExecState.EXITED:
+                done.append(report.exec_id)
+                continue
+            ending = Ending(**report.exit.model_dump())
+            waits[report.exec_id] = self.end(report.exec_id, ending, reported_output(report))
+        await self._writer.flush()
+        return [*done, *(i for i, wait in waits.items() if wait.done() and not wait.exception())]
+
+    async def sweep(self, op: Operation) -> None:
+        """Call lost what must have ended by now, and count what runs detached as activity."""
+        ended = select(bunkers.c.id).where(bunkers.c.status.in_([s.value for s in FINAL]))
+        overdue = (
+            update(execs)
+            .where(
+                execs.c.state == ExecState.RUNNING.value,
+                or_(execs.c.deadline_at < op.now(), execs.c.bunker_id.in_(ended)),
+            )
+            .values(state=ExecState.LOST.value, error="its end was never reported")
+        )
+        running = (
+            select(execs.c.bunker_id)
+            .where(and_(execs.c.state == ExecState.RUNNING.value, execs.c.detach.is_(True)))
+            .distinct()
+        )
+        await self._writer.flush()
+        async with self._database.write() as db:
+            await db.execute(overdue)
+            busy = list((await db.execute(running)).scalars())
+        for bunker_id in busy:
+            self._activity.touch(bunker_id)
+
+
+def reported_output(report: ExecStatus) -> Output:
+    """What a worker says of a spooled command's output."""
+    head = report.stdout_preview.encode()[:1024]
+    return Output(report.stdout_bytes, report.stderr_bytes, head, b"", None)
+
+
+def _sizes(output: Output) -> dict[str, int | bytes]:
+    return {
+        "stdout_bytes": output.stdout_bytes,
+        "stderr_bytes": output.stderr_bytes,
+        "stdout_head": output.stdout_head,
+        "stderr_head": output.stderr_head,
+    }
+
+
+def _entry(row: RowMapping) -> ExecEntry:
+    ending = None
+    if row["state"] == ExecState.EXITED:
+        ending = Ending(row["exit_code"], row["signal"], row["timed_out"], row["duration_ms"] or 0)
+    return ExecEntry(
+        id=row["id"],
+        bunker_id=row["bunker_id"],
+        tenant_id=row["tenant_id"],
+        user_id=row["user_id"],
+        command=row["command"],
+        user=row["user"],
+        detach=row["detach"],
+        state=ExecState(row["state"]),
+        started_at=row["started_at"],
+        deadline_at=row["deadline_at"],
+        ending=ending,
+        output=Output(
+            row["stdout_bytes"],
+            row["stderr_bytes"],
+            row["stdout_head"],
+            row["stderr_head"],
+            row["output_ref"],
+        ),
+        error=row["error"],
+    )

@@ -1,0 +1,70 @@
+"""The log of file operations: who did what to which path, and what came of it."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import insert
+
+from scaibunker.controller.relay.tables import file_operations
+from scaigrid.db.batch import BatchWriter
+from scaigrid.errors import GridError
+from scaigrid.ids import new_id
+from scaigrid.operation import Operation
+
+_INSERT = insert(file_operations)
+OK = "ok"
+FAULT = "INTERNAL_ERROR"
+BROKEN = "BROKEN"
+
+
+@dataclass(slots=True)
+class FileOperation:
+    """One operation while it goes on; `bytes` and `outcome` are filled in as they are known."""
+
+    bunker_id: str
+    operation: str
+    path: str
+    as_user: str
+    target: str | None = None
+    bytes: int | None = None
+    outcome: str = OK
+
+
+class FileLog:
+    """Writes the log."""
+
+    def __init__(self, writer: BatchWriter) -> None:
+        self._writer = writer
+
+    @contextlib.contextmanager
+    def logged(self, op: Operation, operation: FileOperation) -> Iterator[FileOperation]:
+        """Log the operation when the block ends, however it ends."""
+        started, at = op.clock.monotonic(), op.now()
+        try:
+            yield operation
+        except GridError as error:
+            operation.outcome = error.code
+            raise
+        except BaseException:
+            operation.outcome = BROKEN
+            raise
+        finally:
+            self._writer.submit(
+                _INSERT,
+                {
+                    "id": new_id("fop"),
+                    "bunker_id": operation.bunker_id,
+                    "tenant_id": op.user.tenant_id,
+                    "user_id": op.user.user_id,
+                    "operation": operation.operation,
+                    "path": operation.path,
+                    "target": operation.target,
+                    "as_user": operation.as_user,
+                    "bytes": operation.bytes,
+                    "outcome": operation.outcome,
+                    "at": at,
+                    "duration_ms": round((op.clock.monotonic() - started) * 1000),
+                },
+                urgent=False,
+            )

@@ -1,0 +1,298 @@
+"""File operations: checked, logged, and passed through to the bunker's worker as streams."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, Literal, TypeVar
+
+import aiohttp
+import structlog
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect, Request
+
+from scaibunker.controller.permissions import Key
+from scaibunker.controller.relay.bytestream import ByteStream, chunks_of
+from scaibunker.controller.relay.command import Relay
+from scaibunker.controller.relay.errors import translate
+from scaibunker.controller.relay.file_log import FileLog, FileOperation
+from scaibunker.controller.relay.paths import check_mode, check_path
+from scaibunker.controller.relay.target import Target, running
+from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
+from scaibunker.wire.api.files import FileEntry, MkdirRequest, MoveRequest
+from scaibunker.wire.guest.files import FilePage
+from scaigrid.errors import GridError, ValidationFailed
+from scaigrid.http.body import BodyAborted
+from scaigrid.operation import Operation
+
+log = structlog.get_logger(__name__)
+
+User = Literal["bunker", "root"]
+M = TypeVar("M", bound=BaseModel)
+_PASSED = ("content-length", "content-range", "accept-ranges", "x-file-entry")
+_MAX_RANGE = 128
+_MAX_ANSWER = 4 * 1024 * 1024
+
+
+def file_claims(op: Operation, query: QueryParams, body: Mapping[str, Any]) -> None:
+    """Doing it as root needs its permission."""
+    if query.get("user") == "root" or body.get("user") == "root":
+        op.user.require(Key.ROOT)
+
+
+class Files:
+    """The operations."""
+
+    def __init__(self, relay: Relay, file_log: FileLog) -> None:
+        self._relay = relay
+        self._log = file_log
+
+    async def read(
+        self, op: Operation, bunker_id: str, path: str, user: User, range_header: str | None
+    ) -> ByteStream:
+        """A file's bytes. The log entry is written when the last of them has gone out."""
+        held = contextlib.AsyncExitStack()
+        try:
+            operation = held.enter_context(
+                self._log.logged(op, _operation(bunker_id, "read", path, user))
+            )
+            target = await self._target(op, operation, user)
+            held.enter_context(self._relay.activity.use(bunker_id))
+            response = await held.enter_async_context(
+                self._request(
+                    "GET",
+                    target,
+                    "",
+                    {"path": path, "user": user},
+                    headers=_range(range_header),
+                )
+            )
+        except BaseException as error:
+            await held.__aexit__(type(error), error, error.__traceback__)
+            raise
+        headers = {name: response.headers[name] for name in _PASSED if name in response.headers}
+        idle_s = self._relay.settings.file_idle_timeout_s
+        return ByteStream(
+            _counted(operation, chunks_of(response, idle_s)),
+            held,
+            status=response.status,
+            headers=headers,
+            idle_timeout_s=idle_s,
+        )
+
+    async def write(
+        self, op: Operation, bunker_id: str, path: str, user: User, mode: str, request: Request
+    ) -> FileEntry:
+        """Replace a file with the request's body; atomic: all of it, or the old file stays."""
+        operation = _operation(bunker_id, "write", path, user)
+        with self._log.logged(op, operation), self._relay.activity.use(bunker_id):
+            mode = check_mode(mode)
+            target = await self._target(op, operation, user)
+            length = request.headers.get("content-length")
+            upload = _Upload(request, operation, self._relay.settings.file_idle_timeout_s)
+            query = {"path": path, "user": user, "mode": mode}
+            try:
+                async with self._request(
+                    "PUT",
+                    target,
+                    "",
+                    query,
+                    data=upload.chunks(),
+                    headers={"Content-Length": length} if length else None,
+                    answer_within_s=None,
+                ) as response:
+                    return _parsed(FileEntry, await _small(response))
+            except WorkerUnreachable:
+                raise upload.fault or WorkerUnreachable(
+                    "The bunker's worker broke the upload off; the old file, if any, is unchanged."
+                ) from None
+
+    async def delete(
+        self, op: Operation, bunker_id: str, path: str, user: User, *, recursive: bool
+    ) -> None:
+        """Delete a file, or a directory with what is in it."""
+        operation = _operation(bunker_id, "delete", path, user)
+        with self._log.logged(op, operation):
+            if path.strip("/") == "":
+                raise ValidationFailed.of("path", "must not be the root directory")
+            target = await self._target(op, operation, user)
+            query = {"path": path, "user": user, "recursive": str(recursive).lower()}
+            await self._small(target, "DELETE", "", query)
+
+    async def stat(self, op: Operation, bunker_id: str, path: str, user: User) -> FileEntry:
+        """One file's record, of a link itself."""
+        operation = _operation(bunker_id, "stat", path, user)
+        with self._log.logged(op, operation):
+            target = await self._target(op, operation, user)
+            answer = await self._small(target, "GET", "/stat", {"path": path, "user": user})
+            return _parsed(FileEntry, answer)
+
+    async def listing(
+        self,
+        op: Operation,
+        bunker_id: str,
+        path: str,
+        user: User,
+        *,
+        recursive: bool,
+        limit: int,
+        after: str | None,
+    ) -> FilePage:
+        """A directory's entries by path."""
+        operation = _operation(bunker_id, "list", path, user)
+        with self._log.logged(op, operation):
+            target = await self._target(op, operation, user)
+            query = {
+                "path": path,
+                "user": user,
+                "recursive": str(recursive).lower(),
+                "limit": str(limit),
+            }
+            if after is not None:
+                query["after"] = check_path(after, "cursor")
+            return _parsed(FilePage, await self._small(target, "GET", "/list", query))
+
+    async def mkdir(self, op: Operation, bunker_id: str, body: MkdirRequest) -> FileEntry:
+        """Make a directory and its missing parents."""
+        operation = _operation(bunker_id, "mkdir", body.path, body.user)
+        with self._log.logged(op, operation):
+            mode = check_mode(body.mode)
+            target = await self._target(op, operation, body.user)
+            data = body.model_copy(update={"mode": mode}).model_dump_json()
+            return _parsed(FileEntry, await self._small(target, "POST", "/mkdir", None, data))
+
+    async def move(self, op: Operation, bunker_id: str, body: MoveRequest) -> FileEntry:
+        """Rename a file."""
+        operation = _operation(bunker_id, "move", body.source, body.user)
+        operation.target = body.destination
+        with self._log.logged(op, operation):
+            check_path(body.source, "source")
+            check_path(body.destination, "destination")
+            target = await self._target(op, operation, body.user, field="source")
+            data = body.model_dump_json()
+            return _parsed(FileEntry, await self._small(target, "POST", "/move", None, data))
+
+    async def _target(
+        self, op: Operation, operation: FileOperation, user: User, field: str = "path"
+    ) -> Target:
+        check_path(operation.path, field)
+        if user == "root":
+            op.user.require(Key.ROOT)
+        target = await running(op, self._relay.database, operation.bunker_id)
+        self._relay.activity.touch(operation.bunker_id)
+        return target
+
+    async def _small(
+        self,
+        target: Target,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        data: str | None = None,
+    ) -> Any:
+        headers = {"Content-Type": "application/json"} if data else None
+        async with self._request(
+            method, target, path, query, data=data, headers=headers
+        ) as response:
+            return await _small(response)
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        target: Target,
+        path: str,
+        query: Mapping[str, str] | None,
+        *,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        answer_within_s: float | None = 60.0,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A request about this bunker's files; the worker's refusals become ours."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(
+                    self._relay.client.request(
+                        method,
+                        target.address,
+                        f"/v1/machines/{target.bunker_id}/files{path}",
+                        query=query,
+                        data=data,
+                        headers=headers,
+                        answer_within_s=answer_within_s,
+                    )
+                )
+            except WorkerRefused as refusal:
+                raise translate(refusal) from None
+            yield response
+
+
+class _Upload:
+    """A request's body on its way to the worker. `fault` is what broke it off on our side."""
+
+    def __init__(self, request: Request, operation: FileOperation, idle_timeout_s: float) -> None:
+        self.fault: GridError | None = None
+        self._request = request
+        self._operation = operation
+        self._idle_timeout_s = idle_timeout_s
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body. Raises in the middle if it ends early, so that the worker sees it is cut."""
+        self._operation.bytes = 0
+        stream = self._request.stream()
+        while True:
+            try:
+                async with asyncio.timeout(self._idle_timeout_s):
+                    chunk = await anext(stream, None)
+            except ClientDisconnect:
+                self.fault = BodyAborted()
+                raise
+            except TimeoutError:
+                self.fault = ValidationFailed.of("body", "did not arrive in time")
+                raise
+            if chunk is None:
+                return
+            self._operation.bytes += len(chunk)
+            if chunk:
+                yield chunk
+
+
+def _operation(bunker_id: str, name: str, path: str, user: str) -> FileOperation:
+    return FileOperation(bunker_id, name, path[:4096], user)
+
+
+def _range(header: str | None) -> dict[str, str] | None:
+    return {"Range": header} if header and len(header) <= _MAX_RANGE else None
+
+
+async def _counted(
+    operation: FileOperation, chunks: AsyncIterator[bytes]
+) -> AsyncGenerator[bytes, None]:
+    operation.bytes = 0
+    async for chunk in chunks:
+        operation.bytes += len(chunk)
+        yield chunk
+
+
+async def _small(response: aiohttp.ClientResponse) -> Any:
+    """A small JSON answer; None if there is none."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(60):
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_ANSWER:
+                    raise WorkerUnreachable("The bunker's worker answered too much.")
+        return json.loads(body) if body else None
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        log.warning("worker answer is broken", error=repr(error))
+        raise WorkerUnreachable from None
+
+
+def _parsed(model: type[M], answer: Any) -> M:
+    try:
+        return model.model_validate(answer)
+    except ValidationError as error:
+        log.warning("worker answer makes no sense", faults=error.error_count())
+        raise WorkerUnreachable from None

@@ -1,0 +1,53 @@
+"""Finding the bunker that a command or file is for: one query, and everything that is needed."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from scaibunker.controller.bunkers.domain import Desired
+from scaibunker.controller.bunkers.errors import BunkerNotFound, BunkerNotRunning
+from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.bunkers.repository import reachable
+from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.controller.workers.errors import WorkerUnreachable
+from scaibunker.controller.workers.tables import workers
+from scaigrid.db import Database
+from scaigrid.operation import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running bunker and where its worker is."""
+
+    bunker_id: str
+    tenant_id: str
+    address: str
+
+
+async def exists(op: Operation, database: Database, bunker_id: str) -> None:
+    """Raise BunkerNotFound unless the caller may reach the bunker, in whatever state."""
+    query = select(bunkers.c.id).where(bunkers.c.id == bunker_id, reachable(op))
+    async with database.read() as db:
+        if (await db.execute(query)).first() is None:
+            raise BunkerNotFound
+
+
+async def running(op: Operation, database: Database, bunker_id: str) -> Target:
+    """The bunker, if it takes commands. Raises BunkerNotFound, BunkerNotRunning."""
+    c = bunkers.c
+    query = (
+        select(c.tenant_id, c.status, c.desired, workers.c.address)
+        .select_from(bunkers.outerjoin(workers, workers.c.id == c.worker_id))
+        .where(c.id == bunker_id, reachable(op))
+    )
+    async with database.read() as db:
+        row = (await db.execute(query)).one_or_none()
+    if row is None:
+        raise BunkerNotFound
+    if row.status != State.RUNNING:
+        raise BunkerNotRunning.because(row.status)
+    if row.desired == Desired.TERMINATED:
+        raise BunkerNotRunning.because("being terminated")
+    if row.address is None:
+        raise WorkerUnreachable
+    return Target(bunker_id, row.tenant_id, row.address)

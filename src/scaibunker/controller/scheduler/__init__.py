@@ -1,0 +1,1 @@
+"""Which worker takes a bunker: a pure choice over what is known of the workers."""

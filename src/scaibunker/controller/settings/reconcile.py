@@ -1,0 +1,27 @@
+"""The reconciler's rhythm and patience."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from scaigrid.settings import Section
+
+
+class ReconcileSettings(Section):
+    """How the controller brings bunkers to where they should be."""
+
+    model_config = SettingsConfigDict(env_prefix="SCAIBUNKER_")
+
+    reconcile_interval_s: Annotated[float, Field(ge=0.02, le=60)] = 2
+    """How often the reconciler looks for bunkers that need it without having been told, in seconds."""
+
+    reconcile_concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Bunkers that are worked on at the same time."""
+
+    provision_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300
+    """How long a machine may take from being placed to running, in seconds."""
+
+    terminate_wait_s: Annotated[float, Field(gt=0, le=300)] = 20
+    """How long DELETE, pause and resume wait for the worker before they answer, in seconds; what
+    was asked for goes on in the background."""

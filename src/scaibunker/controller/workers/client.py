@@ -1,0 +1,221 @@
+"""Talking to a worker daemon: the one place in the controller that does. See the worker protocol.
+
+One session with connections that are kept open; a time limit on every request. `sent` of the
+error tells whether the worker may have seen the request.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
+
+import aiohttp
+import structlog
+from pydantic import BaseModel, ValidationError
+from yarl import URL
+
+from scaibunker.controller.settings import WorkerSettings
+from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
+from scaibunker.wire.worker import TOKEN_HEADER
+from scaibunker.wire.worker.machines import (
+    ExecStatus,
+    MachineSpec,
+    MachineStatus,
+    PowerRequest,
+    WorkerError,
+)
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
+
+_MAX_ANSWER = 4 * 1024 * 1024
+_MAX_ERROR = 64 * 1024
+_READ_BUFFER = 256 * 1024
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+class WorkerSilent(WorkerUnreachable):
+    """The bunker's worker did not answer."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__()
+        self.sent = sent
+
+
+class WorkerClient:
+    """Requests to workers, by their address."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._headers = {TOKEN_HEADER: f"Bearer {settings.worker_token.get_secret_value()}"}
+        self._connect_s = settings.worker_connect_timeout_s
+        self._request_s = settings.worker_request_timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the session."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            headers=self._headers,
+            auto_decompress=False,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
+            read_bufsize=_READ_BUFFER,
+        )
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        address: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        answer_within_s: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A request whose answer is read by the caller, who leaves the block early to break it off.
+
+        Raises WorkerSilent if no answer begins in time, WorkerRefused for a status of 400 or more.
+        """
+        if self._session is None:
+            raise RuntimeError("the worker client is not started")
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with asyncio.timeout(answer_within_s):
+                response = await self._session.request(
+                    method,
+                    URL(address + path, encoded=True),
+                    params=query,
+                    data=data,
+                    headers=headers,
+                    allow_redirects=False,
+                )
+                if response.status >= 300:
+                    raise await _refusal(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if response is not None:
+                response.close()
+            log.warning("worker does not answer", method=method, path=path, error=repr(error))
+            raise WorkerSilent(sent=not isinstance(error, _NEVER_CONNECTED)) from None
+        except BaseException:
+            if response is not None:
+                response.close()
+            raise
+        try:
+            yield response
+        finally:
+            if not response.content.at_eof():
+                response.close()  # what is left is not wanted: the worker must notice
+            response.release()
+
+    async def _json(
+        self, method: str, address: str, path: str, *, data: Any = None
+    ) -> tuple[int, Any]:
+        """A small request and its JSON answer (None if there is no content)."""
+        try:
+            async with (
+                asyncio.timeout(self._request_s),
+                self.request(
+                    method,
+                    address,
+                    path,
+                    data=data,
+                    headers={"Content-Type": "application/json"} if data else None,
+                ) as response,
+            ):
+                body = await _bounded(response, _MAX_ANSWER)
+                return response.status, json.loads(body) if body else None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            log.warning("worker answer is broken", method=method, path=path, error=repr(error))
+            raise WorkerSilent(sent=True) from None
+
+    async def order(self, address: str, spec: MachineSpec) -> MachineStatus:
+        """Have a machine built; ordering it again is no error."""
+        path = f"/v1/machines/{spec.bunker_id}"
+        return _parse(
+            MachineStatus, (await self._json("PUT", address, path, data=spec.model_dump_json()))[1]
+        )
+
+    async def machine(self, address: str, bunker_id: str) -> MachineStatus | None:
+        """What the worker sees of a machine; None if it has none of that id."""
+        try:
+            return _parse(
+                MachineStatus, (await self._json("GET", address, f"/v1/machines/{bunker_id}"))[1]
+            )
+        except WorkerRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def remove(self, address: str, bunker_id: str) -> None:
+        """Take a machine down; returns when nothing of it is left."""
+        await self._json("DELETE", address, f"/v1/machines/{bunker_id}")
+
+    async def power(self, address: str, bunker_id: str, request: PowerRequest) -> MachineStatus:
+        """Freeze a machine or let it go on; returns when it is done."""
+        path = f"/v1/machines/{bunker_id}/power"
+        return _parse(
+            MachineStatus,
+            (await self._json("PUT", address, path, data=request.model_dump_json()))[1],
+        )
+
+    async def exec_status(self, address: str, bunker_id: str, exec_id: str) -> ExecStatus | None:
+        """What the worker knows of a spooled command; None if it knows none."""
+        path = f"/v1/machines/{bunker_id}/execs/{exec_id}"
+        try:
+            return _parse(ExecStatus, (await self._json("GET", address, path))[1])
+        except WorkerRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def spool(self, address: str, bunker_id: str, exec_id: str, body: Any) -> ExecStatus:
+        """Start a command whose output the worker keeps; returns when it has started."""
+        path = f"/v1/machines/{bunker_id}/execs/{exec_id}?mode=spool"
+        return _parse(ExecStatus, (await self._json("POST", address, path, data=body))[1])
+
+    async def post(self, address: str, path: str, data: Any = None) -> None:
+        """A request whose answer carries nothing."""
+        await self._json("POST", address, path, data=data)
+
+    async def json(self, method: str, address: str, path: str, data: Any = None) -> Any:
+        """A small request and its JSON answer (None if there is no content)."""
+        return (await self._json(method, address, path, data=data))[1]
+
+
+def _parse(model: type[M], body: Any) -> M:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        log.warning(
+            "worker answer makes no sense", model=model.__name__, faults=error.error_count()
+        )
+        raise WorkerSilent(sent=True) from None
+
+
+async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, of at most `limit` bytes. Raises ValueError if it is longer."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise ValueError("answer too long")
+    return bytes(body)
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> WorkerRefused:
+    """The error that an answer carries."""
+    try:
+        error = WorkerError.model_validate_json(await _bounded(response, _MAX_ERROR))
+    except ValueError:
+        error = WorkerError(code="", message="no reason given")
+    return WorkerRefused(response.status, error.code, error.message)

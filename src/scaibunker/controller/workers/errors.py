@@ -1,0 +1,29 @@
+"""What can go wrong with a worker."""
+
+from scaibunker.wire.codes import Code
+from scaigrid.errors import GridError, Kind
+
+
+class WorkerNotFound(GridError):
+    """There is no such worker."""
+
+    kind = Kind.NOT_FOUND
+    code = Code.WORKER_NOT_FOUND
+
+
+class WorkerUnreachable(GridError):
+    """The bunker's worker did not answer."""
+
+    kind = Kind.UPSTREAM
+    code = Code.WORKER_UNREACHABLE
+    hint = "Look at the bunker's status; try again if the operation can be repeated."
+
+
+class WorkerRefused(Exception):
+    """A worker answered with an error. Never leaves the controller as it is."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message

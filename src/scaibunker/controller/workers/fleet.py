@@ -1,0 +1,64 @@
+"""What workers last said about machines. Observed truth: in memory, rebuilt by the next heartbeat.
+
+A worker's report names all of its machines, so that one it does not name is not there; unless
+the machine was ordered after the report arrived, or nothing was heard yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from scaibunker.wire.worker.machines import MachineStatus
+from scaigrid.clock import Clock
+
+
+class Absence(Enum):
+    """What there is to say about a machine that no report names."""
+
+    UNKNOWN = "unknown"  # nothing was heard that could tell
+    ABSENT = "absent"  # the worker reported after the order, and did not name it
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is known about one machine; `age_s` seconds old."""
+
+    machine: MachineStatus | Absence
+    age_s: float
+
+
+@dataclass(slots=True)
+class _Seen:
+    status: MachineStatus | None
+    at: float
+
+
+class Fleet:
+    """Sightings of machines, by worker."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._reports: dict[str, float] = {}
+        self._machines: dict[str, dict[str, _Seen]] = {}
+
+    def report(self, worker_id: str, machines: Sequence[MachineStatus]) -> None:
+        """A heartbeat arrived: the whole truth about this worker."""
+        now = self._clock.monotonic()
+        self._reports[worker_id] = now
+        self._machines[worker_id] = {m.bunker_id: _Seen(m, now) for m in machines}
+
+    def observe(self, worker_id: str, bunker_id: str, status: MachineStatus | None) -> None:
+        """The worker said this about one machine; None: that it has no such machine."""
+        machines = self._machines.setdefault(worker_id, {})
+        machines[bunker_id] = _Seen(status, self._clock.monotonic())
+
+    def sight(self, worker_id: str, bunker_id: str) -> Sight:
+        """What is known about a machine."""
+        now = self._clock.monotonic()
+        seen = self._machines.get(worker_id, {}).get(bunker_id)
+        if seen is not None:
+            return Sight(seen.status or Absence.ABSENT, now - seen.at)
+        reported = self._reports.get(worker_id)
+        if reported is None:
+            return Sight(Absence.UNKNOWN, 0.0)
+        return Sight(Absence.ABSENT, now - reported)

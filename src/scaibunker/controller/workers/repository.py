@@ -1,0 +1,104 @@
+"""The SQL of workers. They belong to the platform, not to a tenant: what a caller may see of them
+is a matter of its permissions, which the routes ask for."""
+
+from typing import Any
+
+from sqlalchemy import RowMapping, func, insert, select, update
+
+from scaibunker.controller.bunkers.lifecycle import LIVE
+from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.controller.workers.domain import Capacity, Used, Worker
+from scaibunker.controller.workers.tables import workers
+from scaigrid.db import Reader, Writer
+from scaigrid.http.paging import PageRequest, Slice, newest_first
+from scaigrid.operation import Operation
+
+_LIVE = sorted(state.value for state in LIVE)
+
+
+async def report(op: Operation, db: Writer, worker: Worker) -> None:
+    """Store what a heartbeat says. Draining is the operator's word, not the worker's."""
+    values: dict[str, Any] = {
+        "name": worker.name,
+        "address": worker.address,
+        "protocol": worker.protocol,
+        "version": worker.version,
+        "acceleration": worker.acceleration,
+        "network_profiles": list(worker.network_profiles),
+        "cpu_millicores": worker.capacity.cpu_millicores,
+        "memory_mb": worker.capacity.memory_mb,
+        "disk_mb": worker.capacity.disk_mb,
+        "gpus": dict(worker.capacity.gpus),
+        "cached_images": list(worker.cached_images),
+        "last_heartbeat_at": worker.last_heartbeat_at,
+    }
+    known = await db.execute(update(workers).where(workers.c.id == worker.id).values(**values))
+    if known.rowcount == 0:
+        await db.execute(
+            insert(workers).values(id=worker.id, draining=False, registered_at=op.now(), **values)
+        )
+
+
+async def get(op: Operation, db: Reader | Writer, worker_id: str) -> Worker | None:  # noqa: ARG001
+    """The worker of that id."""
+    query = select(workers).where(workers.c.id == worker_id)
+    row = (await db.execute(query)).mappings().one_or_none()
+    return _worker(row) if row else None
+
+
+async def everyone(op: Operation, db: Reader | Writer) -> list[Worker]:  # noqa: ARG001
+    """All workers that ever reported."""
+    return [_worker(row) for row in (await db.execute(select(workers))).mappings()]
+
+
+async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Worker]:  # noqa: ARG001
+    """Workers, the one that registered last first."""
+    c = workers.c
+    rows = list(
+        (await db.execute(newest_first(select(workers), c.registered_at, c.id, page))).mappings()
+    )
+    found = page.slice(rows, lambda row: (row["registered_at"], row["id"]))
+    return found.map(_worker)
+
+
+async def usage(op: Operation, db: Reader | Writer) -> dict[str, Used]:  # noqa: ARG001
+    """What live bunkers hold, by worker; all tenants' bunkers count."""
+    c = bunkers.c
+    query = (
+        select(
+            c.worker_id,
+            func.count().label("bunkers"),
+            func.sum(c.cpu_millicores).label("cpu_millicores"),
+            func.sum(c.memory_mb).label("memory_mb"),
+            func.sum(c.disk_mb).label("disk_mb"),
+            func.sum(c.gpu_count).label("gpus"),
+        )
+        .where(c.worker_id.is_not(None), c.status.in_(_LIVE))
+        .group_by(c.worker_id)
+    )
+    return {
+        row["worker_id"]: Used(
+            bunkers=int(row["bunkers"]),
+            cpu_millicores=int(row["cpu_millicores"]),
+            memory_mb=int(row["memory_mb"]),
+            disk_mb=int(row["disk_mb"]),
+            gpus=int(row["gpus"]),
+        )
+        for row in (await db.execute(query)).mappings()
+    }
+
+
+def _worker(row: RowMapping) -> Worker:
+    return Worker(
+        id=row["id"],
+        name=row["name"],
+        address=row["address"],
+        protocol=row["protocol"],
+        version=row["version"],
+        acceleration=row["acceleration"],
+        network_profiles=tuple(row["network_profiles"]),
+        capacity=Capacity(row["cpu_millicores"], row["memory_mb"], row["disk_mb"], row["gpus"]),
+        cached_images=tuple(row["cached_images"]),
+        draining=row["draining"],
+        last_heartbeat_at=row["last_heartbeat_at"],
+    )

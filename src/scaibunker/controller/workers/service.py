@@ -1,0 +1,114 @@
+"""Taking heartbeats in: what a worker is, what it sees, and what it should do about it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import urlsplit
+
+import structlog
+
+from scaibunker.controller.bunkers import repository as bunkers
+from scaibunker.controller.bunkers.domain import Bunker, Desired
+from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.workers import repository
+from scaibunker.controller.workers.domain import Capacity, Worker
+from scaibunker.controller.workers.fleet import Fleet
+from scaibunker.wire.worker import PROTOCOL_VERSION
+from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
+from scaibunker.wire.worker.machines import ExecStatus, MachineState, MachineStatus
+from scaigrid.db import Database
+from scaigrid.errors import ValidationFailed
+from scaigrid.operation import Operation
+
+log = structlog.get_logger(__name__)
+
+Finished = Callable[[Operation, Sequence[ExecStatus]], Awaitable[list[str]]]
+"""Takes commands that ended; returns the ids of those that are durably recorded."""
+Hint = Callable[[str], None]
+"""Tells the reconciler that a bunker may need it."""
+
+_EXPECTED = {
+    State.PROVISIONING: MachineState.BUILDING,
+    State.RUNNING: MachineState.RUNNING,
+    State.PAUSED: MachineState.PAUSED,
+}
+
+
+class Heartbeats:
+    """One heartbeat of a worker after the other."""
+
+    def __init__(
+        self, database: Database, fleet: Fleet, interval_s: float, hint: Hint, finished: Finished
+    ) -> None:
+        self._database = database
+        self._fleet = fleet
+        self._interval_s = interval_s
+        self._hint = hint
+        self._finished = finished
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def take(self, op: Operation, beat: Heartbeat) -> HeartbeatAnswer:
+        """Record a heartbeat, wake the reconciler where it differs from what should be, and
+        answer what should not exist. Raises ValidationFailed for one that cannot be understood."""
+        _check(beat)
+        async with self._turns[beat.worker_id]:
+            async with self._database.write() as db:
+                await repository.report(op, db, _worker(op, beat))
+            self._fleet.report(beat.worker_id, beat.machines)
+            async with self._database.read() as db:
+                expected = await bunkers.on_worker(op, db, beat.worker_id)
+                named = [machine.bunker_id for machine in beat.machines]
+                homes = await bunkers.homes(op, db, named)
+            self._wake(expected, {m.bunker_id: m for m in beat.machines})
+            acknowledged = await self._finished(op, beat.finished_execs)
+        strays = [m for m in named if homes.get(m) != beat.worker_id]
+        if strays:
+            log.warning("machines without a bunker", worker_id=beat.worker_id, bunkers=strays)
+        return HeartbeatAnswer(
+            interval_s=self._interval_s, terminate=strays, acknowledged_execs=acknowledged
+        )
+
+    def _wake(self, expected: Sequence[Bunker], machines: dict[str, MachineStatus]) -> None:
+        for bunker in expected:
+            machine = machines.get(bunker.id)
+            as_it_should = machine is not None and machine.state == _EXPECTED.get(bunker.status)
+            if not as_it_should or bunker.desired is Desired.TERMINATED:
+                self._hint(bunker.id)
+
+
+def _check(beat: Heartbeat) -> None:
+    if beat.protocol != PROTOCOL_VERSION:
+        raise ValidationFailed.of(
+            "protocol",
+            f"the worker speaks version {beat.protocol}, this controller {PROTOCOL_VERSION}; "
+            "install the same release on both",
+        )
+    try:
+        address = urlsplit(beat.address)
+        good = address.scheme in ("http", "https") and address.hostname and not address.path
+        _ = address.port  # raises ValueError if it is none
+    except ValueError:
+        good = False
+    if not good:
+        raise ValidationFailed.of("address", "must be an http or https URL of host and port")
+
+
+def _worker(op: Operation, beat: Heartbeat) -> Worker:
+    return Worker(
+        id=beat.worker_id,
+        name=beat.name,
+        address=beat.address,
+        protocol=beat.protocol,
+        version=beat.version,
+        acceleration=beat.acceleration,
+        network_profiles=beat.network_profiles,
+        capacity=Capacity(
+            cpu_millicores=beat.capacity.cpu_millicores,
+            memory_mb=beat.capacity.memory_mb,
+            disk_mb=beat.capacity.disk_mb,
+            gpus=beat.capacity.gpus,
+        ),
+        cached_images=beat.cached_images,
+        draining=False,
+        last_heartbeat_at=op.now(),
+    )

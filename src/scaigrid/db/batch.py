@@ -1,0 +1,126 @@
+"""Small writes that need not each have a transaction of their own: logs and times of activity.
+
+A write is durable when its future is done. Writes are applied in the order in which they were
+handed in, many to a transaction. One that is not urgent waits a moment for company. Whoever
+reads what was written through here flushes first.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import structlog
+from sqlalchemy import Executable
+from sqlalchemy.exc import SQLAlchemyError
+
+from scaigrid.db.engine import Database
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_S = 0.1
+"""How long a write that is not urgent waits for company."""
+MAX_PENDING = 10_000
+"""Writes in the queue at most; more wait for room."""
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class _Write:
+    statement: Executable
+    values: Mapping[str, Any]
+    done: "asyncio.Future[None]" = field(compare=False)
+
+
+class BatchWriter:
+    """One queue, one task that empties it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue: list[_Write] = []
+        self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._last: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Write what is left, then end."""
+        if self._task is None:
+            return
+        with contextlib.suppress(TimeoutError, SQLAlchemyError):
+            async with asyncio.timeout(5):
+                await self.flush()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def submit(
+        self, statement: Executable, values: Mapping[str, Any], *, urgent: bool = True
+    ) -> "asyncio.Future[None]":
+        """Hand a write in. The future raises if the database refuses it.
+
+        Raises RuntimeError when the queue is full: the database has not kept up for long.
+        """
+        if len(self._queue) >= MAX_PENDING:
+            raise RuntimeError("the queue of small writes is full")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_retrieved)
+        self._queue.append(_Write(statement, values, done))
+        self._last = done
+        self._arrived.set()
+        if urgent:
+            self._urgent.set()
+        return done
+
+    async def flush(self) -> None:
+        """Wait until everything that was handed in so far is durable or refused."""
+        last = self._last
+        if last is not None and not last.done():
+            self._urgent.set()
+            await asyncio.wait((last,))
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if not self._urgent.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE_S):
+                        await self._urgent.wait()
+            batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+            if not self._queue:
+                self._arrived.clear()
+                self._urgent.clear()
+            await self._write(batch)
+
+    async def _write(self, batch: list[_Write]) -> None:
+        try:
+            await self._apply(batch)
+        except Exception as error:  # whatever it is, the queue must go on
+            if len(batch) > 1:  # one bad write must not take the others with it
+                for write in batch:
+                    await self._write([write])
+                return
+            log.exception("a small write was refused")
+            if not batch[0].done.done():
+                batch[0].done.set_exception(error)
+            return
+        for write in batch:
+            if not write.done.done():
+                write.done.set_result(None)
+
+    async def _apply(self, batch: list[_Write]) -> None:
+        async with self._database.write() as db:
+            for _, writes in groupby(batch, key=lambda write: id(write.statement)):
+                group = list(writes)
+                await db.execute(group[0].statement, [write.values for write in group])
+
+
+def _retrieved(done: "asyncio.Future[None]") -> None:
+    """Look at the outcome, so that a future nobody awaits is no warning; it has been logged."""
+    if not done.cancelled():
+        done.exception()
