@@ -130,13 +130,19 @@ class Store:
         """Move a finished file into the objects, under its content's name."""
         sha256, size = digest(path), path.stat().st_size
         target = self._object(sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_objects()
         # Another user's process reads them: the VMM does not run as us.
         path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
         with path.open("rb") as file:
             os.fsync(file.fileno())
         path.replace(target)
         return StoredFile(target, sha256, size)
+
+    def _make_objects(self) -> None:
+        """Make the objects' directory, with a way to it for others whatever the umask."""
+        for directory in (self._root, self._root / "objects"):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(directory.stat().st_mode & 0o7777 | 0o055)
 
     def _write_ref(self, kind: str, key: str, entry: Entry) -> None:
         files = {n: {"sha256": f.sha256, "size": f.size} for n, f in entry.files.items()}

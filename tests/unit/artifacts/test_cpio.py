@@ -1,0 +1,50 @@
+"""The archive must be what the kernel's own reader expects, and the same each time."""
+
+import stat
+
+from scaibunker.artifacts.cpio import Entry, archive, directory, file
+
+
+def read_back(data: bytes) -> list[tuple[str, int, bytes]]:
+    """Read a newc archive by its definition, to its trailer."""
+    entries: list[tuple[str, int, bytes]] = []
+    at = 0
+    while True:
+        assert data[at : at + 6] == b"070701"
+        fields = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
+        mode, uid, gid, mtime, size, name_size = (fields[i] for i in (1, 2, 3, 5, 6, 11))
+        assert (uid, gid, mtime) == (0, 0, 0)
+        name = data[at + 110 : at + 110 + name_size]
+        assert name.endswith(b"\0")
+        start = (at + 110 + name_size + 3) & ~3
+        if name == b"TRAILER!!!\0":
+            assert not any(data[start:])
+            return entries
+        entries.append((name[:-1].decode(), mode, data[start : start + size]))
+        at = (start + size + 3) & ~3
+
+
+def test_entries_come_back_in_order() -> None:
+    given = [
+        directory("dev"),
+        file("init", b"agent", 0o755),
+        file("empty", b""),
+        file("x", b"1234"),
+    ]
+    assert read_back(archive(given)) == [(e.path, e.mode, e.content) for e in given]
+
+
+def test_names_of_every_length_stay_aligned() -> None:
+    given = [file("n" * length, b"c" * length) for length in range(1, 20)]
+    assert [entry[2] for entry in read_back(archive(given))] == [e.content for e in given]
+
+
+def test_it_is_a_whole_number_of_blocks_and_repeatable() -> None:
+    given = [file("a", b"content")]
+    assert len(archive(given)) % 512 == 0
+    assert archive(given) == archive(list(given))
+
+
+def test_types_are_in_the_mode() -> None:
+    assert directory("d") == Entry("d", stat.S_IFDIR | 0o755)
+    assert stat.S_ISREG(file("f", b"").mode)
