@@ -3,7 +3,7 @@
 Run after the migrations. Running it again changes nothing but what an image's content changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import MappingProxyType
 
 from scaibunker.controller.images import repository as image_repository
@@ -46,8 +46,10 @@ USER_PERMISSIONS = (
 )
 
 
-async def bootstrap(settings: DatabaseSettings, images: Sequence[SeedImage]) -> dict[str, str]:
-    """Make what is missing.
+async def bootstrap(
+    settings: DatabaseSettings, images: Sequence[SeedImage], reissue: Collection[str] = ()
+) -> dict[str, str]:
+    """Make what is missing, and a new key for each identity in `reissue`.
 
     Returns `tenant_id`, and under `super_admin`, `tenant_admin`, `user` and `viewer` the API keys
     that were made by this call: a key is made for an identity that has no good one, and cannot be
@@ -57,7 +59,7 @@ async def bootstrap(settings: DatabaseSettings, images: Sequence[SeedImage]) -> 
     op = system_operation("bootstrap", SystemClock())
     try:
         async with database.write() as db:
-            made = await _identities(op, db)
+            made = await _identities(op, db, reissue)
             for image in images:
                 await image_repository.seed(op, db, image)
     finally:
@@ -65,7 +67,7 @@ async def bootstrap(settings: DatabaseSettings, images: Sequence[SeedImage]) -> 
     return made
 
 
-async def _identities(op: Operation, db: Writer) -> dict[str, str]:
+async def _identities(op: Operation, db: Writer, reissue: Collection[str]) -> dict[str, str]:
     tenant = await tenancy.tenant_by_name(op, db, TENANT)
     tenant = tenant or await tenancy.add_tenant(op, db, TENANT)
     made = {"tenant_id": tenant.id}
@@ -74,7 +76,7 @@ async def _identities(op: Operation, db: Writer) -> dict[str, str]:
         user = user or await tenancy.add_user(op, db, tenant.id, name, role)
         if role is Role.TENANT_USER:
             await _grant(op, db, user)
-        if not await key_repository.is_live(op, db, user.id, KEY_NAME):
+        if name in reissue or not await key_repository.is_live(op, db, user.id, KEY_NAME):
             fresh = system_operation("bootstrap", op.clock)
             _, secret = await issue(fresh, db, tenant_id=tenant.id, user_id=user.id, name=KEY_NAME)
             made[name] = secret

@@ -1,0 +1,67 @@
+"""The database and the identities of a data folder: made at the first start, found at the next."""
+
+import asyncio
+import subprocess
+from dataclasses import asdict
+
+from scaibunker.artifacts.manifest import Artifacts
+from scaibunker.controller.bootstrap import IDENTITIES, SeedImage, bootstrap
+from scaibunker.dev import stack
+from scaibunker.dev.errors import StartFailed
+from scaibunker.dev.layout import Credentials, Layout, load_credentials, new_worker_token
+from scaigrid.settings import DatabaseSettings
+
+MIGRATE_TIMEOUT_S = 120
+
+
+def prepare(layout: Layout, host: str, port: int, artifacts: Artifacts) -> Credentials:
+    """Bring the database up to date, make what is missing, and write `credentials.json`.
+
+    Keys are kept over restarts. Raises StartFailed.
+    """
+    earlier = load_credentials(layout.credentials)
+    token = earlier.worker_token if earlier else new_worker_token()
+    _migrate(layout, host, port, token)
+    kept = earlier.keys if earlier else {}
+    made = asyncio.run(
+        bootstrap(
+            DatabaseSettings(url=f"sqlite+aiosqlite:///{layout.database}"),
+            _seeds(artifacts),
+            # A key cannot be read again: one whose text is lost is made anew.
+            reissue=set(IDENTITIES) - set(kept),
+        )
+    )
+    tenant_id = made.pop("tenant_id")
+    credentials = Credentials(
+        base_url=f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        tenant_id=tenant_id,
+        keys={**kept, **made},
+        worker_token=token,
+    )
+    credentials.save(layout.credentials)
+    return credentials
+
+
+def _seeds(artifacts: Artifacts) -> list[SeedImage]:
+    return [
+        SeedImage(**{name: value for name, value in asdict(image).items() if name != "path"})
+        for image in artifacts.images
+    ]
+
+
+def _migrate(layout: Layout, host: str, port: int, token: str) -> None:
+    environment = stack.controller_environment(layout, host, port, token)
+    environment["SCAIGRID_MODE"] = "migrate"
+    try:
+        done = subprocess.run(
+            [str(stack.BIN / "scaigrid")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=MIGRATE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StartFailed(f"cannot bring the database up to date: {error}") from error
+    if done.returncode:
+        raise StartFailed(f"cannot bring the database up to date:\n{done.stderr[-2000:]}")

@@ -1,0 +1,86 @@
+"""Where things lie in a data folder, and the secrets that are made once for it."""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of `DIR`."""
+
+    root: Path
+
+    @property
+    def credentials(self) -> Path:
+        return self.root / "credentials.json"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "scaigrid.db"
+
+    @property
+    def objects(self) -> Path:
+        return self.root / "objects"
+
+    @property
+    def imports(self) -> Path:
+        return self.root / "import"
+
+    @property
+    def worker(self) -> Path:
+        return self.root / "worker"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "dev.lock"
+
+    def make(self) -> None:
+        """Make the folders that are missing; nobody else may look into them."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.objects, self.imports, self.worker, self.logs):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What `credentials.json` holds. `keys` by identity: super_admin, tenant_admin, user, viewer."""
+
+    base_url: str
+    tenant_id: str
+    keys: dict[str, str]
+    worker_token: str
+
+    def save(self, path: Path) -> None:
+        """Replace the file; only its owner may read it."""
+        temporary = path.with_suffix(".tmp")
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(self.__dict__, file, indent=2)
+            file.write("\n")
+        temporary.rename(path)
+
+
+def load_credentials(path: Path) -> Credentials | None:
+    """What an earlier start wrote, or None if there is nothing whole."""
+    try:
+        value = json.loads(path.read_text())
+        return Credentials(
+            base_url=str(value["base_url"]),
+            tenant_id=str(value["tenant_id"]),
+            keys={str(name): str(key) for name, key in value["keys"].items()},
+            worker_token=str(value["worker_token"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def new_worker_token() -> str:
+    return f"swt_{secrets.token_urlsafe(32)}"

@@ -1,0 +1,175 @@
+"""`scaibunker dev`: everything on one machine, nothing to set up by hand.
+
+Start: build what is missing, migrate, make identities, start controller and worker, and say `ready`
+when a bunker can be created. Stop: take the bunkers down (unless they are to be kept), then the
+worker, then the controller.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+
+from scaibunker.artifacts.manifest import Artifacts, ensure
+from scaibunker.dev import stack
+from scaibunker.dev.child import Child
+from scaibunker.dev.errors import StartFailed
+from scaibunker.dev.identities import prepare
+from scaibunker.dev.layout import Credentials, Layout
+from scaibunker.sdk import Client, ScaiBunkerError
+from scaibunker.wire.api.bunkers import BunkerStatus
+from scaibunker.worker.doctor import default_probe_memory
+
+READY_TIMEOUT_S = 60.0
+DRAIN_AT_ONCE = 8
+WORKER_STOP_S = 30.0
+CONTROLLER_STOP_S = 10.0
+POLL_S = 0.05
+
+
+def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    layout = Layout(data_dir.resolve())
+    try:
+        with started(layout, host, port, stop, keep_bunkers=keep_bunkers) as credentials:
+            if not stop.is_set():
+                print(f"ready {credentials.base_url}", flush=True)
+            stop.wait()
+            say("stopping")
+    except StartFailed as error:
+        print(f"scaibunker dev: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def started(
+    layout: Layout, host: str, port: int, stop: threading.Event, *, keep_bunkers: bool
+) -> Iterator[Credentials]:
+    """The whole stack, up while inside. Raises StartFailed; nothing is left running then."""
+    _check_host()
+    layout.make()
+    with _only_one(layout):
+        _check_port(host, port)
+        artifacts = ensure(say)
+        credentials = prepare(layout, host, port, artifacts)
+        controller, worker = _children(layout, host, port, credentials, artifacts, keep_bunkers)
+        client = Client(credentials.base_url, credentials.keys["super_admin"])
+        try:
+            controller.start()
+            worker.start()
+            _wait_until_ready(client, controller, worker, stop)
+            yield credentials
+        finally:
+            if not keep_bunkers:
+                _drain(client)
+            worker.stop(WORKER_STOP_S)
+            controller.stop(CONTROLLER_STOP_S)
+            client.close()
+
+
+def say(message: str) -> None:
+    """Progress, for people: standard output is for the `ready` line."""
+    print(f"scaibunker dev: {message}", file=sys.stderr, flush=True)
+
+
+def _children(
+    layout: Layout,
+    host: str,
+    port: int,
+    credentials: Credentials,
+    artifacts: Artifacts,
+    keep_bunkers: bool,
+) -> tuple[Child, Child]:
+    def on_death(name: str, code: int) -> None:
+        say(f"the {name} ended with code {code}; starting it again (log: {layout.logs})")
+
+    token = credentials.worker_token
+    controller = stack.controller(layout, host, port, token, on_death)
+    worker = stack.worker(
+        layout,
+        credentials.base_url,
+        token,
+        [image.path for image in artifacts.images],
+        default_probe_memory(),
+        on_death,
+        keep_bunkers=keep_bunkers,
+    )
+    return controller, worker
+
+
+def _check_host() -> None:
+    if os.geteuid() != 0:
+        raise StartFailed(
+            "needs root: machines get namespaces, control groups and users of their own"
+        )
+    missing = [
+        tool for tool in ("qemu-system-x86_64", "mke2fs", "setpriv") if not shutil.which(tool)
+    ]
+    if missing:
+        raise StartFailed(f"{', '.join(missing)} missing; `scaibunker doctor` says what to install")
+
+
+def _check_port(host: str, port: int) -> None:
+    """A taken port is told at once, not after a minute of waiting for the controller."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartFailed(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _only_one(layout: Layout) -> Iterator[None]:
+    with layout.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartFailed(f"another `scaibunker dev` uses {layout.root}") from None
+        yield
+
+
+def _wait_until_ready(
+    client: Client, controller: Child, worker: Child, stop: threading.Event
+) -> None:
+    """Ready means that a worker has reported: a bunker can be created."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while not stop.is_set():
+        with contextlib.suppress(ScaiBunkerError):
+            if any(w.status == "online" for w in client.workers.list()):
+                return
+        if time.monotonic() > deadline:
+            tails = "\n".join(f"--- {c.name}\n{c.log_tail()}" for c in (controller, worker))
+            raise StartFailed(f"not ready within {READY_TIMEOUT_S:g} s\n{tails}")
+        stop.wait(POLL_S)
+
+
+def _drain(client: Client) -> None:
+    """Terminate every bunker through the API, so that rows and machines end together."""
+
+    def delete(bunker_id: str) -> None:
+        with contextlib.suppress(ScaiBunkerError):
+            client.bunkers.delete(bunker_id)
+
+    with contextlib.suppress(ScaiBunkerError), ThreadPoolExecutor(DRAIN_AT_ONCE) as pool:
+        for status in (s for s in BunkerStatus if not s.is_final):
+            for bunker in client.bunkers.list(status=status):
+                pool.submit(delete, bunker.id)

@@ -1,0 +1,84 @@
+"""The processes of `scaibunker dev` and what each is told, in the order in which they start."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from scaibunker.dev.child import Child
+from scaibunker.dev.layout import Layout
+
+BIN = Path(sys.executable).parent
+"""Our own console scripts lie beside the interpreter."""
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "SCAIBUNKER_CACHE_DIR",
+)
+"""Of our environment; the rest stays with us, so that no stray setting changes the stack."""
+
+
+def base_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+
+
+def controller_environment(layout: Layout, host: str, port: int, token: str) -> dict[str, str]:
+    """Settings of the controller, and of its migrations."""
+    return {
+        **base_environment(),
+        "SCAIGRID_MODE": "http",
+        "SCAIGRID_DATABASE_URL": f"sqlite+aiosqlite:///{layout.database}",
+        "SCAIGRID_HTTP_HOST": host,
+        "SCAIGRID_HTTP_PORT": str(port),
+        "SCAIBUNKER_WORKER_TOKEN": token,
+        "SCAIBUNKER_OBJECT_STORE_URL": f"file://{layout.objects}",
+    }
+
+
+def controller(
+    layout: Layout, host: str, port: int, token: str, on_death: Callable[[str, int], None]
+) -> Child:
+    return Child(
+        "controller",
+        [str(BIN / "scaigrid")],
+        controller_environment(layout, host, port, token),
+        layout.logs / "controller.log",
+        dies_with_us_by="TERM",
+        on_death=on_death,
+    )
+
+
+def worker(
+    layout: Layout,
+    controller_url: str,
+    token: str,
+    images: list[Path],
+    probe_cache: Path,
+    on_death: Callable[[str, int], None],
+    *,
+    keep_bunkers: bool,
+) -> Child:
+    environment = {
+        **base_environment(),
+        "SCAIBUNKER_WORKER_TOKEN": token,
+        "SCAIBUNKER_WORKER_DATA_DIR": str(layout.worker),
+        "SCAIBUNKER_WORKER_CONTROLLER_URL": controller_url,
+        "SCAIBUNKER_WORKER_IMAGE_FILES": json.dumps([str(path) for path in images]),
+        "SCAIBUNKER_WORKER_PROBE_CACHE": str(probe_cache),
+        "SCAIBUNKER_WORKER_STOP_MACHINES_ON_EXIT": "false" if keep_bunkers else "true",
+    }
+    return Child(
+        "worker",
+        [str(BIN / "scaibunker-worker")],
+        environment,
+        layout.logs / "worker.log",
+        # Killed, not asked to stop: a stop would take the machines down, a crash must not.
+        dies_with_us_by="KILL",
+        on_death=on_death,
+    )
