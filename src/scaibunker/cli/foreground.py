@@ -67,6 +67,8 @@ def _fed(execution: Execution, source: Live) -> Iterator[None]:
         with suppress(ScaiBunkerError):
             execution.signal("SIGKILL")
         raise
+    finally:
+        feeder.forget()
     if feeder.error is not None:
         raise feeder.error
 

@@ -9,10 +9,9 @@ from scaibunker.cli import values
 from scaibunker.cli.values import User
 
 
-def new_app(help: str | None = None) -> typer.Typer:  # noqa: A002
-    """An application, or a part of one."""
+def new_app() -> typer.Typer:
+    """An application, or a part of one; its help is its callback's or its only command's."""
     return typer.Typer(
-        help=help,
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -57,10 +57,22 @@ class Feeder(threading.Thread):
         super().__init__(name="stdin", daemon=True)
         self._execution = execution
         self._descriptor = descriptor
+        self._over = threading.Event()
         self.error: ScaiBunkerError | None = None
+
+    def forget(self) -> None:
+        """The command has ended, or is about to: what happens to its input matters no more."""
+        self._over.set()
 
     def run(self) -> None:
         """Until the end of the input, or of the command."""
+        try:
+            self._feed()
+        except Exception:  # the client may be closed under us while we wait for input
+            if not self._over.is_set():
+                raise
+
+    def _feed(self) -> None:
         try:
             while chunk := os.read(self._descriptor, _READ_BYTES):
                 self._execution.write_stdin(chunk)

@@ -9,7 +9,7 @@ from typing import Literal
 import typer
 
 User = Literal["bunker", "root"]
-_NUMBER = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([A-Za-z]*)")
+_NUMBER = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
 _MIB = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024}
 HOMES = {"bunker": "/home/bunker", "root": "/root"}
 

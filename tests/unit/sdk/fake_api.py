@@ -6,6 +6,7 @@ It keeps what it is told and answers as the contract says; what goes wrong is pu
 
 import base64
 import json
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,7 @@ class FakeApi:
     final_status: str = "running"
     stdin: bytes = b""
     stdin_closed: bool = False
+    input_over: threading.Event = field(default_factory=threading.Event)
     signals: list[str] = field(default_factory=list)
     execs: dict[str, dict[str, Any]] = field(default_factory=dict)
     ran: dict[str, Script] = field(default_factory=dict)
@@ -189,12 +191,15 @@ class FakeApi:
                 return streamed([content[:5], content[5:]], "application/octet-stream")
             case "POST", ["signal"]:
                 self.signals.append(json.loads(seen.body)["signal"])
+                self.input_over.set()
                 return httpx.Response(204)
             case "POST", ["stdin"]:
                 fields = json.loads(seen.body)
                 self.stdin += base64.b64decode(fields.get("data_base64", ""))
                 self.stdin += fields.get("data", "").encode()
-                self.stdin_closed |= fields["eof"]
+                if fields["eof"]:
+                    self.stdin_closed = True
+                    self.input_over.set()
                 return httpx.Response(204)
         return refused(405, "METHOD_NOT_ALLOWED")
 

@@ -31,9 +31,7 @@ from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import BunkerRecord, ScaiBunkerError
 
-SUMMARY = "Make, list, show, pause, resume and remove bunkers."
-
-app = new_app(SUMMARY)
+app = new_app()
 
 _COLUMNS: Sequence[Column[BunkerRecord]] = (
     ("ID", lambda record: record.id),
@@ -180,6 +178,11 @@ def _each(
     if session.json:
         write_json(done)
     return code
+
+
+@app.callback()
+def group() -> None:
+    """Make, list, show, pause, resume and remove bunkers."""
 
 
 app.command("create")(connected(create))

@@ -8,9 +8,7 @@ from scaibunker.cli.output import Column, as_json, write_json, write_table
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import Image
 
-SUMMARY = "List the images that bunkers can be made from."
-
-app = new_app(SUMMARY)
+app = new_app()
 
 _COLUMNS: Sequence[Column[Image]] = (
     ("ID", lambda image: image.id),

@@ -7,9 +7,7 @@ from scaibunker.cli.output import Column, as_json, write_json, write_table
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import Amounts, Worker
 
-SUMMARY = "List the workers that run bunkers."
-
-app = new_app(SUMMARY)
+app = new_app()
 
 _COLUMNS: Sequence[Column[Worker]] = (
     ("ID", lambda worker: worker.id),
