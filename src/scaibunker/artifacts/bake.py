@@ -6,16 +6,18 @@ and under root another user's identity. This file owns that confinement and the 
 entries are accepted is the baker's.
 """
 
+import io
 import json
 import lzma
 import os
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from scaibunker.artifacts.records import ArtifactsError
 
@@ -48,20 +50,29 @@ def bake(baker: Path, tarball: Path, image: Path, limits: Limits | None = None) 
     """
     limits = limits or Limits()
     try:
-        source = tarball.open("rb")
+        # Not buffered: the baker goes on where this descriptor stands.
+        source = io.FileIO(tarball, opener=_without_waiting)
     except OSError as error:
         msg = f"the tarball {tarball} cannot be read: {error.strerror}"
         raise ArtifactsError(msg) from error
     with source:
-        try:
-            with image.open("x+b") as target:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            msg = f"the tarball {tarball} is no regular file"
+            raise ArtifactsError(msg)
+        with image.open("x+b") as target:
+            try:
                 _run(baker, source, target, limits)
-        except BaseException:
-            image.unlink(missing_ok=True)
-            raise
+            except BaseException:
+                image.unlink(missing_ok=True)
+                raise
 
 
-def _run(baker: Path, source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file, but do not wait for the writer of a FIFO, who may never come."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _run(baker: Path, source: io.FileIO, target: BinaryIO, limits: Limits) -> None:
     is_xz = source.read(len(_XZ_MAGIC)) == _XZ_MAGIC
     source.seek(0)
     with _started(baker, subprocess.PIPE if is_xz else source, target, limits) as process:
@@ -84,7 +95,7 @@ def _run(baker: Path, source: IO[bytes], target: IO[bytes], limits: Limits) -> N
 
 @contextmanager
 def _started(
-    baker: Path, stdin: IO[bytes] | int, target: IO[bytes], limits: Limits
+    baker: Path, stdin: io.FileIO | int, target: BinaryIO, limits: Limits
 ) -> Iterator[subprocess.Popen[bytes]]:
     with ExitStack() as stack:
         # Run by descriptor: the other user may have no way to the cache directory.
@@ -118,7 +129,7 @@ def _started(
         yield process
 
 
-def _feed(source: IO[bytes], process: subprocess.Popen[bytes]) -> TarballRefused | None:
+def _feed(source: io.FileIO, process: subprocess.Popen[bytes]) -> TarballRefused | None:
     """Unpack xz into the baker with bounded memory. Returns what is wrong with the stream."""
     assert process.stdin is not None  # noqa: S101 - _run asked for a pipe
     try:
@@ -135,7 +146,7 @@ def _feed(source: IO[bytes], process: subprocess.Popen[bytes]) -> TarballRefused
     return None
 
 
-def _unpacked(source: IO[bytes]) -> Iterator[bytes]:
+def _unpacked(source: io.FileIO) -> Iterator[bytes]:
     """Yield what the xz streams in `source` hold, at most a chunk at a time."""
     packed = source.read(_CHUNK)
     while packed:

@@ -95,6 +95,7 @@ def add_image(
             "digit, and not be a base image's"
         )
         raise ArtifactsError(msg)
+    load(settings)  # without kernel and initramfs the image would be of no use, so say so at once
     store = Store(settings.cache_dir)
     image = Builder(settings, store, progress).own_image(name, tarball, limits or Limits())
     with store.locked_document(_DOCUMENT):
