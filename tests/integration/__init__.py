@@ -1,0 +1,1 @@
+"""The controller as a whole: the real application on a real database, with simulated workers."""

@@ -1,0 +1,86 @@
+"""A migrated database with its identities is made once; each test gets a copy of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scaibunker.controller.bootstrap import SeedImage, bootstrap
+from scaibunker.controller.module import MODULE
+from scaigrid.auth.service import issue
+from scaigrid.clock import SystemClock
+from scaigrid.db import Database, migrate
+from scaigrid.operation import system_operation
+from scaigrid.permissions.domain import Role
+from scaigrid.settings import DatabaseSettings
+from scaigrid.tenancy import repository as tenancy
+from tests.integration.simulated_worker import IMAGE, SimulatedWorker
+from tests.integration.stack import Knobs, Stack, copy_of
+
+
+@dataclass
+class Template:
+    """A data folder to copy, and the keys that are good in it."""
+
+    path: Path
+    keys: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    path = tmp_path_factory.mktemp("template")
+    settings = DatabaseSettings(url=f"sqlite+aiosqlite:///{path / 'grid.db'}")
+    return Template(path, asyncio.run(_prepare(settings)))
+
+
+async def _prepare(settings: DatabaseSettings) -> dict[str, str]:
+    """Identities of `dev`, and beside them a second plain user and a foreign tenant."""
+    database = Database(settings)
+    await migrate.upgrade(database, [MODULE.migrations])
+    image = SeedImage("debian-12", "1", IMAGE, 1 << 30, default_memory_mb=256)
+    keys = await bootstrap(settings, [image])
+    clock = SystemClock()
+    async with database.write() as db:
+        for name, tenant_name, role in (
+            ("stranger", "elsewhere", Role.TENANT_ADMIN),
+            ("other_admin", "dev", Role.SUPER_ADMIN),
+        ):
+            op = system_operation("tests", clock)
+            tenant = await tenancy.tenant_by_name(op, db, tenant_name)
+            tenant = tenant or await tenancy.add_tenant(op, db, tenant_name)
+            user = await tenancy.add_user(op, db, tenant.id, name, role)
+            _, keys[name] = await issue(op, db, tenant_id=tenant.id, user_id=user.id, name="t")
+    await database.close()
+    return keys
+
+
+@pytest.fixture
+def knobs() -> Knobs:
+    """Settings of the stack; a test module overrides it."""
+    return Knobs()
+
+
+@pytest.fixture
+async def bare(template: Template, tmp_path: Path, knobs: Knobs) -> AsyncIterator[Stack]:
+    """A controller that no worker has reported to."""
+    stack = Stack(copy_of(template.path, tmp_path / "data"), template.keys, knobs)
+    await stack.start()
+    yield stack
+    await stack.stop()
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[SimulatedWorker]:
+    made = SimulatedWorker()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def stack(bare: Stack, worker: SimulatedWorker) -> Stack:
+    """A controller with one worker that has reported once."""
+    await worker.beat(bare.client)
+    return bare

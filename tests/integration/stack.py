@@ -1,0 +1,203 @@
+"""A controller for tests: the real application behind a real server, on a database of its own."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from scaibunker.controller.module import MODULE, Controller
+from scaibunker.controller.settings import (
+    LimitSettings,
+    ReconcileSettings,
+    RelaySettings,
+    WorkerSettings,
+)
+from scaigrid.app import Grid, GridSettings
+from scaigrid.http.server import Server, make_server
+from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings
+from tests.integration.simulated_worker import TOKEN
+
+BASE = "/v1/modules/scaibunker"
+
+
+@dataclass
+class Knobs:
+    """Settings that a test may change."""
+
+    heartbeat_interval_s: float = 10
+    reconcile_interval_s: float = 0.05
+    provision_timeout_s: float = 60
+    terminate_wait_s: float = 10
+    exec_grace_s: float = 10
+    request_timeout_s: float = 10
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+class Stack:
+    """One controller. It can be stopped and started again on the same data."""
+
+    def __init__(self, data: Path, keys: dict[str, str], knobs: Knobs | None = None) -> None:
+        self.data = data
+        self.keys = keys
+        self.knobs = knobs or Knobs()
+        self.client: httpx.AsyncClient
+        self.grid: Grid
+        self._server: Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def database_settings(self) -> DatabaseSettings:
+        return DatabaseSettings(url=f"sqlite+aiosqlite:///{self.data / 'grid.db'}")
+
+    @property
+    def controller(self) -> Controller:
+        assembled = self.grid.assemblies[0]
+        assert isinstance(assembled, Controller)
+        return assembled
+
+    def _controller(self, platform: Any) -> Controller:
+        knobs = self.knobs
+        return Controller(
+            platform,
+            limits=LimitSettings(**knobs.limits),
+            workers=WorkerSettings(
+                worker_token=SecretStr(TOKEN),
+                worker_heartbeat_interval_s=knobs.heartbeat_interval_s,
+                worker_request_timeout_s=knobs.request_timeout_s,
+            ),
+            reconcile=ReconcileSettings(
+                reconcile_interval_s=knobs.reconcile_interval_s,
+                provision_timeout_s=knobs.provision_timeout_s,
+                terminate_wait_s=knobs.terminate_wait_s,
+            ),
+            relay=RelaySettings(
+                object_store_url=f"file://{self.data / 'objects'}",
+                exec_grace_s=knobs.exec_grace_s,
+            ),
+        )
+
+    async def start(self) -> None:
+        http = HttpSettings(port=0, stop_timeout_s=2)
+        settings = GridSettings(http=http, database=self.database_settings, auth=AuthSettings())
+        self.grid = Grid(settings, [replace(MODULE, assemble=self._controller)])
+        self._server = make_server(self.grid, http)
+        self._task = asyncio.create_task(self._server.serve())
+        await until(lambda: bool(self._server and self._server.started) or self._task_failed())
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30)
+
+    def _task_failed(self) -> bool:
+        assert self._task is not None
+        assert not self._task.done(), "the server did not start"
+        return False
+
+    async def stop(self) -> None:
+        if self._server is None or self._task is None:
+            return
+        await self.client.aclose()
+        self._server.should_exit = True
+        await self._task
+        self._server = None
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    def headers(self, who: str = "user", **more: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.keys[who]}", **more}
+
+    async def call(
+        self, method: str, path: str, who: str | None = "user", **options: Any
+    ) -> httpx.Response:
+        """A request to the module, as one of the identities."""
+        headers = {**(self.headers(who) if who else {}), **options.pop("headers", {})}
+        url = path if path.startswith(("/v1/", "/health")) else BASE + path
+        return await self.client.request(method, url, headers=headers, **options)
+
+    async def data_of(self, method: str, path: str, who: str = "user", **options: Any) -> Any:
+        """`data` of a request that must succeed."""
+        response = await self.call(method, path, who, **options)
+        assert response.status_code < 300, response.text
+        return response.json()["data"]
+
+    async def create(self, who: str = "user", wait: bool = True, **body: Any) -> dict[str, Any]:
+        """A bunker, running unless told otherwise."""
+        query = {"wait": "running", "timeout_s": "20"} if wait else {}
+        fields = {"image": "debian-12", **body}
+        made: dict[str, Any] = await self.data_of(
+            "POST", "/bunkers", who, json=fields, params=query
+        )
+        return made
+
+    async def status(self, bunker_id: str, who: str = "user") -> str:
+        return str((await self.data_of("GET", f"/bunkers/{bunker_id}", who))["status"])
+
+    async def until_status(self, bunker_id: str, *wanted: str, who: str = "user") -> dict[str, Any]:
+        """The record once its status is one of `wanted`."""
+        record: dict[str, Any] = {}
+
+        async def reached() -> bool:
+            record.update(await self.data_of("GET", f"/bunkers/{bunker_id}", who))
+            return record["status"] in wanted
+
+        await until(reached, what=lambda: f"{bunker_id} to be {wanted}; it is {record}")
+        return record
+
+
+async def until(
+    good: Callable[[], bool | Awaitable[bool]],
+    timeout_s: float = 20,
+    what: Callable[[], str] = lambda: "a condition",
+) -> None:
+    """Wait until something is so."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                result = good()
+                if isinstance(result, Awaitable):
+                    result = await result
+                if result:
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"waited {timeout_s} s for {what()}") from None
+
+
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of a refusal, whose envelope is checked on the way."""
+    body = response.json()
+    assert body["status"] == "error", body
+    assert set(body["error"]) == {"code", "message", "hint", "details", "retry_after"}
+    assert body["meta"]["request_id"] == response.headers["x-request-id"]
+    assert body["error"]["message"]
+    return response.status_code, body["error"]["code"]
+
+
+def fields_of(response: httpx.Response) -> list[str]:
+    """The fields that a refusal names."""
+    return [entry["field"] for entry in response.json()["error"]["details"]]
+
+
+async def events_of(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
+    """Server-sent events: name and data, to the end."""
+    name = "message"
+    async for line in response.aiter_lines():
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield name, line[6:]
+            name = "message"
+
+
+def copy_of(template: Path, to: Path) -> Path:
+    """A data folder like the template."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(to)
+    shutil.copytree(template, to)
+    return to
