@@ -9,7 +9,7 @@ export GOTOOLCHAIN := local
 GO_MODULES := guest-agent image-baker
 
 .NOTPARALLEL:
-.PHONY: help setup demo dev test lint check-go bench lock clean
+.PHONY: help setup demo dev test lint check-go bench docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ check-go: setup
 
 bench: setup ## measure, and compare with a floor taken in the same run
 	@$(PY) -m benchmarks
+
+docs: ## write again what is generated: reference pages, the blocking SDK
+	@scripts/host-packages run
+	@scripts/venv
+	@for script in scripts/generate_*.py; do echo "$$script"; $(PY) "$$script"; done
 
 LOCK := .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
