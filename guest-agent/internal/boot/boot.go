@@ -1,0 +1,88 @@
+// Package boot makes a running system of an initramfs and two disks: it loads the kernel modules,
+// stacks the bunker's writable disk over the image, moves into the result and mounts what programs
+// expect to find.
+//
+// It starts no program and does nothing that is not needed, for under software emulation every
+// step is paid for tenfold. What serves the host afterwards is assembled in cmd/guest-agent.
+package boot
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"scaibunker/guest-agent/internal/accounts"
+	"scaibunker/guest-agent/internal/cgroups"
+	"scaibunker/guest-agent/internal/console"
+)
+
+// Machine is what a successful boot leaves.
+type Machine struct {
+	// Token is what a host that may talk to us knows.
+	Token []byte
+	// Port is the device file of the guest channel.
+	Port string
+	// Groups are where commands live; nil if the kernel cannot do it.
+	Groups *cgroups.Groups
+	// Disk is an open directory on the writable disk.
+	Disk int
+	// MemoryBytes is how much the machine has.
+	MemoryBytes uint64
+}
+
+// Run boots. An error means that there is no machine to be had.
+func Run() (*Machine, error) {
+	unix.Umask(0o022)
+	if err := mountAt("devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"); err != nil {
+		return nil, err
+	}
+	if err := loadModules("/modules"); err != nil {
+		return nil, err
+	}
+	disk, err := enterRoot()
+	if err != nil {
+		return nil, err
+	}
+	if err := mountSystem(); err != nil {
+		return nil, err
+	}
+	machine := &Machine{Disk: disk}
+	if machine.Token, err = takeToken(); err != nil {
+		return nil, err
+	}
+	tune()
+	loopbackUp()
+	var memory unix.Sysinfo_t
+	if err := unix.Sysinfo(&memory); err != nil {
+		return nil, fmt.Errorf("sysinfo: %w", err)
+	}
+	unit := uint64(memory.Unit)
+	machine.MemoryBytes = memory.Totalram * unit
+	limits := cgroups.LimitsFor(machine.MemoryBytes, memory.Freeram*unit)
+	if machine.Groups, err = cgroups.Create("/sys/fs/cgroup", limits); err != nil {
+		// Better a machine without limits than none: its owner is the one who would suffer.
+		console.Print("no control groups: %v", err)
+	}
+	if err := accounts.Ensure("/"); err != nil {
+		console.Print("user bunker: %v", err)
+	}
+	machine.Port, err = findPort(portName)
+	return machine, err
+}
+
+// mountAt mounts at a path that is made a directory first, whatever an image has put there.
+func mountAt(source, target, kind string, flags uintptr, data string) error {
+	err := unix.Mount(source, target, kind, flags, data)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		_ = os.Remove(target)
+		if err := os.MkdirAll(target, 0o755); err != nil {
+			return fmt.Errorf("mount point %s: %w", target, err)
+		}
+		err = unix.Mount(source, target, kind, flags, data)
+	}
+	if err != nil {
+		return fmt.Errorf("mount %s at %s: %w", kind, target, err)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package process
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"scaibunker/guest-agent/internal/frames"
+)
+
+// Exec is one command, from its start until it is forgotten.
+type Exec struct {
+	ID  string
+	Log *frames.Log
+
+	table   *Table
+	command Command
+	begun   time.Time
+	outputs [2]*output // stdout, stderr
+	stdin   *stdin     // nil if the command reads /dev/null
+
+	mu       sync.Mutex
+	pid      int
+	timer    *time.Timer // the time-out, then the forgetting
+	timedOut bool
+	status   *ExitStatus // set once the EXIT frame is in the log
+}
+
+// Pid is 0 if no process came to be.
+func (e *Exec) Pid() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pid
+}
+
+// Status returns how the command ended, or nil while it runs.
+func (e *Exec) Status() *ExitStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.status
+}
+
+// Settle starts reading the command's output on goroutines of its own. Call it when the command
+// has not ended within a few milliseconds: one that is quicker has its output read at its end,
+// which costs much less.
+func (e *Exec) Settle() {
+	for _, output := range e.outputs {
+		if output != nil {
+			output.pump()
+		}
+	}
+}
+
+// Kill ends the command's whole process group at once. Harmless if it has ended.
+func (e *Exec) Kill() { _ = e.table.reaper.SignalGroup(e.Pid(), unix.SIGKILL) }
+
+func (e *Exec) onTimeout() {
+	e.mu.Lock()
+	e.timedOut = true // before the kill, so that the exit finds it
+	e.mu.Unlock()
+	e.Kill()
+}
