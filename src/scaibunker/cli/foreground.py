@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from scaibunker.cli.stdin import Feeder, Inline, Live, Source
+from scaibunker.cli.progress import notice
+from scaibunker.cli.stdin import Feeder, Input
 from scaibunker.sdk import (
     ExecExited,
+    ExecGap,
     ExecOptions,
     ExecOutput,
     ExecResult,
@@ -22,26 +24,28 @@ from scaibunker.sdk import (
 
 
 def streamed(
-    execs: Execs, command: Sequence[str], source: Source, options: ExecOptions
+    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
 ) -> ExecExited:
     """Run it with its output passed on."""
-    if isinstance(source, Live):
+    whole = source.whole() if source else b""
+    if source and whole is None:
         execution = execs.start(command, **options)
         with _fed(execution, source), execution.events() as stream:
             return passed_on(stream)
-    with execs.stream(command, **_with_input(options, source)) as stream:
+    with execs.stream(command, **_with_input(options, whole)) as stream:
         return passed_on(stream)
 
 
 def captured(
-    execs: Execs, command: Sequence[str], source: Source, options: ExecOptions
+    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
 ) -> ExecResult:
     """Run it with the head of its output kept."""
-    if isinstance(source, Live):
+    whole = source.whole() if source else b""
+    if source and whole is None:
         execution = execs.start(command, **options)
         with _fed(execution, source):
             return execution.result()
-    return execs.run(command, **_with_input(options, source))
+    return execs.run(command, **_with_input(options, whole))
 
 
 def passed_on(stream: ExecStream) -> ExecExited:
@@ -51,15 +55,17 @@ def passed_on(stream: ExecStream) -> ExecExited:
         if isinstance(event, ExecOutput):
             sinks[event.stream].write(event.data)
             sinks[event.stream].flush()
+        elif isinstance(event, ExecGap):
+            notice(f"warning: {event.missing} bytes are missing here: the worker was away")
         elif isinstance(event, ExecExited):
             end = event
     return end
 
 
 @contextmanager
-def _fed(execution: Execution, source: Live) -> Iterator[None]:
+def _fed(execution: Execution, source: Input) -> Iterator[None]:
     """A detached command does not end with our connection, so its end has to be ours to see to."""
-    feeder = Feeder(execution, source.descriptor)
+    feeder = Feeder(execution, source)
     feeder.start()
     try:
         yield
@@ -73,5 +79,5 @@ def _fed(execution: Execution, source: Live) -> Iterator[None]:
         raise feeder.error
 
 
-def _with_input(options: ExecOptions, source: Inline | None) -> ExecOptions:
-    return options if source is None else {**options, "stdin": source.data}
+def _with_input(options: ExecOptions, whole: bytes | None) -> ExecOptions:
+    return {**options, "stdin": whole}

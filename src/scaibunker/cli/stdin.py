@@ -1,62 +1,84 @@
 """Our standard input, on its way to a command in a bunker.
 
-A file of moderate size is sent along with the command. Anything else, a pipe above all, is fed while
-the command runs, so that a pipe which nobody ever closes keeps nothing waiting.
+What ends soon and is of moderate size is sent along with the command. Anything else is fed while the
+command runs, so that a pipe which nobody ever closes keeps nothing waiting. Reading begins at once,
+while the bunker is still being made; by the time that it runs, most input has ended.
 """
 
 import os
 import stat
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from queue import Empty, Queue
 
 from scaibunker.sdk import Conflict, Execution, NotFound, ScaiBunkerError, TransferFailed
 
-INLINE_BYTES = 4 * 1024 * 1024
-"""Bytes of a file that are sent along; the API would take four times as many."""
-_READ_BYTES = 1024 * 1024
+INLINE_BYTES = 8 * 1024 * 1024
+"""Bytes that are sent along; the API would take twice as many."""
+PATIENCE_S = 0.2
+"""Seconds that a command waits for its input to end, before it is started without."""
+_READ_BYTES = 64 * 1024
+_WAITING_CHUNKS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
-    """Input that is known."""
+class Input:
+    """Something to read, and a thread that reads it."""
 
-    data: bytes = field(repr=False)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        # The end is None, or why the reading ended otherwise.
+        self._queue: Queue[bytes | OSError | None] = Queue(_WAITING_CHUNKS)
+        self._head = bytearray()
+        threading.Thread(target=self._read, name="stdin", daemon=True).start()
+
+    def whole(self) -> bytes | None:
+        """All of it, if it has ended or does so soon, and is not too much."""
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self._head) <= INLINE_BYTES:
+            try:
+                item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return None
+            if item is None:
+                return bytes(self._head)
+            self._head += _chunk(item)
+        return None
+
+    def chunks(self) -> Iterator[bytes]:
+        """What `whole` has seen already, and the rest as it comes."""
+        if self._head:
+            yield bytes(self._head)
+        while (item := self._queue.get()) is not None:
+            yield _chunk(item)
+
+    def _read(self) -> None:
+        try:
+            while chunk := os.read(self._descriptor, _READ_BYTES):
+                self._queue.put(chunk)
+            self._queue.put(None)
+        except OSError as error:
+            self._queue.put(error)
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
-    """Input that comes as it comes."""
-
-    descriptor: int
-
-
-Source = Inline | Live | None
-
-
-def source(descriptor: int) -> Source:
-    """What there is to read; None if it is a terminal, /dev/null, or not open at all."""
+def opened(descriptor: int) -> Input | None:
+    """Our input; None if it is a terminal, /dev/null, or not open at all."""
     try:
-        status = os.fstat(descriptor)
+        mode = os.fstat(descriptor).st_mode
     except OSError:
         return None
-    if stat.S_ISCHR(status.st_mode):
-        return None
-    if stat.S_ISREG(status.st_mode):
-        left = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
-        if left <= INLINE_BYTES:
-            return Inline(_read_all(descriptor, INLINE_BYTES))
-    return Live(descriptor)
+    return None if stat.S_ISCHR(mode) else Input(descriptor)
 
 
 class Feeder(threading.Thread):
     """Feeds a detached command. If that fails, the command is killed: a part of the input must not
     be taken for the whole. `error` says why."""
 
-    def __init__(self, execution: Execution, descriptor: int) -> None:
-        super().__init__(name="stdin", daemon=True)
+    def __init__(self, execution: Execution, source: Input) -> None:
+        super().__init__(name="feeder", daemon=True)
         self._execution = execution
-        self._descriptor = descriptor
+        self._source = source
         self._over = threading.Event()
         self.error: ScaiBunkerError | None = None
 
@@ -74,24 +96,18 @@ class Feeder(threading.Thread):
 
     def _feed(self) -> None:
         try:
-            while chunk := os.read(self._descriptor, _READ_BYTES):
+            for chunk in self._source.chunks():
                 self._execution.write_stdin(chunk)
             self._execution.close_stdin()
         except (Conflict, NotFound):
             return  # the command has ended, or wants no more
-        except OSError as error:
-            self._give_up(TransferFailed(f"cannot read standard input: {error.strerror}"))
         except ScaiBunkerError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: ScaiBunkerError) -> None:
-        self.error = error
-        with suppress(ScaiBunkerError):
-            self._execution.signal("SIGKILL")
+            self.error = error
+            with suppress(ScaiBunkerError):
+                self._execution.signal("SIGKILL")
 
 
-def _read_all(descriptor: int, limit: int) -> bytes:
-    content = bytearray()
-    while len(content) < limit and (chunk := os.read(descriptor, limit - len(content))):
-        content += chunk
-    return bytes(content)
+def _chunk(item: bytes | OSError) -> bytes:
+    if isinstance(item, OSError):
+        raise TransferFailed(f"cannot read standard input: {item.strerror}")
+    return item

@@ -43,7 +43,7 @@ from scaibunker.sdk.errors import (
     ValidationFailed,
     WaitTimedOut,
 )
-from scaibunker.sdk.events import ExecEvent, ExecExited, ExecOutput, ExecStarted
+from scaibunker.sdk.events import ExecEvent, ExecExited, ExecGap, ExecOutput, ExecStarted
 from scaibunker.sdk.options import BunkerOptions, ExecOptions
 from scaibunker.sdk.records import ApiKeyCreated, BunkerRecord, ExecResult
 from scaibunker.sdk.retries import NO_RETRIES, RetryPolicy
@@ -92,6 +92,7 @@ __all__ = [
     "Endpoint",
     "ExecEvent",
     "ExecExited",
+    "ExecGap",
     "ExecOptions",
     "ExecOutput",
     "ExecRecord",

@@ -6,7 +6,7 @@ one can never turn one operation into another.
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from scaibunker.sdk.errors import InvalidArgument
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api.envelope import Detail
 
-QueryValue = str | int | float | bool | None
+QueryValue = str | int | float | bool | Sequence[str] | None
 M = TypeVar("M", bound=BaseModel)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -43,9 +43,14 @@ class Call:
         """Whether it changes nothing."""
         return self.method in ("GET", "HEAD")
 
-    def query(self) -> dict[str, str]:
-        """The parameters that are given, as text."""
-        return {name: _as_text(value) for name, value in self.params.items() if value is not None}
+    def query(self) -> list[tuple[str, str]]:
+        """The parameters that are given, as text; one that is a list is given several times."""
+        return [
+            (name, text)
+            for name, value in self.params.items()
+            if value is not None
+            for text in _as_texts(value)
+        ]
 
     def all_headers(self) -> dict[str, str]:
         """The request's own headers."""
@@ -98,7 +103,7 @@ def body(model: type[M], fields: Mapping[str, Any]) -> M:
         ) from None
 
 
-def _as_text(value: str | float | bool) -> str:
+def _as_texts(value: str | float | bool | Sequence[str]) -> Sequence[str]:
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+        return ["true" if value else "false"]
+    return [str(value)] if isinstance(value, str | int | float) else value

@@ -1,4 +1,4 @@
-"""What a running command tells, as values: it started, it wrote, it ended.
+"""What a running command tells, as values: it started, it wrote, some was lost, it ended.
 
 `decode` makes them from server-sent events; `HeadCollector` makes an answer of them that looks as if
 the command had been run without streaming.
@@ -43,6 +43,16 @@ class ExecOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecGap:
+    """So many bytes of what the command told are lost: its worker was away when it told them.
+
+    Only a followed command can have one; a stream that loses bytes while it is read breaks instead.
+    """
+
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExecExited:
     """The command ended. `exit_code` is null if a signal ended it, which `signal` then names."""
 
@@ -53,7 +63,7 @@ class ExecExited:
     duration_ms: int
 
 
-ExecEvent = ExecStarted | ExecOutput | ExecExited
+ExecEvent = ExecStarted | ExecOutput | ExecGap | ExecExited
 
 
 def decode(event: ServerEvent) -> ExecEvent | None:
@@ -63,6 +73,8 @@ def decode(event: ServerEvent) -> ExecEvent | None:
             return ExecStarted(_text(_fields(event), "exec_id", event))
         case "stdout" | "stderr" as stream:
             return ExecOutput(stream, output_bytes(_fields(event), event))
+        case "gap":
+            return ExecGap(_count(_fields(event), "bytes", event))
         case "exit":
             return _exited(event)
         case _:
@@ -116,13 +128,23 @@ def _text(fields: dict[str, Any], name: str, event: ServerEvent) -> str:
     return value
 
 
+def _count(fields: dict[str, Any], name: str, event: ServerEvent) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or value < 0:
+        raise _invalid(event, f"`{name}` must be a count")
+    return value
+
+
 def _invalid(event: ServerEvent, why: str) -> ResponseInvalid:
     return ResponseInvalid(f"the server sent an `{event.name}` event that is not valid: {why}")
 
 
 @dataclass(slots=True)
 class HeadCollector:
-    """Keeps the head of each stream, as a plain exec answers it, and forgets the rest."""
+    """Keeps the head of each stream, as a plain exec answers it, and forgets the rest.
+
+    After a gap neither stream is whole, and what follows it is no longer the head.
+    """
 
     limit: int = INLINE_LIMIT
     _heads: dict[OutputStream, bytearray] = field(
@@ -135,10 +157,13 @@ class HeadCollector:
         """Take one event."""
         if isinstance(event, ExecOutput):
             head = self._heads[event.stream]
-            room = self.limit - len(head)
+            room = max(0, self.limit - len(head))
             head += event.data[:room]
             if len(event.data) > room:
                 self._truncated.add(event.stream)
+        elif isinstance(event, ExecGap):
+            self._truncated.update(self._heads)
+            self.limit = 0
         elif isinstance(event, ExecExited):
             self._exit = event
 

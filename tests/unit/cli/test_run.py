@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.unit.cli.conftest import Shell
-from tests.unit.sdk.fake_api import FakeApi, Script, exec_events
-from tests.unit.sdk.fake_transport import Seen, streamed
+from tests.unit.sdk.fake_api import FakeApi, Script, exec_events, sse
+from tests.unit.sdk.fake_transport import Seen, refused, streamed
 
 BINARY = bytes(range(256))
 
@@ -223,18 +223,49 @@ def test_wrong_arguments(api: FakeApi, shell: Shell, argv: tuple[str, ...]) -> N
     assert api.transport.seen == []
 
 
-def test_a_pipe_is_fed_while_the_command_runs(api: FakeApi, shell: Shell) -> None:
-    shell.pipe(BINARY)
-    api.scripts["cat"] = Script(b"out")
-    wait_for_input(api)
+def test_a_pipe_that_ends_is_sent_along(api: FakeApi, shell: Shell) -> None:
     for more in ([], ["--json"]):
-        api.stdin, api.stdin_closed = b"", False
-        api.input_over.clear()
-        done = shell("run", "python-3.11", *more, "--", "cat")
-        assert done.code == 0
-        assert (api.stdin, api.stdin_closed) == (BINARY, True)
+        api.stdin = b""
         shell.pipe(BINARY)
+        assert shell("run", "python-3.11", *more, "--", "cat").code == 0
+        assert api.stdin == BINARY
+    assert all("detach" not in json.loads(s.body) for s in api.requests("POST", "/exec"))
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_pipe_that_does_not_end_is_fed_while_the_command_runs(
+    api: FakeApi, shell: Shell, more: list[str]
+) -> None:
+    read, write = os.pipe()
+    shell.stdin = read
+    shell.ends.append(read)
+    os.write(write, b"first ")
+    wait_for_input(api)
+    handle = api.transport.handler
+
+    def write_later(seen: Seen) -> httpx.Response:
+        if seen.path.endswith("/stdin") and not api.stdin:
+            os.write(write, BINARY)
+            os.close(write)
+        return handle(seen)
+
+    api.transport.handler = write_later
+    assert shell("run", "python-3.11", *more, "--", "cat").code == 0
+    assert (api.stdin, api.stdin_closed) == (b"first " + BINARY, True)
     assert json.loads(api.requests("POST", "/exec")[0].body)["detach"] is True
+
+
+def test_much_input_is_fed_in_pieces(
+    api: FakeApi, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaibunker.cli.stdin.INLINE_BYTES", 100_000)
+    content = os.urandom(1_000_000)
+    shell.file(tmp_path / "in", content)
+    wait_for_input(api)
+    assert shell("run", "python-3.11", "--", "cat").code == 0
+    assert (api.stdin, api.stdin_closed) == (content, True)
+    pieces = api.requests("POST", "/stdin")
+    assert max(sum(piece.chunks) for piece in pieces) < 250_000
 
 
 def wait_for_input(api: FakeApi) -> None:
@@ -249,7 +280,10 @@ def wait_for_input(api: FakeApi) -> None:
     api.transport.handler = events_after_input
 
 
-def test_input_that_fails_kills_the_command(api: FakeApi, shell: Shell) -> None:
+def test_input_that_fails_kills_the_command(
+    api: FakeApi, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaibunker.cli.stdin.INLINE_BYTES", 2)
     shell.pipe(b"half")
     wait_for_input(api)
     handle = api.transport.handler
@@ -265,6 +299,32 @@ def test_input_that_fails_kills_the_command(api: FakeApi, shell: Shell) -> None:
     assert "lost the connection" in done.complaint
     assert api.signals == ["SIGKILL"]
     assert not api.stdin_closed
+    assert statuses(api) == ["terminated"]
+
+
+def test_a_command_that_ends_before_its_input_is_no_error(
+    api: FakeApi, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaibunker.cli.stdin.INLINE_BYTES", 2)
+    shell.pipe(b"more than it wants")
+    handle = api.transport.handler
+
+    def ended(seen: Seen) -> httpx.Response:
+        if seen.path.endswith("/stdin"):
+            return refused(409, "EXEC_NOT_RUNNING", "it has ended")
+        return handle(seen)
+
+    api.transport.handler = ended
+    done = shell("run", "python-3.11", "--", "head", "-c1")
+    assert (done.code, done.err) == (0, b"")
+
+
+def test_input_that_cannot_be_read_is_an_error(api: FakeApi, shell: Shell, tmp_path: Path) -> None:
+    shell.stdin = os.open(tmp_path, os.O_RDONLY)  # a directory
+    shell.ends.append(shell.stdin)
+    done = shell("run", "python-3.11", "--", "cat")
+    assert done.code == 125
+    assert "cannot read standard input: Is a directory" in done.complaint
     assert statuses(api) == ["terminated"]
 
 
@@ -285,6 +345,17 @@ def test_a_signal_ends_a_fed_command_too(api: FakeApi, shell: Shell) -> None:
         os.close(write)
         os.close(read)
     assert api.signals == ["SIGKILL"]
+
+
+def test_lost_output_of_a_followed_command_is_told(api: FakeApi, shell: Shell) -> None:
+    bunker = api.add_bunker()
+    shell("exec", bunker, "-d", "--", "x")
+    whole = list(exec_events("exe_1", Script(b"tail")))
+    pieces = [whole[0], sse("gap", {"bytes": 77}), *whole[1:]]
+    api.transport.faults.append(lambda _: streamed(pieces))
+    done = shell("bunker", "attach", bunker, "exe_1")
+    assert (done.code, done.out) == (0, b"tail")
+    assert "77 bytes are missing" in done.complaint
 
 
 def test_a_file_is_sent_along(api: FakeApi, shell: Shell, tmp_path: Path) -> None:

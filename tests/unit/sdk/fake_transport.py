@@ -17,6 +17,7 @@ class Seen:
     method: str
     path: str
     params: dict[str, str]
+    query: list[tuple[str, str]]
     headers: httpx.Headers
     body: bytes
     chunks: list[int]
@@ -80,6 +81,7 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             method=request.method,
             path=request.url.path,
             params=dict(request.url.params),
+            query=request.url.params.multi_items(),
             headers=request.headers,
             body=b"",
             chunks=[],

@@ -184,6 +184,11 @@ def test_list_get_and_verbs(api: FakeApi, client: Client) -> None:
     assert client.bunkers.delete("bnk_2").status is BunkerStatus.TERMINATED
 
 
+def test_several_labels(api: FakeApi, client: Client) -> None:
+    list(client.bunkers.list(label=["a=b", "c"]))
+    assert api.transport.seen[0].query == [("label", "a=b"), ("label", "c")]
+
+
 def test_wait_until_another_state(api: FakeApi, client: Client) -> None:
     bunker = client.bunkers.get(api.add_bunker(status="terminated"))
     bunker.wait_until("terminated", timeout=0)

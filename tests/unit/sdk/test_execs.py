@@ -12,6 +12,7 @@ from scaibunker.sdk import (
     CommandFailed,
     Conflict,
     ExecExited,
+    ExecGap,
     ExecOutput,
     ExecStarted,
     InvalidArgument,
@@ -299,6 +300,27 @@ def test_collected_heads_cut_in_mid_character_stay_text() -> None:
     collector = collected(ExecOutput("stdout", "aaaé".encode()))
     collector.add(ExecExited("exe_1", 0, None, False, 7))
     assert (collector.result().encoding, collector.result().stdout) == ("utf-8", "aaa")
+
+
+def test_what_is_lost_is_told(api: FakeApi, client: Client) -> None:
+    execution = client.execs(api.add_bunker()).start("x")
+    pieces = [
+        WHOLE[0],
+        sse("stdout", {"data": "head"}),
+        sse("gap", {"bytes": 77}),
+        sse("stdout", {"data": "tail"}),
+        *WHOLE[-2:],
+    ]
+    api.transport.faults.append(always(streamed(pieces)))
+    with execution.events() as events:
+        assert ExecGap(77) in list(events)
+    api.transport.faults.append(always(streamed(pieces)))
+    result = execution.result()
+    assert (result.stdout, result.stdout_truncated, result.stderr_truncated) == ("head", True, True)
+    bad = [WHOLE[0], sse("gap", {"bytes": -1})]
+    api.transport.faults.append(always(streamed(bad)))
+    with pytest.raises(ResponseInvalid, match="`bytes` must be a count"):
+        execution.result()
 
 
 def test_collected_bytes() -> None:

@@ -109,7 +109,8 @@ def list_(
         str | None, typer.Option("--lifecycle", metavar="MODE", help="Only those of this mode.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--label", "-l", metavar="K[=V]", help="Only with this label.")
+        list[str] | None,
+        typer.Option("--label", "-l", metavar="K[=V]", help="Only with this label."),
     ] = None,
     limit: LimitOption = None,
 ) -> None:

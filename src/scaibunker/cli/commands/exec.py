@@ -61,7 +61,7 @@ def exec_(
         else:
             typer.echo(execution.exec_id)
         return ExitCode.OK
-    source = stdin.source(session.surroundings.stdin) if interactive else None
+    source = stdin.opened(session.surroundings.stdin) if interactive else None
     if not session.json:
         return endings.exit_code(foreground.streamed(execs, command, source, options))
     result = foreground.captured(execs, command, source, options)

@@ -55,7 +55,7 @@ def run(
     code is the command's: 124 after --timeout, 128 + N if signal N ended it, 125 if it could not be
     run. The bunker is terminated whatever happens, on Ctrl-C and SIGTERM too, unless --keep.
     """
-    source = stdin.source(session.surroundings.stdin)
+    source = stdin.opened(session.surroundings.stdin)
     options = bunker_options(
         session.surroundings.environ,
         image=image,
@@ -88,7 +88,7 @@ def _run_in(
     session: Session,
     bunker: Bunker,
     command: list[str],
-    source: stdin.Source,
+    source: stdin.Input | None,
     options: ExecOptions,
 ) -> int:
     if not session.json:

@@ -1,7 +1,7 @@
 """Making and finding bunkers."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
 from scaibunker.sdk import _requests
@@ -61,12 +61,12 @@ class AsyncBunkers(AsyncBunkerCalls):
         *,
         status: BunkerStatus | str | None = None,
         lifecycle: LifecycleMode | str | None = None,
-        label: str | None = None,
+        label: str | Sequence[str] | None = None,
         page_size: int | None = None,
     ) -> AsyncIterator[AsyncBunker]:
         """Every bunker that fits, newest first; pages are fetched as they are needed.
 
-        `label` is `KEY` or `KEY=VALUE`.
+        `label` is `KEY` or `KEY=VALUE`; of several all must fit.
         """
         call = get(
             module_path("bunkers"),

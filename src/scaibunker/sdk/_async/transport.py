@@ -181,7 +181,7 @@ class AsyncTransport:
         return self._http.build_request(
             call.method,
             call.path,
-            params=call.query(),
+            params=httpx.QueryParams(tuple(call.query())),
             headers=headers,
             content=body,
             timeout=httpx.Timeout(

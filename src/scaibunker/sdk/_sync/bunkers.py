@@ -2,7 +2,7 @@
 """Making and finding bunkers."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 from scaibunker.sdk import _requests
@@ -62,12 +62,12 @@ class Bunkers(BunkerCalls):
         *,
         status: BunkerStatus | str | None = None,
         lifecycle: LifecycleMode | str | None = None,
-        label: str | None = None,
+        label: str | Sequence[str] | None = None,
         page_size: int | None = None,
     ) -> Iterator[Bunker]:
         """Every bunker that fits, newest first; pages are fetched as they are needed.
 
-        `label` is `KEY` or `KEY=VALUE`.
+        `label` is `KEY` or `KEY=VALUE`; of several all must fit.
         """
         call = get(
             module_path("bunkers"),

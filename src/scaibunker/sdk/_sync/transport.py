@@ -182,7 +182,7 @@ class Transport:
         return self._http.build_request(
             call.method,
             call.path,
-            params=call.query(),
+            params=httpx.QueryParams(tuple(call.query())),
             headers=headers,
             content=body,
             timeout=httpx.Timeout(
