@@ -100,10 +100,10 @@ class Stack:
     async def stop(self) -> None:
         if self._server is None or self._task is None:
             return
-        await self.client.aclose()
         self._server.should_exit = True
         await self._task
         self._server = None
+        await self.client.aclose()
 
     async def restart(self) -> None:
         await self.stop()

@@ -10,6 +10,11 @@ from starlette.types import Scope
 from scaigrid.errors import GridError, PayloadTooLarge, ValidationFailed
 
 
+DISCARDED = 64 * 1024 * 1024
+"""Bytes beyond the limit that are read and dropped, so that a caller that only listens once it has
+sent everything hears why it is refused; one that sends more is cut off."""
+
+
 class BodyAborted(GridError):
     """The caller went away before its request was complete."""
 
@@ -42,15 +47,18 @@ class JsonRequest(Request):
 
     async def _read(self) -> bytes:
         declared = self.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared[:20]) > self._limit:
+        if declared.isdecimal() and int(declared[:20]) > self._limit + DISCARDED:
             raise self._too_large()
         chunks: list[bytes] = []
         size = 0
         async for chunk in self.stream():
             size += len(chunk)
-            if size > self._limit:
-                raise self._too_large()
-            chunks.append(chunk)
+            if size > self._limit + DISCARDED:
+                break
+            if size <= self._limit:
+                chunks.append(chunk)
+        if size > self._limit:
+            raise self._too_large()
         return b"".join(chunks)
 
     def _too_large(self) -> PayloadTooLarge:

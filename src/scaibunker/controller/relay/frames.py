@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import aiohttp
 import structlog
@@ -43,15 +43,15 @@ async def read_frames(
             # Around one read only: a time limit must not be open across a yield.
             async with asyncio.timeout_at(deadline):
                 chunk = await response.content.readany()
-            frames = list(decoder.feed(chunk))
         except TimeoutError:
             raise StreamBroken("its end was not reported in time", started=started) from None
-        except (aiohttp.ClientError, OSError, FrameError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             log.warning("stream of frames broke", error=repr(error))
             raise StreamBroken("the connection to its worker broke", started=started) from None
         if not chunk:
             raise StreamBroken("the connection to its worker ended", started=started)
-        for frame in frames:
+        frames = decoder.feed(chunk)
+        while frame := _next(frames, started=started):
             match frame.kind:
                 case Kind.STDOUT | Kind.STDERR | Kind.GAP:
                     yield frame
@@ -63,6 +63,14 @@ async def read_frames(
                     return
                 case Kind.ERROR:
                     raise StreamBroken(_told(frame), started=started)
+
+
+def _next(frames: Iterator[Frame], *, started: bool) -> Frame | None:
+    try:
+        return next(frames, None)
+    except FrameError as error:
+        log.warning("bytes that are no frames", error=str(error))
+        raise StreamBroken("its worker sent nonsense", started=started) from None
 
 
 def ending_of(frame: Frame) -> Ending:
