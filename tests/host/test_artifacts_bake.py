@@ -299,3 +299,16 @@ def test_an_existing_file_is_not_overwritten(baker: Path, tarball: Tarball, tmp_
     with pytest.raises(FileExistsError):
         bake(baker, tarball.add("a").close(), image, SMALL)
     assert image.read_bytes() == b"precious"
+
+
+def test_not_a_byte_of_the_tarball_is_skipped(
+    baker: Path, tarball: Tarball, tmp_path: Path
+) -> None:
+    """The first entries count as much as the last, in a tarball of any size."""
+    for index in range(100):
+        tarball.add(f"{index:03d}", b"%d" % index)
+    image = tmp_path / "image.ext4"
+    bake(baker, tarball.close(), image, SMALL)
+    assert re.findall(r"\b\d{3}\b(?=  )", debugfs(image, "ls /")) == [
+        f"{i:03d}" for i in range(100)
+    ]

@@ -21,6 +21,8 @@ from scaibunker.artifacts.store import Built, Entry, Store, digest, key_of
 
 _IMAGE = "image"
 _INITRAMFS = "initramfs"
+_METHOD = 2
+"""Raised when this package would make another image or initramfs of the same inputs."""
 
 
 class Builder:
@@ -50,7 +52,7 @@ class Builder:
             chosen = self._kernel(refresh=refresh)
             agent_path = agent.result()
         modules = [(name, stored.sha256) for name, stored in chosen.modules]
-        key = key_of(agent=digest(agent_path), modules=modules)
+        key = key_of(agent=digest(agent_path), modules=modules, method=_METHOD)
 
         def pack(scratch: Path) -> Built:
             contents = [Module(name, f.path.read_bytes()) for name, f in chosen.modules]
@@ -64,7 +66,9 @@ class Builder:
 
     def base_image(self, recipe: ImageRecipe, *, refresh: bool = False) -> BaseImage:
         """Return the base image of a recipe."""
-        key = key_of(recipe=recipe.inputs(), epoch=debian.EPOCH, baker=self._baker_key())
+        key = key_of(
+            recipe=recipe.inputs(), epoch=debian.EPOCH, baker=self._baker_key(), method=_METHOD
+        )
 
         def make(scratch: Path) -> Built:
             begun = monotonic()
@@ -86,7 +90,9 @@ class Builder:
         except OSError as error:
             msg = f"the tarball {tarball} cannot be read: {error.strerror}"
             raise ArtifactsError(msg) from error
-        key = key_of(tarball=content, limits=asdict(limits), baker=self._baker_key())
+        key = key_of(
+            tarball=content, limits=asdict(limits), baker=self._baker_key(), method=_METHOD
+        )
 
         def make(scratch: Path) -> Built:
             self._say(f"{name}: baking {tarball}")
@@ -99,7 +105,12 @@ class Builder:
     def _kernel(self, *, refresh: bool) -> kernel.Kernel:
         if self._settings.kernel is not None:
             return kernel.named(self._store, self._settings.kernel, self._settings.kernel_modules)
-        return kernel.debian(self._store, self._apt, self._say, refresh=refresh)
+        return kernel.debian(
+            self._store,
+            lambda: self._apt.debian_sources(kernel.SUITE),
+            self._say,
+            refresh=refresh,
+        )
 
     def _baker(self) -> Path:
         return self._program(self._settings.image_baker, "image-baker")

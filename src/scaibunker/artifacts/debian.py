@@ -1,6 +1,6 @@
-"""Carry out a base image's recipe: Debian packages into a root file system tarball.
+"""Debian packages into tarballs: a base image's root file system, or the files of one package.
 
-`mmdebstrap` does the work. The tarball is the same for the same packages, whenever and wherever
+`mmdebstrap` does the work, with signatures checked, on any host that has it. The tarball is the same for the same packages, whenever and wherever
 it is made: times are cut to one moment, and what differs from machine to machine is removed by
 the recipe's hooks. Turning it into an image is `bake`.
 """
@@ -30,26 +30,32 @@ _KEPT = ("/usr/share/doc/*/copyright", "/usr/share/doc/apt/examples/sources.list
 def bootstrap(recipe: ImageRecipe, sources: Sequence[str], scratch: Path) -> Path:
     """Return a fresh tarball of the recipe's root file system, made inside `scratch`.
 
-    `sources` are one-line apt sources to take the packages from; without any, mmdebstrap's own.
+    `sources` are one-line apt sources to take the packages from; without any, Debian's public ones.
     """
-    tarball = scratch / f"{recipe.name}.tar"
+    options = (
+        "--variant=minbase",
+        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        f"--include={','.join(recipe.packages)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+        *(f"--dpkgopt=path-include={pattern}" for pattern in _KEPT),
+        *(f"--customize-hook={hook}" for hook in recipe.hooks),
+    )
+    return _mmdebstrap(options, recipe.suite, sources, scratch)
+
+
+def unpack(package: str, suite: str, sources: Sequence[str], scratch: Path) -> Path:
+    """Return a tarball of the files of a package and of all it depends on, with none set up."""
+    options = ("--variant=extract", f"--include={package}", "--skip=check/empty")
+    return _mmdebstrap(options, suite, sources, scratch)
+
+
+def _mmdebstrap(options: Sequence[str], suite: str, sources: Sequence[str], scratch: Path) -> Path:
+    tarball = scratch / "packages.tar"
     temporary = scratch / "tmp"
     temporary.mkdir(mode=0o755)
     run(
-        [
-            need("mmdebstrap", "mmdebstrap"),
-            "--variant=minbase",
-            "--format=tar",
-            "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-            f"--include={','.join(recipe.packages)}",
-            '--aptopt=APT::Install-Recommends "false"',
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-            *(f"--dpkgopt=path-include={pattern}" for pattern in _KEPT),
-            *(f"--customize-hook={hook}" for hook in recipe.hooks),
-            recipe.suite,
-            tarball,
-            *sources,
-        ],
+        [need("mmdebstrap", "mmdebstrap"), "--format=tar", *options, suite, tarball, *sources],
         timeout_s=_TIMEOUT_S,
         inherit=_ENVIRONMENT,
         env={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(temporary)},

@@ -8,21 +8,22 @@ unpacking the image `vmlinux`.
 import hashlib
 import platform
 import re
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaibunker.artifacts import modules, vmlinux
-from scaibunker.artifacts.apt import Apt
-from scaibunker.artifacts.commands import need, run
+from scaibunker.artifacts.debian import unpack
 from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.artifacts.store import Built, Entry, Store, StoredFile, digest, key_of
 
-_METAPACKAGE = "linux-image-cloud-amd64"
-_RECIPE = 1
+SUITE = "bookworm"
+"""Every host boots the same kernel, whatever it runs itself."""
+_PACKAGE = "linux-image-cloud-amd64"
+_RECIPE = 2
 """Raised when the same package would give other files."""
 _KERNEL = "kernel"
-_UNPACK_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
@@ -35,31 +36,41 @@ class Kernel:
 
 
 def debian(
-    store: Store, apt: Apt, progress: Callable[[str], None], *, refresh: bool = False
+    store: Store,
+    sources: Callable[[], Sequence[str]],
+    progress: Callable[[str], None],
+    *,
+    refresh: bool = False,
 ) -> Kernel:
     """Return Debian's cloud kernel, of the version that was current when it was first asked for.
 
-    `refresh` asks for the current version again.
+    `sources` gives the apt sources to take it from; `refresh` asks for the current version again.
     """
     if platform.machine() != "x86_64":
         msg = f"Debian's cloud kernel is taken for x86_64 only, this is {platform.machine()}: set SCAIBUNKER_KERNEL"
         raise ArtifactsError(msg)
-    key = key_of(package=_METAPACKAGE, recipe=_RECIPE, wanted=modules.WANTED)
+    key = key_of(package=_PACKAGE, suite=SUITE, recipe=_RECIPE, wanted=modules.WANTED)
 
     def fetch(scratch: Path) -> Built:
         progress("kernel: downloading and unpacking Debian's cloud kernel")
-        package = apt.download(_METAPACKAGE, r"linux-image-\d[\w.+-]*-cloud-amd64", scratch)
+        tarball = unpack(_PACKAGE, SUITE, sources(), scratch)
         tree = scratch / "tree"
-        run([need("dpkg-deb", "dpkg"), "-x", package, tree], timeout_s=_UNPACK_TIMEOUT_S)
-        # /lib is a link to usr/lib in later releases' packages.
+        with tarfile.open(tarball) as archive:
+            archive.extractall(tree, members=_wanted(archive), filter="data")
         images = sorted((tree / "boot").glob("vmlinuz-*"))
-        trees = sorted(path for path in tree.glob("**/lib/modules/*") if path.is_dir())
+        trees = sorted((tree / "lib/modules").glob("*"))
         if len(images) != 1 or len(trees) != 1:
-            msg = f"{package.name} does not hold one kernel with its modules"
+            msg = f"{_PACKAGE} does not hold one kernel with its modules"
             raise ArtifactsError(msg)
         return _collect(scratch, images[0], trees[0])
 
     return _from_entry(store.build("kernel", key, fetch, refresh=refresh))
+
+
+def _wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for member in archive:
+        if member.name.startswith(("./boot/vmlinuz-", "./lib/modules/")):
+            yield member
 
 
 def named(store: Store, image: Path, module_tree: Path | None) -> Kernel:
