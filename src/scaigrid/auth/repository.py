@@ -32,7 +32,7 @@ async def holder(op: Operation, db: Reader, digest: str) -> Holder | None:
         .join(users, users.c.id == api_keys.c.user_id)
         .where(api_keys.c.digest == digest, of_tenant(op, api_keys.c.tenant_id))
     )
-    row = (await db.execute(query)).mappings().one_or_none()
+    row = await db.row(query)
     return Holder(_key(row), row["user_name"], row["role"]) if row else None
 
 
@@ -55,8 +55,8 @@ async def add(op: Operation, db: Writer, key: ApiKey, digest: str) -> None:  # n
 async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[ApiKey]:
     """The caller's own keys, newest first."""
     query = select(*_COLUMNS).where(of_owner(op, api_keys.c.tenant_id, api_keys.c.user_id))
-    rows = await db.execute(newest_first(query, api_keys.c.created_at, api_keys.c.id, page))
-    return page.slice([_key(row) for row in rows.mappings()], lambda k: (k.created_at, k.id))
+    rows = await db.rows(newest_first(query, api_keys.c.created_at, api_keys.c.id, page))
+    return page.slice([_key(row) for row in rows], lambda k: (k.created_at, k.id))
 
 
 async def revoke(op: Operation, db: Writer, key_id: str, at: datetime) -> tuple[ApiKey, str] | None:
@@ -65,18 +65,18 @@ async def revoke(op: Operation, db: Writer, key_id: str, at: datetime) -> tuple[
     await db.execute(
         update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=at)
     )
-    row = (await db.execute(select(api_keys).where(mine))).mappings().one_or_none()
+    row = await db.row(select(api_keys).where(mine))
     return (_key(row), row["digest"]) if row else None
 
 
-async def is_live(op: Operation, db: Reader | Writer, user_id: str, name: str) -> bool:
+async def is_live(op: Operation, db: Reader, user_id: str, name: str) -> bool:
     """Whether the user has a good key of that name."""
     query = select(*_COLUMNS).where(
         api_keys.c.user_id == user_id,
         api_keys.c.name == name,
         of_tenant(op, api_keys.c.tenant_id),
     )
-    rows = (await db.execute(query)).mappings()
+    rows = await db.rows(query)
     return any(_key(row).is_good(op.now()) for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""The database: engine and units of work (`engine`), column types (`types`), migrations (`migrate`).
+"""The database: engine and units of work (`engine`), small writes in batches (`batch`), column types (`types`), migrations (`migrate`).
 
 Tables are SQLAlchemy Core tables on one `metadata`; repositories turn rows into frozen domain
 objects, so that nothing outside them holds a row or a session.

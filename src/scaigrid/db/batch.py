@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Executable
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from scaigrid.db.engine import Database
@@ -114,10 +115,12 @@ class BatchWriter:
                 write.done.set_result(None)
 
     async def _apply(self, batch: list[_Write]) -> None:
-        async with self._database.write() as db:
+        def work(connection: Connection) -> None:
             for _, writes in groupby(batch, key=lambda write: id(write.statement)):
                 group = list(writes)
-                await db.execute(group[0].statement, [write.values for write in group])
+                connection.execute(group[0].statement, [write.values for write in group])
+
+        await self._database.apply(work)
 
 
 def _retrieved(done: "asyncio.Future[None]") -> None:

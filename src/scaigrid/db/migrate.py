@@ -42,17 +42,13 @@ async def upgrade(database: Database, modules: Sequence[Path]) -> None:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "heads")
 
-    async with database.write() as connection:
-        await connection.run_sync(run)
+    await database.apply(run)
 
 
 async def check(database: Database, modules: Sequence[Path]) -> None:
     """Raise SchemaBehind unless the database is at the newest revision of every line."""
     script = ScriptDirectory.from_config(config(modules))
-    async with database.read() as connection:
-        found = set(
-            await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_heads())
-        )
+    found = set(await database.apply(lambda c: MigrationContext.configure(c).get_current_heads()))
     try:
         # A line that another one depends on is not among the heads of the database.
         reached = {each.revision for each in script.get_all_current(tuple(found))}

@@ -9,7 +9,6 @@ from starlette.types import Scope
 
 from scaigrid.errors import GridError, PayloadTooLarge, ValidationFailed
 
-
 DISCARDED = 64 * 1024 * 1024
 """Bytes beyond the limit that are read and dropped, so that a caller that only listens once it has
 sent everything hears why it is refused; one that sends more is cut off."""

@@ -11,10 +11,10 @@ from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import of_tenant
 
 
-async def find(op: Operation, db: Reader | Writer, entry_id: str) -> Entry | None:
+async def find(op: Operation, db: Reader, entry_id: str) -> Entry | None:
     """The caller's entry, if it is not expired."""
     query = select(keys).where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
-    row = (await db.execute(query)).mappings().one_or_none()
+    row = await db.row(query)
     if row is None or row["expires_at"] <= op.now():
         return None
     fields = dict(row)
@@ -67,4 +67,4 @@ async def forget(op: Operation, db: Writer, entry_id: str) -> None:
 
 async def sweep(db: Writer, now: datetime) -> int:
     """Delete what has expired; returns how many."""
-    return (await db.execute(delete(keys).where(keys.c.expires_at <= now))).rowcount
+    return await db.execute(delete(keys).where(keys.c.expires_at <= now))

@@ -11,7 +11,7 @@ from scaigrid.permissions.tables import custom_role_members, custom_role_permiss
 from scaigrid.tenancy.scope import of_tenant
 
 
-async def custom_permissions(op: Operation, db: Reader | Writer, user_id: str) -> frozenset[str]:
+async def custom_permissions(op: Operation, db: Reader, user_id: str) -> frozenset[str]:
     """The keys that a user has from custom roles."""
     query = (
         select(custom_role_permissions.c.permission)
@@ -19,7 +19,7 @@ async def custom_permissions(op: Operation, db: Reader | Writer, user_id: str) -
         .join(custom_role_members, custom_role_members.c.role_id == custom_roles.c.id)
         .where(custom_role_members.c.user_id == user_id, of_tenant(op, custom_roles.c.tenant_id))
     )
-    return frozenset((await db.execute(query)).scalars())
+    return frozenset(await db.values(query))
 
 
 async def set_custom_role(
@@ -31,7 +31,7 @@ async def set_custom_role(
         custom_roles.c.name == name,
         of_tenant(op, custom_roles.c.tenant_id),
     )
-    role_id: str | None = (await db.execute(query)).scalar_one_or_none()
+    role_id: str | None = await db.value(query)
     if role_id is None:
         role_id = new_id("rol")
         await db.execute(
@@ -59,5 +59,5 @@ async def add_member(op: Operation, db: Writer, role_id: str, user_id: str) -> N
             of_tenant(op, custom_roles.c.tenant_id),
         )
     )
-    if (await db.execute(query)).first() is None:
+    if await db.value(query) is None:
         await db.execute(insert(members).values(role_id=role_id, user_id=user_id))

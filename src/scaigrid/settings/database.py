@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from scaigrid.settings.base import Section
 
-DRIVERS = ("sqlite+aiosqlite",)
+DRIVERS = ("sqlite", "sqlite+aiosqlite")
 
 
 class DatabaseSettings(Section):
@@ -18,7 +18,8 @@ class DatabaseSettings(Section):
     model_config = SettingsConfigDict(env_prefix="SCAIGRID_DATABASE_")
 
     url: str
-    """Where the database is: `sqlite+aiosqlite:///` and an absolute path. Required."""
+    """Where the database is: `sqlite:///` and an absolute path (`sqlite+aiosqlite:///` is the same).
+    Required."""
 
     pool_size: Annotated[int, Field(ge=1, le=100)] = 5
     """Connections that are kept open for reading."""

@@ -10,10 +10,10 @@ from scaigrid.tenancy.scope import of_tenant
 from scaigrid.tenancy.tables import tenants, users
 
 
-async def tenant_by_name(op: Operation, db: Reader | Writer, name: str) -> Tenant | None:
+async def tenant_by_name(op: Operation, db: Reader, name: str) -> Tenant | None:
     """The tenant of that name, if the caller may know of it."""
     query = select(tenants).where(tenants.c.name == name, of_tenant(op, tenants.c.id))
-    row = (await db.execute(query)).mappings().one_or_none()
+    row = await db.row(query)
     return Tenant(**row) if row else None
 
 
@@ -26,14 +26,12 @@ async def add_tenant(op: Operation, db: Writer, name: str) -> Tenant:
     return tenant
 
 
-async def user_by_name(
-    op: Operation, db: Reader | Writer, tenant_id: str, name: str
-) -> User | None:
+async def user_by_name(op: Operation, db: Reader, tenant_id: str, name: str) -> User | None:
     """The user of that name in that tenant, if the caller may know of it."""
     query = select(users).where(
         users.c.tenant_id == tenant_id, users.c.name == name, of_tenant(op, users.c.tenant_id)
     )
-    row = (await db.execute(query)).mappings().one_or_none()
+    row = await db.row(query)
     return User(**row) if row else None
 
 

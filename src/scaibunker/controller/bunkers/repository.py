@@ -38,10 +38,10 @@ def reachable(op: Operation) -> ColumnElement[bool]:
     return of_owner(op, bunkers.c.tenant_id, bunkers.c.owner_user_id, *ADMIN_KEYS)
 
 
-async def get(op: Operation, db: Reader | Writer, bunker_id: str) -> Bunker | None:
+async def get(op: Operation, db: Reader, bunker_id: str) -> Bunker | None:
     """The bunker of that id, if the caller may reach it."""
     query = select(bunkers).where(bunkers.c.id == bunker_id, reachable(op))
-    row = (await db.execute(query)).mappings().one_or_none()
+    row = await db.row(query)
     return from_row(row) if row else None
 
 
@@ -57,8 +57,8 @@ async def listing(op: Operation, db: Reader, page: PageRequest, wanted: Filter) 
         if value is not None:
             labelled = labelled.where(bunker_labels.c.value == value)
         query = query.where(bunkers.c.id.in_(labelled))
-    rows = await db.execute(newest_first(query, bunkers.c.created_at, bunkers.c.id, page))
-    return page.slice([from_row(row) for row in rows.mappings()], lambda b: (b.created_at, b.id))
+    rows = await db.rows(newest_first(query, bunkers.c.created_at, bunkers.c.id, page))
+    return page.slice([from_row(row) for row in rows], lambda b: (b.created_at, b.id))
 
 
 async def add(op: Operation, db: Writer, bunker: Bunker) -> None:
@@ -84,12 +84,12 @@ async def move(
 
     Returns False if it has not, and then nothing was written.
     """
-    result = await db.execute(
+    count = await db.execute(
         update(bunkers)
         .where(bunkers.c.id == bunker.id, bunkers.c.status == bunker.status.value, reachable(op))
         .values(status=target.value, status_reason=reason, **changes)
     )
-    if result.rowcount != 1:
+    if count != 1:
         return False
     await _record(op, db, bunker, bunker.status, target, reason)
     return True
@@ -131,18 +131,17 @@ async def desire(
         bunkers.c.desired != Desired.TERMINATED.value,
         reachable(op),
     )
-    result = await db.execute(query.values(desired=desired.value, desired_reason=reason))
-    return result.rowcount == 1
+    return await db.execute(query.values(desired=desired.value, desired_reason=reason)) == 1
 
 
 async def assign(op: Operation, db: Writer, bunker: Bunker, worker_id: str | None) -> bool:
     """Hold a place for a pending bunker on a worker; False if it is not pending any more."""
-    result = await db.execute(
+    count = await db.execute(
         update(bunkers)
         .where(bunkers.c.id == bunker.id, bunkers.c.status == State.PENDING.value, reachable(op))
         .values(worker_id=worker_id)
     )
-    return result.rowcount == 1
+    return count == 1
 
 
 async def changes(op: Operation, db: Reader, bunker_id: str, after: int) -> list[StatusChange]:
@@ -154,7 +153,7 @@ async def changes(op: Operation, db: Reader, bunker_id: str, after: int) -> list
         .order_by(bunker_events.c.sequence)
         .limit(500)
     )
-    return [change_from_row(row) for row in (await db.execute(query)).mappings()]
+    return [change_from_row(row) for row in await db.rows(query)]
 
 
 async def on_worker(op: Operation, db: Reader, worker_id: str) -> list[Bunker]:
@@ -162,7 +161,7 @@ async def on_worker(op: Operation, db: Reader, worker_id: str) -> list[Bunker]:
     query = select(bunkers).where(
         bunkers.c.worker_id == worker_id, bunkers.c.status.in_(_LIVE), reachable(op)
     )
-    return [from_row(row) for row in (await db.execute(query)).mappings()]
+    return [from_row(row) for row in await db.rows(query)]
 
 
 async def homes(op: Operation, db: Reader, ids: Sequence[str]) -> dict[str, str | None]:
@@ -170,7 +169,7 @@ async def homes(op: Operation, db: Reader, ids: Sequence[str]) -> dict[str, str 
     query = select(bunkers.c.id, bunkers.c.worker_id).where(
         bunkers.c.id.in_(ids), bunkers.c.status.in_(_LIVE), reachable(op)
     )
-    return {row.id: row.worker_id for row in await db.execute(query)}
+    return {row["id"]: row["worker_id"] for row in await db.rows(query)}
 
 
 async def unsettled(op: Operation, db: Reader) -> list[str]:
@@ -188,7 +187,7 @@ async def unsettled(op: Operation, db: Reader) -> list[str]:
             and_(c.lifecycle_mode != LifecycleMode.PERSISTENT.value, c.expires_at <= op.now()),
         ),
     )
-    return list((await db.execute(query)).scalars())
+    return list(await db.values(query))
 
 
 async def idle_limits(op: Operation, db: Reader) -> list[tuple[str, datetime, int]]:
@@ -200,4 +199,5 @@ async def idle_limits(op: Operation, db: Reader) -> list[tuple[str, datetime, in
         c.lifecycle_mode != LifecycleMode.PERSISTENT.value,
         c.idle_timeout_s.is_not(None),
     )
-    return [(row.id, row.last_activity_at, row.idle_timeout_s) for row in await db.execute(query)]
+    rows = await db.rows(query)
+    return [(row["id"], row["last_activity_at"], row["idle_timeout_s"]) for row in rows]

@@ -19,14 +19,14 @@ def _visible(op: Operation) -> ColumnElement[bool]:
 async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Image]:
     """Images that the caller may use, newest first."""
     query = newest_first(select(images).where(_visible(op)), images.c.created_at, images.c.id, page)
-    rows = (await db.execute(query)).mappings()
+    rows = await db.rows(query)
     return page.slice([_image(row) for row in rows], lambda i: (i.created_at, i.id))
 
 
 async def get(op: Operation, db: Reader, image_id: str) -> Image | None:
     """The image of that id."""
     query = select(images).where(images.c.id == image_id, _visible(op))
-    row = (await db.execute(query)).mappings().one_or_none()
+    row = await db.row(query)
     return _image(row) if row else None
 
 
@@ -34,7 +34,7 @@ async def resolve(op: Operation, db: Reader, ref: str) -> Image | None:
     """The image that a caller means by an id or a name: of several with that name, one that is
     ready, the tenant's own before the platform's, the newest."""
     query = select(images).where(or_(images.c.id == ref, images.c.name == ref), _visible(op))
-    found = [_image(row) for row in (await db.execute(query)).mappings()]
+    found = [_image(row) for row in await db.rows(query)]
     return max(
         found,
         key=lambda i: (
@@ -63,7 +63,7 @@ async def seed(op: Operation, db: Writer, image: SeedImage) -> str:
         & (images.c.name == image.name)
         & (images.c.version == image.version)
     )
-    known: str | None = (await db.execute(select(images.c.id).where(where))).scalar_one_or_none()
+    known: str | None = await db.value(select(images.c.id).where(where))
     if known:
         await db.execute(update(images).where(where).values(**values))
         return known

@@ -122,7 +122,7 @@ class ExecLog:
         query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
         query = query.where(execs.c.id == exec_id, execs.c.bunker_id == bunker_id, reachable(op))
         async with self._database.read() as db:
-            row = (await db.execute(query)).mappings().one_or_none()
+            row = await db.row(query)
         return _entry(row) if row else None
 
     async def listing(self, op: Operation, bunker_id: str, page: PageRequest) -> Slice[ExecEntry]:
@@ -131,8 +131,8 @@ class ExecLog:
         query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
         query = query.where(execs.c.bunker_id == bunker_id, reachable(op))
         async with self._database.read() as db:
-            rows = await db.execute(newest_first(query, execs.c.started_at, execs.c.id, page))
-            entries = [_entry(row) for row in rows.mappings()]
+            rows = await db.rows(newest_first(query, execs.c.started_at, execs.c.id, page))
+            entries = [_entry(row) for row in rows]
         return page.slice(entries, lambda e: (e.started_at, e.id))
 
     async def finished(self, op: Operation, reports: Sequence[ExecStatus]) -> list[str]:
@@ -173,7 +173,7 @@ class ExecLog:
         await self._writer.flush()
         async with self._database.write() as db:
             await db.execute(overdue)
-            busy = list((await db.execute(running)).scalars())
+            busy = list(await db.values(running))
         for bunker_id in busy:
             self._activity.touch(bunker_id)
 

@@ -28,7 +28,7 @@ async def exists(op: Operation, database: Database, bunker_id: str) -> None:
     """Raise BunkerNotFound unless the caller may reach the bunker, in whatever state."""
     query = select(bunkers.c.id).where(bunkers.c.id == bunker_id, reachable(op))
     async with database.read() as db:
-        if (await db.execute(query)).first() is None:
+        if await db.value(query) is None:
             raise BunkerNotFound
 
 
@@ -41,13 +41,13 @@ async def running(op: Operation, database: Database, bunker_id: str) -> Target:
         .where(c.id == bunker_id, reachable(op))
     )
     async with database.read() as db:
-        row = (await db.execute(query)).one_or_none()
+        row = await db.row(query)
     if row is None:
         raise BunkerNotFound
-    if row.status != State.RUNNING:
-        raise BunkerNotRunning.because(row.status)
-    if row.desired == Desired.TERMINATED:
+    if row["status"] != State.RUNNING:
+        raise BunkerNotRunning.because(row["status"])
+    if row["desired"] == Desired.TERMINATED:
         raise BunkerNotRunning.because("being terminated")
-    if row.address is None:
+    if row["address"] is None:
         raise WorkerUnreachable
-    return Target(bunker_id, row.tenant_id, row.address)
+    return Target(bunker_id, row["tenant_id"], row["address"])

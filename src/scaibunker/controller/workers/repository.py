@@ -33,35 +33,33 @@ async def report(op: Operation, db: Writer, worker: Worker) -> None:
         "last_heartbeat_at": worker.last_heartbeat_at,
     }
     known = await db.execute(update(workers).where(workers.c.id == worker.id).values(**values))
-    if known.rowcount == 0:
+    if known == 0:
         await db.execute(
             insert(workers).values(id=worker.id, draining=False, registered_at=op.now(), **values)
         )
 
 
-async def get(op: Operation, db: Reader | Writer, worker_id: str) -> Worker | None:  # noqa: ARG001
+async def get(op: Operation, db: Reader, worker_id: str) -> Worker | None:  # noqa: ARG001
     """The worker of that id."""
     query = select(workers).where(workers.c.id == worker_id)
-    row = (await db.execute(query)).mappings().one_or_none()
+    row = await db.row(query)
     return _worker(row) if row else None
 
 
-async def everyone(op: Operation, db: Reader | Writer) -> list[Worker]:  # noqa: ARG001
+async def everyone(op: Operation, db: Reader) -> list[Worker]:  # noqa: ARG001
     """All workers that ever reported."""
-    return [_worker(row) for row in (await db.execute(select(workers))).mappings()]
+    return [_worker(row) for row in await db.rows(select(workers))]
 
 
 async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Worker]:  # noqa: ARG001
     """Workers, the one that registered last first."""
     c = workers.c
-    rows = list(
-        (await db.execute(newest_first(select(workers), c.registered_at, c.id, page))).mappings()
-    )
+    rows = list(await db.rows(newest_first(select(workers), c.registered_at, c.id, page)))
     found = page.slice(rows, lambda row: (row["registered_at"], row["id"]))
     return found.map(_worker)
 
 
-async def usage(op: Operation, db: Reader | Writer) -> dict[str, Used]:  # noqa: ARG001
+async def usage(op: Operation, db: Reader) -> dict[str, Used]:  # noqa: ARG001
     """What live bunkers hold, by worker; all tenants' bunkers count."""
     c = bunkers.c
     query = (
@@ -84,7 +82,7 @@ async def usage(op: Operation, db: Reader | Writer) -> dict[str, Used]:  # noqa:
             disk_mb=int(row["disk_mb"]),
             gpus=int(row["gpus"]),
         )
-        for row in (await db.execute(query)).mappings()
+        for row in await db.rows(query)
     }
 
 
