@@ -9,7 +9,7 @@ import hashlib
 import platform
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +55,7 @@ def debian(
         progress("kernel: downloading and unpacking Debian's cloud kernel")
         tarball = unpack(_PACKAGE, SUITE, sources(), scratch)
         tree = scratch / "tree"
-        with tarfile.open(tarball) as archive:
-            archive.extractall(tree, members=_wanted(archive), filter="data")
+        _extract(tarball, tree)
         images = sorted((tree / "boot").glob("vmlinuz-*"))
         trees = sorted((tree / "lib/modules").glob("*"))
         if len(images) != 1 or len(trees) != 1:
@@ -67,10 +66,17 @@ def debian(
     return _from_entry(store.build("kernel", key, fetch, refresh=refresh))
 
 
-def _wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for member in archive:
-        if member.name.startswith(("./boot/vmlinuz-", "./lib/modules/")):
-            yield member
+def _extract(tarball: Path, tree: Path) -> None:
+    """Write the kernel and its modules into `tree`. The packages are Debian's own, and signed."""
+    with tarfile.open(tarball) as archive:
+        for member in archive:
+            if not member.name.startswith(("./boot/vmlinuz-", "./lib/modules/")):
+                continue
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is not None and ".." not in member.name:
+                target = tree / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
 
 
 def named(store: Store, image: Path, module_tree: Path | None) -> Kernel:
