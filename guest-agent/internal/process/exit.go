@@ -91,7 +91,7 @@ func (e *Exec) closeOurs() {
 	}
 	for _, output := range e.outputs {
 		output.mu.Lock()
-		output.close()
+		output.release()
 		output.mu.Unlock()
 	}
 }

@@ -116,7 +116,7 @@ func (o *output) run() {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.close()
+	o.release()
 }
 
 // waitRoom waits until a reader of the log has caught up.
@@ -153,24 +153,31 @@ func (o *output) drain(since time.Time, total *int) (done bool) {
 func (o *output) finish(leftovers *atomic.Int32) {
 	o.mu.Lock()
 	o.muted = true
-	held := !o.atEnd && o.fd >= 0
-	if held && leftovers.Add(1) > maxLeftovers {
+	held := o.fd >= 0 && !o.atEnd
+	refused := held && leftovers.Add(1) > maxLeftovers
+	switch {
+	case refused:
 		leftovers.Add(-1)
-		held = false
-	}
-	if held {
+	case held:
 		o.leftovers = leftovers
-	} else {
-		o.close()
+	}
+	pumped := o.pumped
+	if !pumped && (!held || refused) {
+		o.release()
 	}
 	o.mu.Unlock()
-	if held {
+	switch {
+	case pumped && refused:
+		// Without the lock: closing waits for the goroutine to let go of the file, and it may be
+		// waiting for the lock. It releases the rest.
+		o.file.Close()
+	case held && !refused:
 		o.pump()
 	}
 }
 
-// close gives up the descriptor. Caller holds mu.
-func (o *output) close() {
+// release gives up the descriptor. Caller holds mu and, if there is a goroutine, is it.
+func (o *output) release() {
 	switch {
 	case o.fd < 0:
 		return
