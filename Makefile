@@ -29,7 +29,7 @@ test: setup lint check-go ## lint, then every test
 	$(PY) -m pytest
 
 lint: ## check style, types and layers
-	@scripts/host-packages run
+	@scripts/host-packages
 	@scripts/venv
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -47,7 +47,7 @@ bench: setup ## measure, and compare with a floor taken in the same run
 	@$(PY) -m benchmarks
 
 docs: ## write again what is generated: reference pages, the blocking SDK
-	@scripts/host-packages run
+	@scripts/host-packages
 	@scripts/venv
 	@for script in scripts/generate_*.py; do echo "$$script"; $(PY) "$$script"; done
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{image.name} {image.sha256} {image.size_bytes}")
         else:
             _show(manifest.load(verify=options.verify))
-    except ArtifactsError as error:
+    except (ArtifactsError, OSError) as error:  # a full disk is no reason for a traceback
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.artifacts.vmlinux import unpack_module
 
 WANTED = (
@@ -24,7 +25,7 @@ WANTED = (
 )
 
 
-class ModulesError(Exception):
+class ModulesError(ArtifactsError):
     """The kernel's modules cannot be resolved; the message names the module."""
 
 
