@@ -1,9 +1,9 @@
 """What a bunker's kernel finds when it starts: the guest agent and the modules it loads.
 
 The agent is `/init`; `/modules/order` names the files beside it in load order, one a line. The
-archive is not compressed: under software emulation the kernel unpacks 8 MB in 0.1 s as they are, in
-0.2 s with gzip or zstd, and reading them costs nothing. The agent
-mounts the disks and switches root; nothing of this archive is left in the bunker's view.
+archive is not compressed: under software emulation the kernel unpacks 8 MB in 0.1 s as they are,
+in 0.2 s with gzip or zstd, and reading them costs nothing. The agent mounts the disks and switches
+root; nothing of this archive is left in the bunker's view.
 """
 
 from collections.abc import Sequence
