@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from scaibunker.wire.guest.frames import Decoder, Kind
@@ -105,7 +106,7 @@ async def test_a_killed_vmm_is_noticed_within_a_second(worker: WorkerProcess) ->
 
 async def test_a_guest_that_powers_off_says_so(worker: WorkerProcess) -> None:
     machine = await worker.create()
-    with contextlib.suppress(AssertionError, OSError):
+    with contextlib.suppress(AssertionError, aiohttp.ClientError):
         await worker.run(
             machine, "echo last words > /dev/ttyS0; echo o > /proc/sysrq-trigger", user="root"
         )

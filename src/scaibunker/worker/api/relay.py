@@ -9,11 +9,15 @@ import asyncio
 from aiohttp import web
 
 from scaibunker.worker.errors import GuestUnreachable
-from scaibunker.worker.guest.connection import GuestConnection, GuestStream, Headers
+from scaibunker.worker.guest.connection import (
+    SMALL_BODY,
+    Body,
+    GuestConnection,
+    GuestStream,
+    Headers,
+)
 
 CHUNK_BYTES = 64 * 1024
-SMALL_BODY = 64 * 1024
-"""A body up to this size is read and sent at once."""
 QUICK_ANSWER_S = 0.05
 """A quick answer is collected for so long and then sent in one piece."""
 QUICK_ANSWER_BYTES = 64 * 1024
@@ -29,54 +33,22 @@ async def stream_answer(
     headers: Headers = [
         (name, request.headers[name]) for name in REQUEST_HEADERS if name in request.headers
     ]
-    has_body = request.body_exists
-    stream = await connection.open(method, path, headers, has_body=has_body)
-    sender: asyncio.Task[None] | None = None
+    stream = await connection.request(method, path, headers, await _body(request))
     try:
-        if has_body:
-            sender = await _send_body(request, connection, stream)
-        await _first_of(stream, sender)
+        await stream.response()
         return await _answer(request, stream)
     finally:
-        if sender is not None:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
-        if not stream.ended:
-            stream.reset()
+        stream.reset()
 
 
-async def _send_body(
-    request: web.Request, connection: GuestConnection, stream: GuestStream
-) -> asyncio.Task[None] | None:
-    """A small body goes out now; a long one in a task of its own, which is returned."""
+async def _body(request: web.Request) -> Body:
+    """A small body whole, so that it goes out in one piece; a long one as it comes."""
+    if not request.body_exists:
+        return None
     length = request.content_length
     if length is not None and length <= SMALL_BODY:
-        await connection.send(stream, await request.read())
-        connection.finish(stream)
-        return None
-
-    async def send() -> None:
-        async for chunk in request.content.iter_chunked(CHUNK_BYTES):
-            await connection.send(stream, chunk)
-        connection.finish(stream)
-
-    return asyncio.create_task(send())
-
-
-async def _first_of(stream: GuestStream, sender: asyncio.Task[None] | None) -> None:
-    """Wait for the status; a caller that fails to send its body ends the wait."""
-    if sender is None:
-        await stream.response()
-        return
-    response = asyncio.create_task(stream.response())
-    try:
-        await asyncio.wait([response, sender], return_when=asyncio.FIRST_COMPLETED)
-        if sender.done() and sender.exception() is not None:
-            raise ConnectionResetError("the caller broke off its body")
-        await response
-    finally:
-        response.cancel()
-        await asyncio.gather(response, return_exceptions=True)
+        return await request.read()
+    return request.content.iter_chunked(CHUNK_BYTES)
 
 
 async def _answer(request: web.Request, stream: GuestStream) -> web.StreamResponse:

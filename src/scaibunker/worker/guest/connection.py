@@ -36,6 +36,8 @@ Headers = list[tuple[str, str]]
 Body = bytes | AsyncIterator[bytes] | None
 
 CONNECTION_WINDOW = 16 * 1024 * 1024
+SMALL_BODY = 64 * 1024
+"""Bytes of a body that is sent at once, without a task."""
 HELLO_INTERVAL_S = 0.5
 """A hello is repeated: a guest that was paused, or is still booting, may miss one."""
 MAX_HEADER_LIST = 64 * 1024
@@ -51,6 +53,7 @@ class GuestStream:
         self._chunks: deque[tuple[bytes, int]] = deque()
         self._wake = asyncio.Event()
         self._error: GuestUnreachable | None = None
+        self.sender: asyncio.Task[None] | None = None
         self.status = 0
         self.headers: dict[str, str] = {}
         self.ended = False
@@ -235,27 +238,33 @@ class GuestConnection(asyncio.Protocol):
     ) -> GuestStream:
         """Send a request; the stream's `response` waits for the answer. Raises GuestUnreachable.
 
-        A body that is an iterator is sent while the answer may already be coming: call this as
-        a task then, or use `send` for the body.
+        A long body is sent by a task of its own: the answer may come before its end, and a command
+        may not take more input before its output is read. A body that cannot be had whole resets
+        the stream.
         """
-        stream = await self.open(method, path, headers, has_body=body is not None)
-        try:
-            if isinstance(body, bytes):
-                await self.send(stream, body)
-                self.finish(stream)
-            elif body is not None:
-                async for chunk in body:
-                    await self.send(stream, chunk)
-                self.finish(stream)
-        except BaseException:
-            stream.reset()
-            raise
+        stream = await self._open(method, path, headers, has_body=body is not None)
+        if isinstance(body, bytes) and len(body) <= SMALL_BODY:
+            await self._send(stream, body, end=True)
+        elif body is not None:
+            stream.sender = asyncio.create_task(self._feed(stream, body))
         return stream
 
-    async def open(
+    async def _feed(self, stream: GuestStream, body: bytes | AsyncIterator[bytes]) -> None:
+        try:
+            if isinstance(body, bytes):
+                await self._send(stream, body, end=True)
+                return
+            async for chunk in body:
+                await self._send(stream, chunk)
+            await self._send(stream, b"", end=True)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.reset(stream.id, GuestUnreachable(f"the body broke off: {error}"))
+
+    async def _open(
         self, method: str, path: str, headers: Headers | None, *, has_body: bool
     ) -> GuestStream:
-        """Begin a request. With `has_body`, follow with `send` and `finish`."""
         self._check_open()
         while len(self._streams) >= self._h2.remote_settings.max_concurrent_streams:
             self._slot_free.clear()
@@ -279,9 +288,11 @@ class GuestConnection(asyncio.Protocol):
             self._flush()
         return stream
 
-    async def send(self, stream: GuestStream, data: bytes) -> None:
-        """Send part of a body, as fast as the agent takes it. Returns early if the answer is
-        already complete: the agent wants no more then."""
+    async def _send(self, stream: GuestStream, data: bytes, *, end: bool = False) -> None:
+        """Send part of a body, as fast as the agent takes it; `end` says that it was the last.
+
+        Returns early if the answer is already complete: the agent wants no more then.
+        """
         view = memoryview(data)
         while view:
             if stream.failed or stream.ended or stream.id not in self._streams:
@@ -290,19 +301,15 @@ class GuestConnection(asyncio.Protocol):
             room = min(
                 self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size
             )
-            if room <= 0:
+            if room <= 0 or not self._writable.is_set():
+                self._flush()
                 self._window_open.clear()
-                await self._window_open.wait()
+                await (self._window_open if room <= 0 else self._writable).wait()
                 continue
             self._h2.send_data(stream.id, bytes(view[:room]))
             view = view[room:]
-            if len(view) or not self._writable.is_set():
-                self._flush()
-                await self._writable.wait()
-
-    def finish(self, stream: GuestStream) -> None:
-        """End the body. Alone in its frame on purpose: see `wire.guest.handshake`."""
-        if stream.id in self._streams and not stream.failed:
+        if end and stream.id in self._streams and not stream.failed:
+            # Alone in its frame on purpose: see `wire.guest.handshake`.
             with contextlib.suppress(H2Error):
                 self._h2.end_stream(stream.id)
         self._flush()
@@ -315,13 +322,13 @@ class GuestConnection(asyncio.Protocol):
             self._h2.acknowledge_received_data(credit, stream_id)
         self._flush()
 
-    def reset(self, stream_id: int) -> None:
-        stream = self._streams.pop(stream_id, None)
-        self._slot_free.set()
+    def reset(self, stream_id: int, reason: GuestUnreachable | None = None) -> None:
+        """Give up on a stream. Nothing happens to one that has ended."""
+        stream = self._streams.get(stream_id)
         if stream is None or self.closed.is_set():
             return
-        stream.on_error(GuestUnreachable("the request was given up"))
-        self._window_open.set()
+        stream.on_error(reason or GuestUnreachable("the request was given up"))
+        self._drop(stream)
         with contextlib.suppress(H2Error):
             self._h2.reset_stream(stream_id, ErrorCodes.CANCEL)
         self._flush()
@@ -359,6 +366,8 @@ class GuestConnection(asyncio.Protocol):
 
     def _drop(self, stream: GuestStream) -> None:
         self._streams.pop(stream.id, None)
+        if stream.sender is not None and stream.sender is not asyncio.current_task():
+            stream.sender.cancel()
         self._slot_free.set()
         self._window_open.set()
 
@@ -378,7 +387,7 @@ class GuestConnection(asyncio.Protocol):
             self._greeted.exception()  # looked at: greet may never have been called
         for stream in list(self._streams.values()):
             stream.on_error(error)
-        self._streams.clear()
+            self._drop(stream)
         self._writable.set()
         self._window_open.set()
         self._slot_free.set()
