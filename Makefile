@@ -9,23 +9,26 @@ export GOTOOLCHAIN := local
 GO_MODULES := guest-agent image-baker
 
 .NOTPARALLEL:
-.PHONY: help setup demo dev test lint check-go bench docs lock clean
+.PHONY: help setup ready demo dev test lint check-go bench docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing, build the guest agent, bake the images
+setup: ready ## install what is missing, build the guest agent, bake the images
+	@echo "Ready. Try: make demo, make dev, or .venv/bin/scaibunker --help"
+
+ready:
 	@scripts/host-packages run
 	@scripts/venv
 	@$(PY) -m scaibunker.artifacts build --quiet
 
-demo: setup ## show code running in a real microVM
+demo: ready ## show code running in a real microVM
 	@$(PY) -m scaibunker.dev.demo
 
-dev: setup ## the same, and leave it running
+dev: ready ## the same, and leave it running
 	@$(PY) -m scaibunker.dev.demo --keep
 
-test: setup lint check-go ## lint, then every test
+test: ready lint check-go ## lint, then every test
 	$(PY) -m pytest
 
 lint: ## check style, types and layers
@@ -36,14 +39,14 @@ lint: ## check style, types and layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-check-go: setup
+check-go: ready
 	@scripts/host-packages test
 	@go=$$(scripts/find-go); for module in $(GO_MODULES); do \
 		echo "go vet, go test -race: $$module"; \
 		(cd $$module && $$go vet ./... && CGO_ENABLED=1 $$go test -race ./...); \
 	done
 
-bench: setup ## measure, and compare with a floor taken in the same run
+bench: ready ## measure, and compare with a floor taken in the same run
 	@$(PY) -m benchmarks
 
 docs: ## write again what is generated: reference pages, the blocking SDK
