@@ -1,4 +1,4 @@
-"""`python -m scaibunker.artifacts`: build, bake and show what machines boot from."""
+"""`python -m scaibunker.artifacts`: build, bake, show and prune what machines boot from."""
 
 import argparse
 import dataclasses
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limits = dataclasses.replace(Limits(), content_bytes=options.max_mib << 20)
             image = manifest.add_image(options.name, options.tarball, _say, limits=limits)
             print(f"{image.name} {image.sha256} {image.size_bytes}")
+        elif options.command == "prune":
+            print(f"freed {manifest.prune() >> 20} MiB")
         else:
             _show(manifest.load(verify=options.verify))
     except (ArtifactsError, OSError) as error:  # a full disk is no reason for a traceback
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     bake.add_argument("--name", required=True, help="the image's name")
     bake.add_argument("--max-mib", type=int, default=4096, choices=range(1, 15 * 1024 + 1),
                       metavar="N", help="most content, in MiB (default 4096)")  # fmt: skip
+    commands.add_parser("prune", help="remove what has been replaced and is older than an hour")
     show = commands.add_parser("show", help="list what there is")
     show.add_argument("--verify", action="store_true", help="read all and check the SHA-256")
     return parser

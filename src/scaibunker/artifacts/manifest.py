@@ -32,6 +32,7 @@ __all__ = [
     "add_image",
     "ensure",
     "load",
+    "prune",
 ]
 
 _DOCUMENT = "manifest.json"
@@ -103,6 +104,19 @@ def add_image(
         others = tuple(other for other in current.images if other.name != name)
         _write(store, replace(current, images=(*others, image)))
     return image
+
+
+def prune(settings: Settings | None = None, *, older_than_s: float = 3600) -> int:
+    """Remove what the list no longer names, such as images of before a refresh.
+
+    Returns the bytes freed. Raises `ArtifactsMissing` without a list: it says what to keep.
+    """
+    settings = settings or from_environment()
+    store = Store(settings.cache_dir)
+    with store.locked_document(_DOCUMENT):
+        listed = load(settings)
+        paths = (listed.boot.kernel, listed.boot.initramfs, *(i.path for i in listed.images))
+        return store.prune({path.name for path in paths}, older_than_s)
 
 
 def _base_names() -> frozenset[str]:

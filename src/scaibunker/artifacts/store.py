@@ -15,7 +15,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,28 @@ class Store:
         """Return the object with that content, which may or may not be there."""
         return StoredFile(self._object(sha256), sha256, size)
 
+    def prune(self, keep: Collection[str], older_than_s: float) -> int:
+        """Remove every ref that has none of the objects `keep` (SHA-256), and what only it needed.
+
+        Objects younger than `older_than_s` seconds stay: a builder may be about to name them.
+        Returns the bytes freed.
+        """
+        needed = set(keep)
+        for ref in sorted(self._root.glob("refs/*/*.json")):
+            entry = self.find(ref.parent.name, ref.stem)
+            contents = {file.sha256 for file in entry.files.values()} if entry else set()
+            if contents.isdisjoint(keep):
+                ref.unlink(missing_ok=True)
+            else:
+                needed |= contents
+        freed = 0
+        for path in sorted((self._root / "objects").glob("*")):
+            status = path.stat()
+            if path.name not in needed and status.st_mtime < time.time() - older_than_s:
+                path.unlink(missing_ok=True)
+                freed += status.st_blocks * 512
+        return freed
+
     def _ref(self, kind: str, key: str) -> Path:
         return self._root / "refs" / kind / f"{key}.json"
 
@@ -135,6 +158,7 @@ class Store:
         path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
         with path.open("rb") as file:
             os.fsync(file.fileno())
+        os.utime(path)  # its age counts from now, see prune()
         path.replace(target)
         return StoredFile(target, sha256, size)
 

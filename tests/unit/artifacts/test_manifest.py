@@ -121,3 +121,13 @@ def test_a_bad_name_is_refused_before_anything_is_baked(
     with pytest.raises(ArtifactsError, match="name"):
         manifest.add_image(name, tmp_path / "none.tar", silent, settings)
     assert not settings.cache_dir.exists()
+
+
+def test_pruning_leaves_a_list_that_still_loads(settings: Settings, built: Artifacts) -> None:
+    with pytest.raises(ArtifactsMissing):
+        manifest.prune(settings, older_than_s=-1)
+    manifest.ensure(silent, settings)
+    forgotten = image(Store(settings.cache_dir), "forgotten", b"forgotten")
+    assert manifest.prune(settings, older_than_s=-1) > 0
+    assert not forgotten.path.exists()
+    assert manifest.load(settings, verify=True) == built

@@ -126,6 +126,27 @@ def test_a_broken_ref_is_as_good_as_none(tmp_path: Path, ref: str) -> None:
     assert store.find("kind", "key") is None
 
 
+def test_pruning_keeps_what_is_named_and_what_it_came_with(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def two(scratch: Path) -> Built:
+        for name in ("kernel", "module"):
+            (scratch / name).write_bytes(name.encode())
+        return Built({name: scratch / name for name in ("kernel", "module")}, {})
+
+    kept = store.build("kernel", "key", two)
+    old = store.build("image", "old", Builder(b"old")).files["file"]
+    store.build("image", "shared", Builder(b"kernel"))
+    keep = {kept.files["kernel"].sha256}
+    assert store.prune(keep, older_than_s=3600) == 0
+    assert old.path.exists()  # too young to go
+    assert store.prune(keep, older_than_s=-1) > 0
+    assert not old.path.exists()
+    assert store.find("image", "old") is None
+    assert store.find("kernel", "key", verify=True) == kept
+    assert store.find("image", "shared", verify=True) is not None
+
+
 def test_many_at_once_build_it_once(tmp_path: Path) -> None:
     together = threading.Barrier(6)
     builder = Builder()
