@@ -15,7 +15,7 @@ import (
 const (
 	// quickTime is how long a command has to end before anything is sent: a quick one is answered
 	// with a single write.
-	quickTime = 5 * time.Millisecond
+	quickTime = 25 * time.Millisecond
 	// silence is how long a stream may be without a frame.
 	silence = 15 * time.Second
 	// batchSize is about what is written between two flushes.
