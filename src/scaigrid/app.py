@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -20,7 +21,7 @@ from scaigrid.health import HealthEndpoints
 from scaigrid.http import errors
 from scaigrid.http.access import Gate
 from scaigrid.http.edge import Edge
-from scaigrid.http.routes import Enforcement, install
+from scaigrid.http.routes import SECURITY_SCHEMES, Enforcement, install
 from scaigrid.http.sse import Stopping
 from scaigrid.idempotency.service import Idempotency
 from scaigrid.module import Assembly, Module, Platform
@@ -105,10 +106,20 @@ class Grid:
             await self.database.close()
 
 
+class Application(FastAPI):
+    """FastAPI, with an OpenAPI document that names the credentials."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        document = super().openapi()
+        document["components"].setdefault("securitySchemes", SECURITY_SCHEMES)
+        return document
+
+
 def _application(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
-    app = FastAPI(
+    app = Application(
         title="ScaiGrid",
         version="1",
         lifespan=lifespan,

@@ -7,15 +7,15 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Scope
 
-from scaigrid.errors import GridError, PayloadTooLarge, ValidationFailed
+from scaigrid.errors import PayloadTooLarge, ValidationFailed
 
 DISCARDED = 64 * 1024 * 1024
 """Bytes beyond the limit that are read and dropped, so that a caller that only listens once it has
 sent everything hears why it is refused; one that sends more is cut off."""
 
 
-class BodyAborted(GridError):
-    """The caller went away before its request was complete."""
+class BodyAborted(ValidationFailed):
+    """The caller went away before its request was complete, or before its answer was."""
 
 
 class JsonRequest(Request):

@@ -9,7 +9,7 @@ which finds out whether the thing exists.
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
@@ -36,6 +36,15 @@ from scaigrid.idempotency.service import Idempotency
 from scaigrid.operation import Operation
 
 Endpoint = Callable[..., Awaitable[Any]]
+
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key and request give the first answer again for 24 hours.",
+}
+SECURITY_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,6 @@ class Declaration:
     body_limit: int | None = None
     claims: Claims | None = None
     keeps_answer: bool = True
-    openapi: dict[str, Any] = field(default_factory=dict)
 
     def all_errors(self) -> list[type[GridError]]:
         """The operation's own errors and those that every operation of its sort has."""
@@ -141,7 +149,6 @@ class Routes:
         body_limit: int | None = None,
         claims: Claims | None = None,
         keeps_answer: bool = True,
-        openapi: dict[str, Any] | None = None,
     ) -> None:
         """Declare an operation. Its documentation is the endpoint's docstring.
 
@@ -159,7 +166,6 @@ class Routes:
                 body_limit=body_limit,
                 claims=claims,
                 keeps_answer=keeps_answer,
-                openapi=openapi or {},
             )
         )
 
@@ -182,7 +188,7 @@ class GuardedRoute(APIRoute):
             response_description=first.description,
             operation_id=declaration.endpoint.__name__,
             responses={**errors.responses(declaration.all_errors()), **_success(declaration)},
-            openapi_extra={"x-permissions": list(declaration.access.keys), **declaration.openapi},
+            openapi_extra=_openapi(declaration),
         )
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -253,8 +259,18 @@ def _enveloped(declaration: Declaration) -> Endpoint:
 
 
 def _description(declaration: Declaration) -> str:
-    text = (declaration.endpoint.__doc__ or "").strip()
+    text = inspect.cleandoc(declaration.endpoint.__doc__ or "")
     return f"{text}\n\n{declaration.access.summary}"
+
+
+def _openapi(declaration: Declaration) -> dict[str, Any]:
+    """What FastAPI does not find out by itself."""
+    extra: dict[str, Any] = {"x-permissions": list(declaration.access.keys)}
+    if not isinstance(declaration.access, Public):
+        extra["security"] = [{"bearer": []}]
+    if declaration.is_repeatable:
+        extra["parameters"] = [IDEMPOTENCY_KEY]
+    return extra
 
 
 def _success(declaration: Declaration) -> dict[int | str, dict[str, Any]]:

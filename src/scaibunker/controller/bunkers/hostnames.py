@@ -20,8 +20,8 @@ class BadEntry(ValueError):
 
 def normalise(entry: str) -> str:
     """The entry in its one form. Raises BadEntry."""
-    name = entry.strip()
-    if not name:
+    name = entry
+    if not name.strip():
         raise BadEntry("must not be empty")
     if "://" in name:
         raise BadEntry("must be a host name without a scheme")

@@ -37,8 +37,8 @@ class Event(StrEnum):
     FAILED = "failed"
 
 
-FINAL = frozenset({State.TERMINATED, State.FAILED})
-LIVE = frozenset(State) - FINAL
+FINAL = (State.TERMINATED, State.FAILED)
+LIVE = tuple(state for state in State if state not in FINAL)
 
 _MOVES: dict[tuple[State, Event], State] = {
     (State.PENDING, Event.PLACED): State.PROVISIONING,

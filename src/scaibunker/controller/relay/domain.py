@@ -10,6 +10,8 @@ from scaibunker.wire.api.execs import PREVIEW_LIMIT
 MAX_LOGGED_COMMAND = 16 * 1024
 """Bytes of a command's JSON that the log keeps."""
 _ELISION = " ... (cut)"
+_ROOM = MAX_LOGGED_COMMAND // 12 - 16
+"""Characters that fit whatever they are: JSON makes up to twelve bytes of one."""
 
 
 class ExecState(StrEnum):
@@ -72,9 +74,9 @@ def loggable(command: str | list[str]) -> str | list[str]:
     if len(json.dumps(command)) <= MAX_LOGGED_COMMAND:
         return command
     if isinstance(command, str):
-        return command[: MAX_LOGGED_COMMAND // 6] + _ELISION  # six bytes a character at worst
+        return command[:_ROOM] + _ELISION
     kept: list[str] = []
-    room = MAX_LOGGED_COMMAND // 6
+    room = _ROOM
     for argument in command:
         kept.append(argument[:room])
         room -= len(argument) + 8

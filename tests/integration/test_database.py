@@ -1,0 +1,173 @@
+"""The database: migrations, units of work, and the writer of small things."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, select, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from scaibunker.controller.module import MODULE
+from scaigrid.db import Database, metadata, migrate
+from scaigrid.db.batch import BatchWriter
+from scaigrid.settings import DatabaseSettings
+from scaigrid.tenancy.tables import tenants
+
+MODULES = [MODULE.migrations]
+ADD = insert(tenants)
+ROW = {"created_at": datetime(2026, 1, 1, tzinfo=UTC)}
+
+
+@pytest.fixture
+async def empty(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(DatabaseSettings(url=f"sqlite:///{tmp_path / 'x.db'}"))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def database(empty: Database) -> Database:
+    await migrate.upgrade(empty, MODULES)
+    return empty
+
+
+async def names(database: Database) -> set[str]:
+    async with database.read() as db:
+        return set(await db.values(select(tenants.c.name)))
+
+
+async def test_a_database_that_is_behind_is_refused_and_migrating_helps(empty: Database) -> None:
+    with pytest.raises(migrate.SchemaBehind, match="SCAIGRID_MODE=migrate"):
+        await migrate.check(empty, MODULES)
+    await migrate.upgrade(empty, MODULES)
+    await migrate.check(empty, MODULES)
+    await migrate.upgrade(empty, MODULES)  # again changes nothing
+
+
+async def test_half_a_schema_is_behind_too(empty: Database) -> None:
+    await migrate.upgrade(empty, [])
+    await migrate.check(empty, [])
+    with pytest.raises(migrate.SchemaBehind):
+        await migrate.check(empty, MODULES)
+
+
+async def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
+    async with database.write() as db:
+        await db.execute(text("UPDATE alembic_version SET version_num = 'from_the_future'"))
+    with pytest.raises(migrate.SchemaBehind, match="newer"):
+        await migrate.check(database, MODULES)
+
+
+async def test_the_migrations_make_what_the_tables_say(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    assert await database.apply(differences) == []
+
+
+async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
+    async def half() -> None:
+        async with database.write() as db:
+            await db.execute(ADD, {"id": "t1", "name": "one", **ROW})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await half()
+    assert await names(database) == set()
+
+
+async def test_a_write_that_is_cancelled_leaves_nothing_and_blocks_nobody(
+    database: Database,
+) -> None:
+    inside = asyncio.Event()
+
+    async def stuck() -> None:
+        async with database.write() as db:
+            await db.execute(ADD, {"id": "t1", "name": "one", **ROW})
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stuck())
+    await inside.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with database.write() as db:
+        await db.execute(ADD, {"id": "t2", "name": "two", **ROW})
+    assert await names(database) == {"two"}
+
+
+async def test_a_cancellation_at_any_moment_leaves_the_database_usable(
+    database: Database,
+) -> None:
+    async def one(number: int) -> None:
+        async with database.write() as db:
+            await db.execute(ADD, {"id": f"t{number}", "name": f"n{number}", **ROW})
+
+    for number in range(60):
+        task = asyncio.create_task(one(number))
+        for _ in range(number % 12):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await one(1000)
+    assert "n1000" in await names(database)
+
+
+async def test_writers_take_turns(database: Database) -> None:
+    async def add(number: int) -> None:
+        async with database.write() as db:
+            count = await db.value(text("SELECT count(*) FROM tenants"))
+            await asyncio.sleep(0)
+            await db.execute(ADD, {"id": f"t{count}", "name": f"n{count}", **ROW})
+
+    await asyncio.gather(*(add(n) for n in range(20)))
+    assert await names(database) == {f"n{n}" for n in range(20)}
+
+
+async def test_foreign_keys_hold(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.write() as db:
+            await db.execute(
+                text(
+                    "INSERT INTO users (id, tenant_id, name, role, created_at) "
+                    "VALUES ('u', 'nobody', 'n', 'r', '2026-01-01')"
+                )
+            )
+
+
+async def test_small_writes_are_durable_when_their_future_is_done(database: Database) -> None:
+    writer = BatchWriter(database)
+    writer.start()
+    await writer.submit(ADD, {"id": "t1", "name": "one", **ROW})
+    assert await names(database) == {"one"}
+    for number in range(50):
+        writer.submit(ADD, {"id": f"x{number}", "name": f"x{number}", **ROW}, urgent=False)
+    await writer.flush()
+    assert len(await names(database)) == 51
+    await writer.stop()
+
+
+async def test_a_bad_small_write_does_not_take_the_others_with_it(database: Database) -> None:
+    writer = BatchWriter(database)
+    good = writer.submit(ADD, {"id": "t1", "name": "one", **ROW})
+    bad = writer.submit(ADD, {"id": "t1", "name": "double", **ROW})
+    last = writer.submit(ADD, {"id": "t3", "name": "three", **ROW})
+    writer.start()
+    await asyncio.wait((good, bad, last))
+    assert await names(database) == {"one", "three"}
+    assert isinstance(bad.exception(), IntegrityError)
+    assert good.exception() is None
+    await writer.stop()
+
+
+async def test_stopping_writes_what_is_left(database: Database) -> None:
+    writer = BatchWriter(database)
+    writer.start()
+    writer.submit(ADD, {"id": "t1", "name": "late", **ROW}, urgent=False)
+    await writer.stop()
+    assert await names(database) == {"late"}

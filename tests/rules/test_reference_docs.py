@@ -1,0 +1,106 @@
+"""The server's reference pages say what the code says, and what tiers share is the same in both."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pydantic import BaseModel
+
+from scaibunker.controller.bunkers.lifecycle import FINAL, TRANSITIONS, State
+from scaibunker.wire.api import envelope as wire_envelope
+from scaibunker.wire.api import identity as wire_identity
+from scaibunker.wire.api.bunkers import BunkerStatus
+from scaibunker.wire.codes import Code
+from scaigrid.auth import models as identity
+from scaigrid.http import envelope
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "generate_server_reference.py"
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_server_reference", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pages(generator: ModuleType) -> dict[str, str]:
+    made: dict[str, str] = generator.pages()
+    return made
+
+
+@pytest.mark.parametrize(
+    "name", ["api.md", "errors.md", "permissions.md", "settings.md", "states.md"]
+)
+def test_a_page_is_up_to_date(pages: dict[str, str], name: str) -> None:
+    written = (ROOT / "docs/reference" / name).read_text()
+    assert written == pages[name], "run: python scripts/generate_server_reference.py"
+
+
+def test_every_error_code_of_the_server_is_one_of_the_products(generator: ModuleType) -> None:
+    known = {code.value for code in Code}
+    errors = list(generator._subclasses(generator.GridError))
+    assert len(errors) > 30
+    for error in errors:
+        assert str(error.code) in known, error
+        assert generator.default_message(error), f"{error} has no message"
+
+
+def test_every_operation_documents_answers_errors_and_permission(
+    generator: ModuleType, tmp_path: Path
+) -> None:
+    document = generator._grid(tmp_path).app.openapi()
+    operations = [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    assert len(operations) >= 30
+    assert len({operation["operationId"] for _, _, operation in operations}) == len(operations)
+    for method, path, operation in operations:
+        where = f"{method} {path}"
+        assert "x-permissions" in operation, where
+        assert operation["description"], where
+        good = [s for s in operation["responses"] if int(s) < 400]
+        assert good, where
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                schema = response["content"]["application/json"]["schema"]
+                assert schema["$ref"].endswith("/Failure"), where
+                assert response["x-codes"], where
+        if not path.startswith("/health"):
+            assert operation["security"] == [{"bearer": []}], where
+            assert "401" in operation["responses"], where
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (envelope.Failure, wire_envelope.Failure),
+        (envelope.Success[int], wire_envelope.Success[int]),
+        (envelope.Page[int], wire_envelope.Page[int]),
+        (identity.Me, wire_identity.Me),
+        (identity.ApiKeyCreate, wire_identity.ApiKeyCreate),
+        (identity.ApiKeyCreated, wire_identity.ApiKeyCreated),
+    ],
+)
+def test_the_platforms_models_are_those_of_the_wire(
+    ours: type[BaseModel], theirs: type[BaseModel]
+) -> None:
+    assert ours.model_json_schema() == theirs.model_json_schema()
+
+
+def test_states_are_those_of_the_wire() -> None:
+    assert [state.value for state in State] == [status.value for status in BunkerStatus]
+    assert {s.value for s in FINAL} == {s.value for s in BunkerStatus if s.is_final}
+
+
+def test_the_diagram_shows_every_transition(pages: dict[str, str]) -> None:
+    for (source, event), target in TRANSITIONS.items():
+        assert f"    {source} --> {target}: {event}" in pages["states.md"]

@@ -1,0 +1,57 @@
+"""What is known of a machine, and how old it is."""
+
+from datetime import datetime
+
+import pytest
+
+from scaibunker.controller.workers.fleet import Absence, Fleet
+from scaibunker.wire.worker.machines import MachineState, MachineStatus
+from tests.unit.controller.builders import NOW
+
+RUNNING = MachineStatus(bunker_id="bnk_1", state=MachineState.RUNNING)
+
+
+class Hands:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def fleet(clock: Hands) -> Fleet:
+    return Fleet(clock)
+
+
+def test_nothing_heard_is_nothing_known(fleet: Fleet) -> None:
+    assert fleet.sight("wrk_1", "bnk_1").machine is Absence.UNKNOWN
+
+
+def test_a_report_is_the_whole_truth(fleet: Fleet, clock: Hands) -> None:
+    fleet.report("wrk_1", [RUNNING])
+    clock.seconds += 3
+    seen = fleet.sight("wrk_1", "bnk_1")
+    assert (seen.machine, seen.age_s) == (RUNNING, 3)
+    assert fleet.sight("wrk_1", "bnk_2").machine is Absence.ABSENT
+    assert fleet.sight("wrk_2", "bnk_1").machine is Absence.UNKNOWN
+    fleet.report("wrk_1", [])
+    assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
+
+
+def test_what_a_worker_answers_counts_until_its_next_report(fleet: Fleet) -> None:
+    fleet.report("wrk_1", [])
+    fleet.observe("wrk_1", "bnk_1", RUNNING)
+    assert fleet.sight("wrk_1", "bnk_1").machine == RUNNING
+    fleet.observe("wrk_1", "bnk_1", None)
+    assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
