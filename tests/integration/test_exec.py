@@ -174,6 +174,24 @@ async def test_large_output_is_kept_whole(
     assert (await stack.call("GET", path, params={"stream": "stderr"})).content == b"short"
 
 
+async def test_a_store_that_fails_costs_the_object_and_not_the_command(
+    stack: Stack, worker: SimulatedWorker, bunker: str
+) -> None:
+    async def emit(_: ExecStart, output: Output) -> None:
+        await output.out(b"x" * 10_000_000)
+        await output.exit(3)
+
+    worker.commands["emit"] = emit
+    objects = stack.data / "objects"
+    objects.rmdir()
+    objects.write_text("in the way")
+    result = await run(stack, bunker, command="emit")
+    assert (result["exit_code"], result["stdout_truncated"]) == (3, True)
+    assert result["full_output_ref"] is None
+    response = await stack.call("GET", f"/bunkers/{bunker}/execs/{result['exec_id']}/output")
+    assert error_of(response) == (404, "OBJECT_NOT_FOUND")
+
+
 async def test_output_that_is_not_kept_says_so(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:

@@ -253,6 +253,39 @@ def worker_status(bunker: str, exec_id: str, end: dict[str, Any] | None) -> Exec
     )
 
 
+async def test_output_that_nobody_waited_for_outlives_the_bunker(
+    stack: Stack, worker: SimulatedWorker, bunker: str
+) -> None:
+    whole = b"line\n" * 100_000
+
+    async def write(_: ExecStart, output: Output) -> None:
+        await output.out(whole)
+        await output.err(b"short")
+        await output.exit(0)
+
+    worker.commands["write"] = write
+    path = f"/bunkers/{bunker}"
+    started = await stack.data_of("POST", f"{path}/exec", json={"command": "write", "detach": True})
+    one = f"{path}/execs/{started['exec_id']}"
+    [sent] = worker.machines[bunker].execs.values()
+    await sent.ended.wait()
+    report = worker_status(
+        bunker, started["exec_id"], sent.exit.model_dump() if sent.exit else None
+    )
+    worker.finished = [report.model_copy(update={"stdout_bytes": len(whole)})]
+    await worker.beat(stack.client)
+
+    async def kept() -> bool:
+        return (await stack.data_of("GET", one))["full_output_ref"] is not None
+
+    await until(kept)
+    await stack.data_of("DELETE", path)
+    assert (await stack.call("GET", f"{one}/output")).content == whole
+    short = await stack.call("GET", f"{one}/output", params={"stream": "stderr"})
+    assert short.content == b"short"
+    assert (await stack.data_of("GET", one))["output_preview"].startswith("line\nline")
+
+
 async def test_a_gap_in_the_spool_is_told(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:

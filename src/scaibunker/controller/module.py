@@ -21,6 +21,7 @@ from scaibunker.controller.relay.exec_routes import ExecEndpoints
 from scaibunker.controller.relay.file_log import FileLog
 from scaibunker.controller.relay.file_routes import FileEndpoints
 from scaibunker.controller.relay.files import Files
+from scaibunker.controller.relay.keeper import Keeper
 from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import (
     LimitSettings,
@@ -81,8 +82,9 @@ class Controller:
         create = Create(database, placement, limits, hint)
         self._log = ExecLog(database, self._writer, self._activity)
         relaying = Relay(database, self._client, self._log, self._activity, _store(relay), relay)
+        self._keeper = Keeper(relaying, clock)
         heartbeats = Heartbeats(
-            database, fleet, workers.worker_heartbeat_interval_s, hint, self._log.finished
+            database, fleet, workers.worker_heartbeat_interval_s, hint, self._keeper.finished
         )
         token = workers.worker_token.get_secret_value()
         self._routes = [
@@ -116,6 +118,7 @@ class Controller:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.reconciler.close()
+        await self._keeper.close()
         self._activity.flush()
         await self._writer.stop()
         await self._client.stop()

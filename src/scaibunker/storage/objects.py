@@ -3,7 +3,6 @@
 Keys are made of ids of ours and fixed words; the backend refuses any that would leave its root.
 """
 
-import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +43,10 @@ class ObjectStore:
     def __init__(self, url: str) -> None:
         self._store = LocalStore(_local_root(url), mkdir=True)
 
-    @contextlib.asynccontextmanager
-    async def writer(self, key: str) -> AsyncIterator["AsyncWritableFile"]:
-        """Write an object as its bytes come. It appears when the block ends, and not at all if the
-        block raises."""
-        async with obstore.open_writer_async(
-            self._store, key, buffer_size=_BUFFER, max_concurrency=1
-        ) as file:
-            yield file
+    def write(self, key: str) -> "AsyncWritableFile":
+        """A new object, written as its bytes come. It appears when it is closed; one that is let go
+        without that never does."""
+        return obstore.open_writer_async(self._store, key, buffer_size=_BUFFER, max_concurrency=1)
 
     async def size(self, key: str) -> int:
         """An object's size in bytes. Raises NoSuchObject."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from scaibunker.controller.bunkers.worklist import Worklist
+from scaibunker.controller.worklist import Worklist
 
 
 async def settle() -> None:

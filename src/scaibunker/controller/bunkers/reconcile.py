@@ -16,7 +16,6 @@ from scaibunker.controller.bunkers.decide import Act, Situation, Step, decide
 from scaibunker.controller.bunkers.domain import Bunker, Desired
 from scaibunker.controller.bunkers.lifecycle import Event
 from scaibunker.controller.bunkers.states import States
-from scaibunker.controller.bunkers.worklist import Worklist
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
 from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import ReconcileSettings
@@ -25,6 +24,7 @@ from scaibunker.controller.workers.client import WorkerClient
 from scaibunker.controller.workers.domain import Presence, Worker
 from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
 from scaibunker.controller.workers.fleet import Absence, Fleet, Sight
+from scaibunker.controller.worklist import Worklist
 from scaibunker.wire.worker.machines import MachineSpec, PowerRequest
 from scaigrid.clock import Clock
 from scaigrid.db import Database

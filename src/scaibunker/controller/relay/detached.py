@@ -74,7 +74,9 @@ async def follow(relay: Relay, op: Operation, bunker_id: str, exec_id: str) -> R
     target = await _of_detached(relay, op, entry)
     held = contextlib.AsyncExitStack()
     try:
-        frames = await held.enter_async_context(_spooled(relay, target, entry))
+        frames = await held.enter_async_context(
+            spooled(relay, target, entry, _time_left(op, relay, entry))
+        )
     except BaseException:
         await held.aclose()
         raise
@@ -105,8 +107,10 @@ async def spooled_output(
     held: contextlib.AsyncExitStack,
 ) -> AsyncGenerator[bytes, None]:
     """One stream of a detached command from its worker, to its end."""
-    target = await _of_detached(relay, op, entry)
-    frames = await held.enter_async_context(_spooled(relay, target, entry))
+    target = await running(op, relay.database, entry.bunker_id)
+    frames = await held.enter_async_context(
+        spooled(relay, target, entry, _time_left(op, relay, entry))
+    )
     wanted = Kind.STDOUT if stream == "stdout" else Kind.STDERR
 
     async def chunks() -> AsyncGenerator[bytes, None]:
@@ -167,10 +171,17 @@ async def _of_detached(relay: Relay, op: Operation, entry: ExecEntry) -> Target:
     return await running(op, relay.database, entry.bunker_id)
 
 
+def _time_left(op: Operation, relay: Relay, entry: ExecEntry) -> float:
+    """Seconds until the command must have ended; enough to read what there is if it has."""
+    left = (entry.deadline_at - op.now()).total_seconds()
+    return max(left, relay.settings.file_idle_timeout_s)
+
+
 @contextlib.asynccontextmanager
-async def _spooled(
-    relay: Relay, target: Target, entry: ExecEntry
+async def spooled(
+    relay: Relay, target: Target, entry: ExecEntry, limit_s: float
 ) -> AsyncIterator[AsyncGenerator[Frame, None]]:
+    """The frames that a worker keeps of a command, from the first to the last."""
     path = f"/v1/machines/{entry.bunker_id}/execs/{entry.id}/frames"
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -181,4 +192,4 @@ async def _spooled(
             )
         except WorkerRefused as refusal:
             raise translate(refusal) from None
-        yield read_frames(response, None)
+        yield read_frames(response, limit_s)

@@ -51,6 +51,22 @@ _END = (
         | {"error": None}
     )
 )
+_KEEP = (
+    update(execs)
+    .where(execs.c.id == bindparam("exec_id"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "stdout_bytes",
+                "stderr_bytes",
+                "stdout_head",
+                "stderr_head",
+                "output_ref",
+            )
+        }
+    )
+)
 _LOSE = (
     update(execs)
     .where(execs.c.id == bindparam("exec_id"), execs.c.state == ExecState.RUNNING.value)
@@ -115,6 +131,12 @@ class ExecLog:
         named = {f"new_{name}": value for name, value in _sizes(output).items()}
         values = {"exec_id": exec_id, "why": why[:MAX_ERROR], **named}
         self._writer.submit(_LOSE, values, urgent=False)
+
+    def keep(self, exec_id: str, output: Output) -> None:
+        """Record where the output of a command that has ended is kept."""
+        values = {"output_ref": output.ref, **_sizes(output)}
+        named = {f"new_{name}": value for name, value in values.items()}
+        self._writer.submit(_KEEP, {"exec_id": exec_id, **named}, urgent=False)
 
     async def get(self, op: Operation, bunker_id: str, exec_id: str) -> ExecEntry | None:
         """An entry of a bunker that the caller may reach."""

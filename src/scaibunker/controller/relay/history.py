@@ -42,8 +42,8 @@ async def output(
 ) -> ByteStream:
     """The bytes of one stream of a command. Raises ObjectNotFound if they are not kept.
 
-    A stream of more than 256 KiB is in object storage; a detached command's is on its worker while
-    the bunker lives; of any other the log has the first 1 KiB, which may be all of it.
+    A stream of more than 256 KiB, and what a command that nobody waited for wrote, is in object
+    storage, or still on the worker. Of any other the log has the first 1 KiB, which may be all.
     """
     entry = await detached.find(relay, op, bunker_id, exec_id)
     if entry.output.ref:
@@ -55,7 +55,7 @@ async def output(
     size = entry.output.stdout_bytes if stream == "stdout" else entry.output.stderr_bytes
     if entry.state is ExecState.EXITED and size <= len(head):
         return _whole(relay, head, range_header)
-    if entry.detach:
+    if entry.detach or entry.state is ExecState.LOST:
         held = AsyncExitStack()
         try:
             chunks = await detached.spooled_output(relay, op, entry, stream, held)

@@ -1,11 +1,10 @@
 """Large outputs in object storage: a stream that outgrows what is inline is kept whole."""
 
-import contextlib
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Literal
 
 import structlog
 
+from scaibunker.controller.relay.domain import Output
 from scaibunker.storage.objects import ObjectStore
 from scaibunker.wire.api.execs import INLINE_LIMIT
 
@@ -27,19 +26,29 @@ def object_key(ref: str, stream: StreamName) -> str:
     return f"{ref}/{stream}"
 
 
+def captured(stdout: "Capture", stderr: "Capture", ref: str | None) -> Output:
+    """What the log keeps of both streams; `ref` only if one of them is in an object."""
+    kept = stdout.is_kept or stderr.is_kept
+    sizes = (stdout.size, stderr.size)
+    return Output.of(bytes(stdout.head), bytes(stderr.head), sizes, ref if kept else None)
+
+
 class Capture:
     """One stream of a command: its head in memory, and all of it in an object once it is longer.
 
-    Writing waits for the store, so that a fast command waits as well: memory stays bounded.
+    Writing waits for the store, so that a fast command waits as well: memory stays bounded. A store
+    that fails costs the object, not the command.
     """
 
-    def __init__(self, store: ObjectStore, key: str, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(self, store: ObjectStore, key: str, limit: int = INLINE_LIMIT) -> None:
         self.head = bytearray()
         self.size = 0
+        self.is_kept = False
         self._store = store
         self._key = key
-        self._stack = stack
+        self._limit = limit
         self._file: AsyncWritableFile | None = None
+        self._failed = False
 
     @property
     def is_truncated(self) -> bool:
@@ -48,23 +57,35 @@ class Capture:
 
     async def take(self, data: bytes) -> None:
         """The next bytes of the stream."""
-        self.size += len(data)
-        room = INLINE_LIMIT - len(self.head)
-        if self._file is None and len(data) <= room:
+        room = self._limit - len(self.head)
+        if len(data) <= room:
             self.head += data
-            return
-        if self._file is None:
-            self._file = await self._stack.enter_async_context(self._store.writer(self._key))
-            await self._file.write(bytes(self.head))
+        else:
+            await self._keep(data)
             self.head += data[:room]
-        await self._file.write(data)
+        self.size += len(data)
 
+    async def _keep(self, data: bytes) -> None:
+        if self._failed:
+            return
+        try:
+            if self._file is None:
+                self._file = self._store.write(self._key)
+                await self._file.write(bytes(self.head))
+            await self._file.write(data)
+        except Exception:
+            self._give_up()
 
-@contextlib.asynccontextmanager
-async def capturing(store: ObjectStore, ref: str) -> AsyncIterator[tuple[Capture, Capture]]:
-    """Both streams of a command. The objects appear when the block ends, and not if it raises."""
-    async with contextlib.AsyncExitStack() as stack:
-        yield (
-            Capture(store, object_key(ref, "stdout"), stack),
-            Capture(store, object_key(ref, "stderr"), stack),
-        )
+    async def close(self) -> None:
+        """The stream has ended as it should. A capture that is not closed keeps nothing."""
+        if self._file is None:
+            return
+        try:
+            await self._file.close()
+            self.is_kept = True
+        except Exception:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        log.exception("output could not be kept", key=self._key)
+        self._failed, self._file = True, None

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from scaibunker.controller.relay.command import GONE, Command, Relay, begin, relayed, unreachable
 from scaibunker.controller.relay.domain import Ending, Output
 from scaibunker.controller.relay.frames import StreamBroken, ending_of, read_frames
-from scaibunker.controller.relay.outputs import Capture, capturing, output_ref
+from scaibunker.controller.relay.outputs import Capture, captured, object_key, output_ref
 from scaibunker.controller.relay.start import request_body
 from scaibunker.controller.relay.text import encode_pair
 from scaibunker.wire.api.execs import ExecRequest, ExecResult
@@ -27,14 +27,14 @@ async def run(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) ->
     command = await begin(relay, op, bunker_id, body)
     entry = command.entry
     ref = output_ref(entry.tenant_id, bunker_id, entry.id)
+    stdout = Capture(relay.store, object_key(ref, "stdout"))
+    stderr = Capture(relay.store, object_key(ref, "stderr"))
     with relay.activity.use(bunker_id):
-        async with capturing(relay.store, ref) as (stdout, stderr):
-            ending = await _follow(relay, command, data, body.timeout_s, stdout, stderr)
+        ending = await _follow(relay, command, data, body.timeout_s, stdout, stderr)
+        await stdout.close()
+        await stderr.close()
         await command.recorded
-    large = stdout.is_truncated or stderr.is_truncated
-    output = Output.of(
-        bytes(stdout.head), bytes(stderr.head), (stdout.size, stderr.size), ref if large else None
-    )
+    output = captured(stdout, stderr, ref)
     relay.log.end(entry.id, ending, output)
     return _result(entry.id, ending, stdout, stderr, output.ref)
 
@@ -64,8 +64,7 @@ async def _follow(
                     raise StreamBroken("a part of its output was lost", started=True)
         raise StreamBroken("its worker said nothing", started=False)
     except StreamBroken as broken:
-        known = Output.of(bytes(stdout.head), bytes(stderr.head), (stdout.size, stderr.size))
-        relay.log.lose(command.entry.id, str(broken), known)
+        relay.log.lose(command.entry.id, str(broken), captured(stdout, stderr, None))
         ran = "It had started." if broken.started else "It may have run."
         raise unreachable(command.entry.id, str(broken), ran) from None
     except asyncio.CancelledError:

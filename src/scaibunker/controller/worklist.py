@@ -1,14 +1,17 @@
-"""One worker task per bunker that needs one: ordered for one bunker, parallel between bunkers."""
+"""One task for each thing that needs work: ordered for one thing, parallel between things."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
 
 import structlog
 
 log = structlog.get_logger(__name__)
 
+K = TypeVar("K", bound=Hashable)
 
-class Worklist:
+
+class Worklist(Generic[K]):
     """Runs `work(key)` for every key that is hinted at.
 
     Never twice at once for one key; a hint that arrives in the middle of a run makes another run
@@ -16,14 +19,14 @@ class Worklist:
     timer brings the key back.
     """
 
-    def __init__(self, work: Callable[[str], Awaitable[None]], concurrency: int) -> None:
+    def __init__(self, work: Callable[[K], Awaitable[None]], concurrency: int) -> None:
         self._work = work
         self._slots = asyncio.Semaphore(concurrency)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._again: set[str] = set()
+        self._tasks: dict[K, asyncio.Task[None]] = {}
+        self._again: set[K] = set()
         self._closed = False
 
-    def hint(self, key: str) -> None:
+    def hint(self, key: K) -> None:
         """Have this key looked at soon."""
         if self._closed:
             return
@@ -32,7 +35,7 @@ class Worklist:
         else:
             self._tasks[key] = asyncio.create_task(self._run(key))
 
-    async def _run(self, key: str) -> None:
+    async def _run(self, key: K) -> None:
         try:
             while True:
                 self._again.discard(key)
@@ -40,7 +43,7 @@ class Worklist:
                     try:
                         await self._work(key)
                     except Exception:
-                        log.exception("reconciling failed", key=key)
+                        log.exception("work failed", key=key)
                 if key not in self._again:
                     return
         finally:
