@@ -36,10 +36,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="scaibunker-bench-") as folder:
         port = _free_port()
         layout = Layout(Path(folder))
-        with started(layout, "127.0.0.1", port, threading.Event(), keep_bunkers=False) as found:
-            with Client(found.base_url, found.keys["user"]) as client:
-                acceleration = _acceleration(found.base_url, found.keys["super_admin"])
-                figures = asyncio.run(_measure(client, artifacts, acceleration, options))
+        with (
+            started(layout, "127.0.0.1", port, threading.Event(), keep_bunkers=False) as found,
+            Client(found.base_url, found.keys["user"]) as client,
+        ):
+            acceleration = _acceleration(found.base_url, found.keys["super_admin"])
+            figures = asyncio.run(_measure(client, artifacts, acceleration, options))
     host: dict[str, object] = {
         "cpus": os.cpu_count(),
         "kernel": platform.release(),

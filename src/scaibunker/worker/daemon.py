@@ -152,12 +152,12 @@ class Daemon:
             await asyncio.gather(reporting, return_exceptions=True)
         if self._settings.stop_machines_on_exit:
             await fleet.destroy_all()
-            host.cgroups.close()
-            for folder in (host.run_dir, host.run_dir.parent):
-                with contextlib.suppress(OSError):  # another worker's sockets are in it
-                    folder.rmdir()
         else:
             await fleet.let_go()
+        host.cgroups.close()
+        for folder in (host.run_dir, host.run_dir.parent):
+            with contextlib.suppress(OSError):  # something still lives in it
+                folder.rmdir()
 
 
 @contextlib.contextmanager

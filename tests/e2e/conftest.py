@@ -1,0 +1,52 @@
+"""A `scaibunker dev` for the tests of a file, and a bunker in it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stack import Api, DevStack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder runs real machines, and needs root for that."""
+    for item in items:
+        if "tests/e2e/" in item.nodeid:
+            item.add_marker(pytest.mark.e2e)
+            if os.geteuid() != 0:
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevStack]:
+    stack = DevStack(tmp_path_factory.mktemp("dev") / "data")
+    try:
+        stack.start()
+        yield stack
+        assert stack.stop() == 0
+        assert stack.leftovers() == []
+    finally:
+        stack.end()
+
+
+@pytest.fixture
+def private_stack(tmp_path: Path) -> Iterator[DevStack]:
+    """A stack that the test starts and stops itself."""
+    stack = DevStack(tmp_path / "data")
+    try:
+        yield stack
+    finally:
+        stack.end()
+
+
+@pytest.fixture(scope="module")
+def api(stack: DevStack) -> Iterator[Api]:
+    with stack.client() as http:
+        yield Api(http)
+
+
+@pytest.fixture(scope="module")
+def bunker(api: Api) -> str:
+    """One bunker for all tests of a file that do it no harm."""
+    return api.create(disk_mb=256)

@@ -1,0 +1,198 @@
+"""`scaibunker dev` as a process, driven from outside with nothing but HTTP."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+BIN = Path(sys.executable).parent
+BASE = "/v1/modules/scaibunker"
+START_LIMIT_S = 120.0
+STOP_LIMIT_S = 60.0
+
+
+class DevStack:
+    """One data folder; `start` and `stop` may be called again and again."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[str] | None = None
+        self._errors = data_dir.parent / "dev.stderr"
+
+    def start(self, *options: str) -> None:
+        command = [str(BIN / "scaibunker"), "dev", "--data-dir", str(self.data_dir)]
+        with self._errors.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port), *options],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        timer = threading.Timer(START_LIMIT_S, self._process.kill)
+        timer.start()
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        timer.cancel()
+        assert line == f"ready {self.url}\n", (line, self._errors.read_text())
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads((self.data_dir / "credentials.json").read_text())
+        return value
+
+    def client(self, identity: str = "user", key: str | None = None) -> httpx.Client:
+        key = key or self.credentials["keys"][identity]
+        return httpx.Client(
+            base_url=self.url + BASE, headers={"Authorization": f"Bearer {key}"}, timeout=120
+        )
+
+    def cli(
+        self, *arguments: str, stdin: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run the command line with the `user` key."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.data_dir.parent),
+            "SCAIGRID_HOST": self.url,
+            "SCAIGRID_API_KEY": self.credentials["keys"]["user"],
+        }
+        return subprocess.run(
+            [str(BIN / "scaibunker"), *arguments],
+            env=environment,
+            input=stdin if stdin is not None else b"",
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+
+    # What is on the host
+
+    def pids(self, *needles: str) -> list[int]:
+        """Processes whose command line or environment is of this stack and holds all needles."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                everything = line + (entry / "environ").read_bytes().decode(errors="replace")
+                if str(self.data_dir) in everything and all(n in line for n in needles):
+                    found.append(int(entry.name))
+        return found
+
+    def vmm_pids(self, bunker_id: str = "") -> list[int]:
+        return self.pids("qemu-system", f"guest={bunker_id}")
+
+    def worker_pid(self) -> int:
+        (pid,) = self.pids("scaibunker-worker")
+        return pid
+
+    def controller_pid(self) -> int:
+        (pid,) = self.pids("bin/scaigrid")
+        return pid
+
+    def leftovers(self) -> list[str]:
+        """Processes, control groups, sockets and mounts of ours."""
+        left = [f"process {pid}" for pid in self.pids()]
+        worker_id = (self.data_dir / "worker" / "worker-id").read_text()
+        left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"**/scaibunker/{worker_id}")]
+        left += [str(p) for p in Path("/run/scaibunker").glob(worker_id)]
+        mounts = Path("/proc/self/mounts").read_text()
+        left += [line for line in mounts.splitlines() if str(self.data_dir) in line]
+        left += [str(p) for p in (self.data_dir / "worker" / "machines").iterdir()]
+        return left
+
+    def end(self) -> None:
+        """Whatever state it is in: nothing of ours may go on."""
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop()
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+class Api:
+    """The handful of calls that tests make again and again."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+
+    def create(self, **fields: Any) -> str:
+        body = {"image": "debian-12", "memory_mb": 256, **fields}
+        answer = self.http.post("/bunkers?wait=running&timeout_s=100", json=body)
+        assert answer.status_code == 201, answer.text
+        data = answer.json()["data"]
+        assert data["status"] == "running", data
+        bunker_id: str = data["id"]
+        return bunker_id
+
+    def status(self, bunker_id: str) -> dict[str, Any]:
+        data: dict[str, Any] = self.http.get(f"/bunkers/{bunker_id}").json()["data"]
+        return data
+
+    def until(self, bunker_id: str, *statuses: str, limit_s: float = 90) -> dict[str, Any]:
+        deadline = time.monotonic() + limit_s
+        while True:
+            record = self.status(bunker_id)
+            if record["status"] in statuses:
+                return record
+            assert time.monotonic() < deadline, record
+            time.sleep(0.05)
+
+    def exec(self, bunker_id: str, command: str | list[str], **fields: Any) -> dict[str, Any]:
+        answer = self.http.post(f"/bunkers/{bunker_id}/exec", json={"command": command, **fields})
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+    def delete(self, bunker_id: str) -> None:
+        answer = self.http.delete(f"/bunkers/{bunker_id}")
+        assert answer.status_code == 200, answer.text
+
+
+def sse(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
+    """Server-sent events: name and decoded data; the closing one is `("", "[DONE]")`."""
+    event, data = "", ""
+    for line in answer.iter_lines():
+        if line.startswith("event:"):
+            event = line[6:].strip()
+        elif line.startswith("data:"):
+            data += line[5:].strip()
+        elif not line and data:
+            yield event, data if data == "[DONE]" else json.loads(data)
+            event, data = "", ""
+
+
+def error_code(answer: httpx.Response) -> str:
+    code: str = answer.json()["error"]["code"]
+    return code

@@ -1,0 +1,97 @@
+"""What is left, and what is said, when a part of the running product dies."""
+
+import os
+import signal
+import threading
+import time
+
+import httpx
+
+from tests.e2e.stack import Api, DevStack, error_code
+
+
+def test_a_vmm_that_is_killed_fails_its_bunker(stack: DevStack, api: Api) -> None:
+    bunker = api.create()
+    (pid,) = stack.vmm_pids(bunker)
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    record = api.until(bunker, "failed")
+    assert time.monotonic() - killed < 2
+    assert "SIGKILL" in record["status_reason"]
+    answer = api.http.post(f"/bunkers/{bunker}/exec", json={"command": "true"})
+    assert error_code(answer) == "BUNKER_NOT_RUNNING"
+
+
+def test_a_worker_that_is_killed_in_mid_exec(stack: DevStack, api: Api) -> None:
+    bunker = api.create()
+    api.exec(bunker, "sleep 1000 & echo $! > /tmp/pid")
+    answers: list[httpx.Response] = []
+
+    def long() -> None:
+        with stack.client() as http:
+            body = {"command": "echo begun > /tmp/begun; sleep 6; exit 9", "timeout_s": 60}
+            answers.append(http.post(f"/bunkers/{bunker}/exec", json=body))
+
+    thread = threading.Thread(target=long)
+    thread.start()
+    while api.exec(bunker, "test -s /tmp/begun")["exit_code"] != 0:
+        time.sleep(0.05)
+    before = stack.worker_pid()
+    os.kill(before, signal.SIGKILL)
+    thread.join(30)
+    assert (answers[0].status_code, error_code(answers[0])) == (502, "WORKER_UNREACHABLE")
+    assert "may have run" in answers[0].json()["error"]["message"]
+    # It is started again by itself, and finds everything as it was.
+    deadline = time.monotonic() + 60
+    while True:
+        answer = api.http.post(
+            f"/bunkers/{bunker}/exec", json={"command": "cat /proc/$(cat /tmp/pid)/comm"}
+        )
+        if answer.status_code == 200:
+            break
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+    assert answer.json()["data"]["stdout"] == "sleep\n"
+    assert stack.worker_pid() != before
+    # The log learns what became of the command that nobody heard the end of.
+    while True:
+        log = api.http.get(f"/bunkers/{bunker}/execs").json()["data"]
+        (entry,) = (e for e in log if "begun" in e["command"] and "sleep 6" in e["command"])
+        if entry["exit_code"] == 9:
+            break
+        assert time.monotonic() < deadline, entry
+        time.sleep(0.1)
+    api.delete(bunker)
+
+
+def test_a_controller_that_is_killed_in_mid_create(stack: DevStack, api: Api) -> None:
+    answer = api.http.post("/bunkers", json={"image": "debian-12", "memory_mb": 256})
+    bunker = answer.json()["data"]["id"]
+    os.kill(stack.controller_pid(), signal.SIGKILL)
+    _until_answers(api)
+    api.until(bunker, "running")
+    assert api.exec(bunker, "echo here")["stdout"] == "here\n"
+    assert len(stack.vmm_pids(bunker)) == 1
+    api.delete(bunker)
+    assert stack.vmm_pids(bunker) == []
+
+
+def test_a_controller_that_is_killed_does_not_disturb_machines(stack: DevStack, api: Api) -> None:
+    bunker = api.create()
+    api.exec(bunker, "sleep 1000 & echo $! > /tmp/pid")
+    os.kill(stack.controller_pid(), signal.SIGKILL)
+    _until_answers(api)
+    assert api.exec(bunker, "cat /proc/$(cat /tmp/pid)/comm")["stdout"] == "sleep\n"
+    api.delete(bunker)
+
+
+def _until_answers(api: Api) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if api.http.get("/bunkers").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
