@@ -28,6 +28,7 @@ PACKAGE_DOC = '"""The blocking client, generated from `_async`, file by file."""
 WORDS = {
     "_async": "_sync",
     "aclose": "close",
+    "aclosing": "closing",
     "acall": "call",
     "asleep": "sleep",
     "aiter_bytes": "iter_bytes",
@@ -59,6 +60,7 @@ def _plain(text: str) -> str:
     text = re.sub(r"\bOurs\[(\w+)\]", r"\1", text)  # Awaitable[T] is T
     text = re.sub(r"(import .*), Ours\b", r"\1", text)
     text = re.sub(r"\bOurs, ", "", text)
+    text = re.sub(r"\bGenerator\[(\w+), None\]", r"Generator[\1, None, None]", text)
     return re.sub(r"`Async([A-Z])", r"`\1", text)  # names in docstrings
 
 

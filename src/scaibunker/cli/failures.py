@@ -113,6 +113,7 @@ def _details(error: ScaiBunkerError) -> list[dict[str, Any]]:
 
 
 def _detail_line(detail: dict[str, Any]) -> str:
-    field, message = detail.pop("field", None), detail.pop("message", None)
-    more = ", ".join(f"{key} {value}" for key, value in detail.items())
+    field, message = detail.pop("field", None), detail.pop("message", "")
+    # What the message says already need not be said again.
+    more = ", ".join(f"{key} {value}" for key, value in detail.items() if str(value) not in message)
     return ": ".join(part for part in (field, message, more) if part)

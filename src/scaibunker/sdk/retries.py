@@ -40,7 +40,7 @@ class RetryPolicy:
             return None
         if isinstance(error, ConnectionFailed):
             again = repeatable or not error.may_have_run
-            return self._backoff(attempt) if again else None
+            return self.backoff(attempt) if again else None
         return self._after_answer(error, attempt, repeatable=repeatable, reads=reads)
 
     def _after_answer(
@@ -52,9 +52,10 @@ class RetryPolicy:
             return None
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= self.max_retry_after else None
-        return self._backoff(attempt) if reads else None
+        return self.backoff(attempt) if reads else None
 
-    def _backoff(self, attempt: int) -> float:
+    def backoff(self, attempt: int) -> float:
+        """Seconds to wait after so many attempts."""
         longest = min(self.max_delay, self.base_delay * 2.0 ** (attempt - 1))
         return float(longest * (0.5 + 0.5 * self.jitter()))
 

@@ -19,6 +19,9 @@ from scaibunker.sdk import TransferSummary
 
 app = new_app()
 
+_SHOWN = 20
+"""Lines for things left out, at most."""
+
 
 def copy(
     session: Session,
@@ -79,10 +82,11 @@ def _download(
 
 
 def _report(session: Session, summary: TransferSummary, *, quiet: bool) -> None:
-    for item in summary.skipped:
+    shown = summary.skipped[:_SHOWN]
+    for item in shown:
         notice(f"left out: {item.path}: {item.reason}")
-    if summary.skipped_count > len(summary.skipped):
-        notice(f"left out: {summary.skipped_count - len(summary.skipped)} more")
+    if summary.skipped_count > len(shown):
+        notice(f"left out: {summary.skipped_count - len(shown)} more; --json names them")
     if session.json and not quiet:
         write_json(asdict(summary))
 

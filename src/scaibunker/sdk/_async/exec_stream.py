@@ -14,17 +14,14 @@ class AsyncExecStream:
     `exec_id` is known from the first event on, `exit` after the last.
     """
 
-    def __init__(self, events: AsyncIterator[ServerEvent]) -> None:
+    def __init__(self, events: AsyncIterator[ExecEvent], exec_id: str | None = None) -> None:
         self._events = events
-        self.exec_id: str | None = None
+        self.exec_id = exec_id
         self.exit: ExecExited | None = None
 
     async def __aiter__(self) -> AsyncIterator[ExecEvent]:
         try:
-            async for source in self._events:
-                event = decode(source)
-                if event is None:
-                    continue
+            async for event in self._events:
                 self._note(event)
                 yield event
         except StreamBroken as error:
@@ -40,3 +37,11 @@ class AsyncExecStream:
             self.exec_id = event.exec_id
         elif isinstance(event, ExecExited):
             self.exec_id, self.exit = event.exec_id, event
+
+
+async def decoded(events: AsyncIterator[ServerEvent]) -> AsyncIterator[ExecEvent]:
+    """Server-sent events as what they mean; kinds that this version does not know are left out."""
+    async for source in events:
+        event = decode(source)
+        if event is not None:
+            yield event

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Unpack
 
 from scaibunker.sdk import _calls, _requests
-from scaibunker.sdk._async.exec_stream import AsyncExecStream
+from scaibunker.sdk._async.exec_stream import AsyncExecStream, decoded
 from scaibunker.sdk._async.execution import AsyncExecution
 from scaibunker.sdk._async.transport import STREAM_SILENCE_S, AsyncTransport
 from scaibunker.sdk._calls import Call, bunker_path
@@ -64,7 +64,7 @@ class AsyncExecs:
             read_timeout=STREAM_SILENCE_S,
         )
         async with self._transport.events(call) as events:
-            yield AsyncExecStream(events)
+            yield AsyncExecStream(decoded(events))
 
     async def start(
         self, command: str | Sequence[str], **options: Unpack[ExecOptions]

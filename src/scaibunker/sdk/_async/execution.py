@@ -1,11 +1,12 @@
 """A command that was started to run on its own: follow it, feed it, signal it, read its output."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Literal
 
 from scaibunker.sdk import _calls, _requests
 from scaibunker.sdk._async.exec_stream import AsyncExecStream
+from scaibunker.sdk._async.following import followed
 from scaibunker.sdk._async.transport import STREAM_SILENCE_S, AsyncTransport
 from scaibunker.sdk._calls import Call, bunker_path
 from scaibunker.sdk._runtime import asleep
@@ -44,7 +45,10 @@ class AsyncExecution:
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncExecStream]:
-        """Follow it from its start to its end. Leaving early does not end the command."""
+        """Follow it from its start to its end. Leaving early does not end the command.
+
+        A connection that breaks is made again, and the stream goes on where it was.
+        """
         call = Call(
             "GET",
             self._path("events"),
@@ -52,10 +56,8 @@ class AsyncExecution:
             read_timeout=STREAM_SILENCE_S,
             repeatable=True,
         )
-        async with self._transport.events(call) as events:
-            stream = AsyncExecStream(events)
-            stream.exec_id = self.exec_id
-            yield stream
+        async with aclosing(followed(self._transport, call)) as events:
+            yield AsyncExecStream(events, self.exec_id)
 
     async def result(self) -> ExecResult:
         """Follow it to its end; its result as if it had been run by `run`."""

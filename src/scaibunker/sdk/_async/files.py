@@ -124,8 +124,10 @@ class AsyncFiles(AsyncFileCalls):
         try:
             with target.writing(parts, _mode(entry)) as file:
                 summary.bytes += await self._receive(entry.path, file, user, on_progress)
-        except (NotFound, PermissionDenied) as error:
-            summary.skip(entry.path, error.message)
+        except NotFound:
+            summary.skip(entry.path, "it is no longer there")
+        except PermissionDenied:
+            summary.skip(entry.path, "permission denied")
         else:
             summary.files += 1
 

@@ -48,7 +48,7 @@ class AsyncTransport:
     ) -> None:
         self.endpoint = endpoint
         self._timeouts = timeouts
-        self._retries = retries
+        self.retries = retries
         self._sleep = sleep
         self._http = httpx.AsyncClient(
             base_url=endpoint.base_url,
@@ -67,6 +67,10 @@ class AsyncTransport:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._http.aclose()
+
+    async def pause(self, attempt: int) -> None:
+        """Wait as the retries say, before attempt `attempt + 1`."""
+        await self._sleep(self.retries.backoff(attempt))
 
     async def answer(self, call: Call, content: AsyncBody | None = None) -> dict[str, object]:
         """Send a call; the envelope of its answer."""
@@ -144,7 +148,7 @@ class AsyncTransport:
             try:
                 return await self._attempt(call, content, read)
             except (ApiError, ConnectionFailed) as error:
-                delay = self._retries.delay(
+                delay = self.retries.delay(
                     error, attempt=attempt, repeatable=call.repeatable, reads=call.reads
                 )
                 if delay is None:

@@ -15,17 +15,14 @@ class ExecStream:
     `exec_id` is known from the first event on, `exit` after the last.
     """
 
-    def __init__(self, events: Iterator[ServerEvent]) -> None:
+    def __init__(self, events: Iterator[ExecEvent], exec_id: str | None = None) -> None:
         self._events = events
-        self.exec_id: str | None = None
+        self.exec_id = exec_id
         self.exit: ExecExited | None = None
 
     def __iter__(self) -> Iterator[ExecEvent]:
         try:
-            for source in self._events:
-                event = decode(source)
-                if event is None:
-                    continue
+            for event in self._events:
                 self._note(event)
                 yield event
         except StreamBroken as error:
@@ -41,3 +38,11 @@ class ExecStream:
             self.exec_id = event.exec_id
         elif isinstance(event, ExecExited):
             self.exec_id, self.exit = event.exec_id, event
+
+
+def decoded(events: Iterator[ServerEvent]) -> Iterator[ExecEvent]:
+    """Server-sent events as what they mean; kinds that this version does not know are left out."""
+    for source in events:
+        event = decode(source)
+        if event is not None:
+            yield event

@@ -10,7 +10,7 @@ from typing import Unpack
 
 from scaibunker.sdk import _calls, _requests
 from scaibunker.sdk._calls import Call, bunker_path
-from scaibunker.sdk._sync.exec_stream import ExecStream
+from scaibunker.sdk._sync.exec_stream import ExecStream, decoded
 from scaibunker.sdk._sync.execution import Execution
 from scaibunker.sdk._sync.transport import STREAM_SILENCE_S, Transport
 from scaibunker.sdk.errors import CommandFailed
@@ -65,7 +65,7 @@ class Execs:
             read_timeout=STREAM_SILENCE_S,
         )
         with self._transport.events(call) as events:
-            yield ExecStream(events)
+            yield ExecStream(decoded(events))
 
     def start(self, command: str | Sequence[str], **options: Unpack[ExecOptions]) -> Execution:
         """Start a command that outlives this call, and this client."""

@@ -2,13 +2,14 @@
 """A command that was started to run on its own: follow it, feed it, signal it, read its output."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Literal
 
 from scaibunker.sdk import _calls, _requests
 from scaibunker.sdk._calls import Call, bunker_path
 from scaibunker.sdk._runtime import sleep
 from scaibunker.sdk._sync.exec_stream import ExecStream
+from scaibunker.sdk._sync.following import followed
 from scaibunker.sdk._sync.transport import STREAM_SILENCE_S, Transport
 from scaibunker.sdk.errors import WaitTimedOut
 from scaibunker.sdk.events import HeadCollector
@@ -45,7 +46,10 @@ class Execution:
 
     @contextmanager
     def events(self) -> Iterator[ExecStream]:
-        """Follow it from its start to its end. Leaving early does not end the command."""
+        """Follow it from its start to its end. Leaving early does not end the command.
+
+        A connection that breaks is made again, and the stream goes on where it was.
+        """
         call = Call(
             "GET",
             self._path("events"),
@@ -53,10 +57,8 @@ class Execution:
             read_timeout=STREAM_SILENCE_S,
             repeatable=True,
         )
-        with self._transport.events(call) as events:
-            stream = ExecStream(events)
-            stream.exec_id = self.exec_id
-            yield stream
+        with closing(followed(self._transport, call)) as events:
+            yield ExecStream(events, self.exec_id)
 
     def result(self) -> ExecResult:
         """Follow it to its end; its result as if it had been run by `run`."""

@@ -123,8 +123,10 @@ class Files(FileCalls):
         try:
             with target.writing(parts, _mode(entry)) as file:
                 summary.bytes += self._receive(entry.path, file, user, on_progress)
-        except (NotFound, PermissionDenied) as error:
-            summary.skip(entry.path, error.message)
+        except NotFound:
+            summary.skip(entry.path, "it is no longer there")
+        except PermissionDenied:
+            summary.skip(entry.path, "permission denied")
         else:
             summary.files += 1
 

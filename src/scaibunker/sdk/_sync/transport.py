@@ -49,7 +49,7 @@ class Transport:
     ) -> None:
         self.endpoint = endpoint
         self._timeouts = timeouts
-        self._retries = retries
+        self.retries = retries
         self._sleep = sleep
         self._http = httpx.Client(
             base_url=endpoint.base_url,
@@ -68,6 +68,10 @@ class Transport:
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
+
+    def pause(self, attempt: int) -> None:
+        """Wait as the retries say, before attempt `attempt + 1`."""
+        self._sleep(self.retries.backoff(attempt))
 
     def answer(self, call: Call, content: Body | None = None) -> dict[str, object]:
         """Send a call; the envelope of its answer."""
@@ -145,7 +149,7 @@ class Transport:
             try:
                 return self._attempt(call, content, read)
             except (ApiError, ConnectionFailed) as error:
-                delay = self._retries.delay(
+                delay = self.retries.delay(
                     error, attempt=attempt, repeatable=call.repeatable, reads=call.reads
                 )
                 if delay is None:
