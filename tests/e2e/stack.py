@@ -81,7 +81,7 @@ class DevStack:
         """Run the command line with the `user` key."""
         environment = {
             "PATH": os.environ["PATH"],
-            "HOME": str(self.data_dir.parent),
+            "HOME": os.environ.get("HOME", "/root"),
             "SCAIGRID_HOST": self.url,
             "SCAIGRID_API_KEY": self.credentials["keys"]["user"],
         }

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -71,10 +72,11 @@ def started(
         credentials = prepare(layout, host, port, artifacts)
         controller, worker = _children(layout, host, port, credentials, artifacts, keep_bunkers)
         client = Client(credentials.base_url, credentials.keys["super_admin"])
+        begun = datetime.now(UTC)
         try:
             controller.start()
             worker.start()
-            _wait_until_ready(client, controller, worker, stop)
+            _wait_until_ready(client, controller, worker, begun, stop)
             yield credentials
         finally:
             if not keep_bunkers:
@@ -148,13 +150,14 @@ def _only_one(layout: Layout) -> Iterator[None]:
 
 
 def _wait_until_ready(
-    client: Client, controller: Child, worker: Child, stop: threading.Event
+    client: Client, controller: Child, worker: Child, begun: datetime, stop: threading.Event
 ) -> None:
-    """Ready means that a worker has reported: a bunker can be created."""
+    """Ready means that the worker has reported since `begun`: a bunker can be created. What it said
+    before an earlier stop does not count."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while not stop.is_set():
         with contextlib.suppress(ScaiBunkerError):
-            if any(w.status == "online" for w in client.workers.list()):
+            if any(w.last_heartbeat_at > begun for w in client.workers.list()):
                 return
         if time.monotonic() > deadline:
             tails = "\n".join(f"--- {c.name}\n{c.log_tail()}" for c in (controller, worker))

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 NETWORK_PROFILES = ["isolated"]
 """The profiles that this worker can give to a machine."""
 SHUTDOWN_TIMEOUT_S = 5.0
+SETTLE_TIMEOUT_S = 3.0
+"""Seconds that machines of an earlier daemon get to answer before the API opens."""
 
 
 class Daemon:
@@ -56,6 +58,7 @@ class Daemon:
             host = await self._host(worker_id)
             fleet = Fleet(host, settings.vmm_uid_base, self._news)
             recover.take_over(host, fleet)
+            await fleet.settle(SETTLE_TIMEOUT_S)
             runner, address = await self._serve(fleet, worker_id)
             reporting = self._start_reporting(fleet, host, worker_id, address)
             log.info("worker_ready", worker_id=worker_id, address=address)
@@ -104,8 +107,7 @@ class Daemon:
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
         )
         await runner.setup()
-        await web.TCPSite(runner, settings.host, settings.port).start()
-        port = runner.addresses[0][1]
+        port = await _listen(runner, settings)
         return runner, settings.advertise_url or f"http://{settings.host}:{port}"
 
     def _start_reporting(
@@ -158,6 +160,24 @@ class Daemon:
         for folder in (host.run_dir, host.run_dir.parent):
             with contextlib.suppress(OSError):  # something still lives in it
                 folder.rmdir()
+
+
+async def _listen(runner: web.AppRunner, settings: WorkerSettings) -> int:
+    """Listen on the port that is set; else on the one of the last start, so that a restart goes
+    unnoticed, or on any free one."""
+    memory = settings.data_dir / "port"
+    last = memory.read_text() if memory.exists() else ""
+    for port in [settings.port] if settings.port else [int(last) if last.isdigit() else 0, 0]:
+        try:
+            await web.TCPSite(runner, settings.host, port).start()
+        except OSError as error:
+            if port in (0, settings.port):
+                raise WorkerFault(f"cannot listen on {settings.host}:{port}: {error}") from error
+            continue
+        break
+    taken = int(runner.addresses[0][1])
+    memory.write_text(str(taken))
+    return taken
 
 
 @contextlib.contextmanager

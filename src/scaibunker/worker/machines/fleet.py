@@ -60,6 +60,10 @@ class Fleet:
             return None
         return self._add(record)
 
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until machines that were taken over answer again, but not longer than `timeout_s`."""
+        await asyncio.gather(*(machine.settled(timeout_s) for machine in self))
+
     async def destroy(self, machine_id: str) -> None:
         """Take a machine down; nothing of it is left afterwards. Idempotent. Raises WorkerFault."""
         machine = self._machines.get(machine_id)

@@ -5,6 +5,7 @@ A task builds it; after that it changes only by order (pause, resume, destroy) o
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -35,6 +36,9 @@ class Machine:
         self._orders = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._state = MachineState.FAILED if record.failure else MachineState.BUILDING
+        self._settled = asyncio.Event()
+        if record.failure:
+            self._settled.set()
         self.spools = Spools(self._body.folder.spools, host.spool_limit_bytes, changed)
 
     @property
@@ -74,6 +78,12 @@ class Machine:
         """Build it, or take over what an earlier daemon built, in a task of its own."""
         if self._state is MachineState.BUILDING and self._task is None:
             self._task = asyncio.create_task(self._live(), name=f"machine {self.id}")
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until it is no longer being built, but not longer than `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
 
     async def pause(self) -> None:
         """Freeze it in place. Raises MachineNotRunning, WorkerFault."""
@@ -189,4 +199,5 @@ class Machine:
     def _set(self, state: MachineState) -> None:
         if state is not self._state:
             self._state = state
+            self._settled.set()
             self._changed()
