@@ -455,3 +455,37 @@ async def test_the_log_outlives_the_bunker(stack: Stack, bunker: str) -> None:
     await stack.data_of("DELETE", f"/bunkers/{bunker}")
     [entry] = await stack.data_of("GET", f"/bunkers/{bunker}/execs")
     assert entry["command"] == "once"
+
+
+@pytest.mark.parametrize(
+    ("command", "field", "message"),
+    [
+        (5, "command", "must be a string or a list of strings"),
+        (None, "command", "must be a string or a list of strings"),
+        (["a", 3], "command.1", "Input should be a valid string"),
+        (["a\0"], "command.0", "must not contain a NUL character"),
+        ("x" * 131_072, "command", "at most 131071 bytes; put longer scripts in a file"),
+    ],
+)
+async def test_what_is_wrong_with_a_command_is_said_plainly(
+    stack: Stack, bunker: str, command: object, field: str, message: str
+) -> None:
+    response = await stack.call("POST", f"/bunkers/{bunker}/exec", json={"command": command})
+    assert error_of(response) == (422, "VALIDATION_ERROR")
+    [entry] = response.json()["error"]["details"]
+    assert (entry["field"], entry["message"]) == (field, message)
+
+
+async def test_connections_to_a_worker_are_used_again(
+    stack: Stack, worker: SimulatedWorker, bunker: str
+) -> None:
+    ports: set[int] = set()
+
+    async def note(request: web.Request) -> None:
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername")[1])
+
+    worker.faults[f"POST /v1/machines/{bunker}/execs"] = note
+    for _ in range(20):
+        await run(stack, bunker, command="x")
+    assert len(ports) <= 2

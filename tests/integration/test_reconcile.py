@@ -368,3 +368,35 @@ async def test_commands_of_a_bunker_that_ended_do_not_stay_running(
         return bool(entry["state"] == "lost")
 
     await until(lost)
+
+
+async def test_an_answer_that_makes_no_sense_is_asked_for_again(
+    stack: Stack, worker: SimulatedWorker
+) -> None:
+    answers = [b"<html>", b"[]", b'{"bunker_id": 1}', b"\xff" * 100]
+
+    async def nonsense(_: web.Request) -> web.StreamResponse | None:
+        return web.Response(body=answers.pop(), status=202) if answers else None
+
+    worker.faults["PUT /v1/machines/"] = nonsense
+    async with beating(worker, stack.client):
+        record = await stack.create()
+    assert record["status"] == "running"
+    assert answers == []
+
+
+async def test_a_storm_of_creates_and_deletes_leaves_nothing(
+    stack: Stack, worker: SimulatedWorker
+) -> None:
+    async def one(number: int) -> None:
+        record = await stack.create(wait=bool(number % 2))
+        if number % 3:
+            await stack.call("POST", f"/bunkers/{record['id']}/exec", json={"command": "x"})
+        await stack.data_of("DELETE", f"/bunkers/{record['id']}")
+        await stack.until_status(record["id"], "terminated")
+
+    async with beating(worker, stack.client):
+        await asyncio.gather(*(one(n) for n in range(15)))
+        await until(lambda: worker.machines == {})
+    [shown] = await stack.data_of("GET", "/workers", "super_admin")
+    assert (shown["bunkers"], shown["used"]["memory_mb"]) == (0, 0)

@@ -80,7 +80,8 @@ def from_validation(faults: Iterable[Any]) -> ValidationFailed:
 
 
 def _fault(fault: dict[str, Any]) -> dict[str, Any]:
-    where = [str(part) for part in fault.get("loc", ())]
+    # A part in brackets is pydantic's own: which form of a value was tried, or that a key is meant.
+    where = [str(part) for part in fault.get("loc", ()) if not str(part).startswith("[")]
     if len(where) > 1 and where[0] in {"body", "query", "path", "header"}:
         where = where[1:]
     message = str(fault.get("msg", "is not valid")).removeprefix("Value error, ")

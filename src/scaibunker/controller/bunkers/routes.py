@@ -161,7 +161,8 @@ class BunkerEndpoints:
     ) -> wire.Bunker:
         """End a bunker. Answers when it is gone; after a while at the latest, and then the record
         is not yet `terminated` and the end goes on in the background. One that has ended is
-        answered as it is."""
+        answered as it is. One whose worker is offline counts as ended at once; the worker takes the
+        machine down when it comes back."""
         if snapshot:
             raise ValidationFailed.of("snapshot", "snapshots are not part of this release")
         return self._view(await self._changes.end(op, bunker_id))

@@ -50,7 +50,7 @@ class FileIsDirectory(GridError):
 
     kind = Kind.CONFLICT
     code = Code.FILE_IS_DIRECTORY
-    hint = "Give `recursive=true` to delete a directory with what is in it."
+    hint = "To delete a directory with what is in it, give `recursive=true`."
 
 
 class FileAlreadyExists(GridError):

@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from scaibunker.wire.api.bunkers import EnvMap
 
@@ -30,15 +38,30 @@ def _argument(value: str) -> str:
 Argument = Annotated[str, AfterValidator(_argument)]
 
 
+def _form(value: object) -> str | None:
+    if isinstance(value, str):
+        return "[string]"
+    return "[list]" if isinstance(value, list | tuple) else None
+
+
+Command = Annotated[
+    Annotated[Argument, Field(min_length=1), Tag("[string]")]
+    | Annotated[list[Argument], Field(min_length=1, max_length=4096), Tag("[list]")],
+    Discriminator(
+        _form,
+        custom_error_type="command_form",
+        custom_error_message="must be a string or a list of strings",
+    ),
+]
+"""What to run. Told apart by its type, so that an error speaks of the form that was given."""
+
+
 class ExecRequest(BaseModel):
     """Body of `POST /bunkers/{id}/exec`. A string is run by `/bin/sh -c`, a list as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
-    command: (
-        Annotated[Argument, Field(min_length=1)]
-        | Annotated[list[Argument], Field(min_length=1, max_length=4096)]
-    )
+    command: Command
     timeout_s: Annotated[float, Field(ge=1, le=86_400)] = 60
     env: EnvMap = Field(default_factory=dict)
     cwd: Annotated[Argument, Field(pattern=r"^/", max_length=4096)] | None = None

@@ -1,0 +1,112 @@
+"""The process: its modes, its refusals, its stop; and what a new installation starts from."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scaibunker.controller.bootstrap import SeedImage, bootstrap
+from scaigrid.settings import DatabaseSettings
+from tests.integration.stack import until
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return {
+        "PATH": os.environ["PATH"],
+        "SCAIGRID_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/grid.db",
+        "SCAIGRID_HTTP_PORT": str(port),
+        "SCAIBUNKER_WORKER_TOKEN": "a-token-for-the-process-test",
+        "SCAIBUNKER_OBJECT_STORE_URL": f"file://{tmp_path}/objects",
+    }
+
+
+async def process(environment: dict[str, str], **more: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from scaigrid.modes import main; main()",
+        env={**environment, **more},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def outcome(environment: dict[str, str], **more: str) -> tuple[int, str]:
+    running = await process(environment, **more)
+    out, err = await asyncio.wait_for(running.communicate(), 60)
+    return running.returncode or 0, (out + err).decode()
+
+
+async def test_from_migration_to_a_stop(environment: dict[str, str]) -> None:
+    code, text = await outcome(environment, SCAIGRID_MODE="http")
+    assert code == 2
+    assert "SCAIGRID_MODE=migrate" in text
+    for _ in range(2):
+        assert (await outcome(environment, SCAIGRID_MODE="migrate"))[0] == 0
+    running = await process(environment, SCAIGRID_MODE="http")
+    url = f"http://127.0.0.1:{environment['SCAIGRID_HTTP_PORT']}/health/ready"
+    async with httpx.AsyncClient() as client:
+
+        async def ready() -> bool:
+            try:
+                return (await client.get(url)).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await until(ready, 60)
+    running.send_signal(signal.SIGTERM)
+    _, log = await asyncio.wait_for(running.communicate(), 15)
+    assert running.returncode in (0, -signal.SIGTERM)
+    assert environment["SCAIBUNKER_WORKER_TOKEN"] not in log.decode()
+    assert '"path": "/health/ready"' in log.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"SCAIGRID_MODE": "worker"}, "not part of this release"),
+        ({"SCAIGRID_MODE": "bunker_proxy"}, "not part of this release"),
+        ({"SCAIGRID_MODE": ""}, "must be one of http, migrate"),
+        ({"SCAIGRID_MODE": "http", "SCAIGRID_HTTP_PORT": "x"}, "SCAIGRID_HTTP_PORT"),
+    ],
+)
+async def test_a_start_that_cannot_be_says_why(
+    environment: dict[str, str], changes: dict[str, str], said: str
+) -> None:
+    code, text = await outcome(environment, **changes)
+    assert code == 2
+    assert said in text
+    assert "Traceback" not in text
+
+
+async def test_a_wrong_setting_of_the_module_is_named(environment: dict[str, str]) -> None:
+    assert (await outcome(environment, SCAIGRID_MODE="migrate"))[0] == 0
+    code, text = await outcome(
+        environment, SCAIGRID_MODE="http", SCAIBUNKER_OBJECT_STORE_URL="s3://bucket"
+    )
+    assert code == 2
+    assert "SCAIBUNKER_OBJECT_STORE_URL" in text
+    code, text = await outcome(environment, SCAIGRID_MODE="http", SCAIBUNKER_WORKER_TOKEN="short")
+    assert code == 2
+    assert "SCAIBUNKER_WORKER_TOKEN" in text
+    assert "short" not in text.replace("shorter", "")
+
+
+async def test_bootstrapping_again_changes_nothing_but_images(
+    environment: dict[str, str],
+) -> None:
+    await outcome(environment, SCAIGRID_MODE="migrate")
+    settings = DatabaseSettings(url=environment["SCAIGRID_DATABASE_URL"])
+    first = await bootstrap(settings, [SeedImage("debian-12", "1", "a" * 64, 10)])
+    assert set(first) == {"tenant_id", "super_admin", "tenant_admin", "user", "viewer"}
+    again = await bootstrap(settings, [SeedImage("debian-12", "1", "b" * 64, 20)])
+    assert again == {"tenant_id": first["tenant_id"]}
