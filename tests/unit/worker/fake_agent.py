@@ -101,11 +101,19 @@ class FakeSession:
 class FakeAgent:
     """Serves `handler`; `greeting` is what it writes before its echo, `deaf` makes it never answer."""
 
-    def __init__(self, handler: Handler, greeting: bytes = b"", *, deaf: bool = False) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        greeting: bytes = b"",
+        *,
+        deaf: bool = False,
+        token: bytes = TOKEN,
+    ) -> None:
         self.handler = handler
         self.tasks: list[asyncio.Task[None]] = []
         self.hellos = 0
         self._greeting = greeting
+        self._token = token
         self._deaf = deaf
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
@@ -132,7 +140,7 @@ class FakeAgent:
         buffer = b""
         while data := await reader.read(65536):
             buffer += data
-            start = buffer.find(TOKEN)
+            start = buffer.find(self._token)
             if start >= 0 and len(buffer) >= start + TOKEN_BYTES + NONCE_BYTES:
                 end = start + TOKEN_BYTES + NONCE_BYTES
                 nonce, buffer = buffer[start + TOKEN_BYTES : end], buffer[end:]
