@@ -17,13 +17,13 @@ def _nothing() -> dict[OutputStream, int]:
 
 @dataclass(slots=True)
 class Replay:
-    """Counts what is passed on, and after `again` leaves out as much."""
+    """Counts what is passed on, and after `again` leaves out as much. `begun`: there was a start."""
 
     _had: dict[OutputStream, int] = field(default_factory=_nothing)
     _left: dict[OutputStream, int] = field(default_factory=_nothing)
     _gaps_had: int = 0
     _gaps_left: int = 0
-    _started: bool = False
+    begun: bool = False
 
     def again(self) -> None:
         """The stream begins again."""
@@ -34,7 +34,7 @@ class Replay:
         """What of an event is new. Raises `StreamBroken` if the stream is not the same again."""
         match event:
             case ExecStarted():
-                is_new, self._started = not self._started, True
+                is_new, self.begun = not self.begun, True
                 return event if is_new else None
             case ExecOutput():
                 return self._unseen_output(event)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaibunker.sdk import (
+    NO_RETRIES,
     AsyncClient,
     Client,
     ExecEvent,
@@ -66,6 +67,8 @@ def test_a_broken_connection_is_made_again(api: FakeApi, execution: Execution) -
     answers(
         api,
         [STARTED, out("one "), out("err ", "stderr"), LOST],
+        refused(404, "EXEC_NOT_FOUND"),
+        refused(409, "BUNKER_NOT_RUNNING"),
         httpx.ConnectError("refused"),
         [STARTED, out("on"), out("e t"), out("err ou", "stderr"), stopping],
         refused(503, "INTERNAL_ERROR"),
@@ -90,12 +93,23 @@ async def test_async(api: FakeApi, aclient: AsyncClient) -> None:
 
 
 def test_it_gives_up_when_nothing_new_comes(api: FakeApi, execution: Execution) -> None:
-    answers(api, *[broken(out("one "))] * 9)
+    answers(api, *[broken(out("one "))] * 99)
     with pytest.raises(StreamBroken) as caught:
         told(execution)
     assert caught.value.exec_id == "exe_1"
-    # One that brought something, then as many as are allowed that did not.
-    assert len(api.requests("GET", "/events")) == 4
+    # The first one brought something; then all that are allowed did not.
+    assert len(api.requests("GET", "/events")) == 12
+
+
+def test_without_retries_nothing_is_taken_up_again(api: FakeApi) -> None:
+    client = Client(
+        "http://localhost", "sgk_test", retries=NO_RETRIES, http_transport=api.transport
+    )
+    execution = client.execs(api.add_bunker()).start("train")
+    answers(api, broken(out("one ")))
+    with pytest.raises(StreamBroken):
+        told(execution)
+    assert len(api.requests("GET", "/events")) == 1
 
 
 def test_each_bit_of_progress_counts(api: FakeApi, execution: Execution) -> None:
@@ -127,7 +141,7 @@ def test_a_gap_is_told_once(api: FakeApi, execution: Execution) -> None:
 def test_a_server_that_has_lost_what_it_sent_breaks_the_stream(
     api: FakeApi, execution: Execution, second: list[Piece]
 ) -> None:
-    answers(api, [STARTED, out("head"), LOST], *[second] * 9)
+    answers(api, [STARTED, out("head"), LOST], *[second] * 99)
     with pytest.raises(StreamBroken, match="lost a part"):
         told(execution)
 
