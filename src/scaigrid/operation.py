@@ -46,13 +46,14 @@ class Operation:
 
     `token` is what the id of the resource that the operation makes is built from: a request that
     is repeated under the same idempotency key has the same token, so that it finds what an
-    attempt that died half way has made.
+    attempt that died half way has made. `resumed` says that there was such an attempt.
     """
 
     caller: Caller | System
     request_id: str
     clock: Clock
     token: str = field(default_factory=new_token)
+    resumed: bool = False
 
     def now(self) -> datetime:
         """The time, UTC."""

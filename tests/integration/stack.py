@@ -36,6 +36,7 @@ class Knobs:
     terminate_wait_s: float = 10
     exec_grace_s: float = 10
     request_timeout_s: float = 10
+    file_idle_timeout_s: float = 10
     limits: dict[str, int] = field(default_factory=dict)
 
 
@@ -79,6 +80,7 @@ class Stack:
             relay=RelaySettings(
                 object_store_url=f"file://{self.data / 'objects'}",
                 exec_grace_s=knobs.exec_grace_s,
+                file_idle_timeout_s=knobs.file_idle_timeout_s,
             ),
         )
 

@@ -3,13 +3,14 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
 from sqlalchemy import select
 
 from scaibunker.controller.relay.tables import file_operations
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.stack import BASE, Stack, error_of, fields_of, until
+from tests.integration.stack import BASE, Knobs, Stack, error_of, fields_of, until
 
 
 @pytest.fixture
@@ -109,6 +110,44 @@ async def test_a_download_that_breaks_is_cut_and_not_called_whole(
     worker.faults[f"GET /v1/machines/{bunker}/files"] = half
     with pytest.raises(Exception, match=r"peer closed|incomplete|disconnected"):
         await get(stack, bunker, "/f")
+
+
+class TestStandingStill:
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(file_idle_timeout_s=0.3)
+
+    async def test_a_worker_that_takes_nothing_is_given_up(
+        self, stack: Stack, worker: SimulatedWorker, bunker: str
+    ) -> None:
+        async def stuck(_: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+        worker.faults[f"PUT /v1/machines/{bunker}/files"] = stuck
+        worker.faults[f"GET /v1/machines/{bunker}/files"] = half_and_stuck
+        response = await put(stack, bunker, "/f", b"x" * 50_000_000)
+        assert error_of(response) == (502, "WORKER_UNREACHABLE")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await get(stack, bunker, "/f")
+
+    async def test_a_caller_that_sends_nothing_is_told(self, stack: Stack, bunker: str) -> None:
+        async def pause() -> Any:
+            yield b"x"
+            await asyncio.sleep(1.5)
+            yield b"y"
+
+        response = await put(stack, bunker, "/f", pause())
+        assert error_of(response) == (422, "VALIDATION_ERROR")
+        assert fields_of(response) == ["body"]
+
+
+async def half_and_stuck(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000000"})
+    await response.prepare(request)
+    await response.write(b"x" * 1000)
+    await asyncio.sleep(3600)
+    return response
 
 
 async def test_list_stat_mkdir_move_delete(stack: Stack, bunker: str) -> None:

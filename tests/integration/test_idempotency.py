@@ -176,6 +176,36 @@ async def test_an_entry_whose_lease_ran_out_is_worked_on_with_the_same_ids(
     assert len(await stack.data_of("GET", "/bunkers")) == 1
 
 
+async def test_a_command_of_an_attempt_that_died_is_not_run_again(
+    stack: Stack, worker: SimulatedWorker, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaigrid.idempotency.repository.LEASE", timedelta(0))
+    bunker = (await stack.create())["id"]
+    options: dict[str, Any] = {"json": {"command": "x"}, "headers": {"Idempotency-Key": key}}
+    first = await stack.call("POST", f"/bunkers/{bunker}/exec", **options)
+    async with stack.grid.database.write() as db:
+        await db.execute(text("UPDATE idempotency_keys SET status = NULL, body = NULL"))
+    again = await stack.call("POST", f"/bunkers/{bunker}/exec", **options)
+    assert error_of(again) == (502, "WORKER_UNREACHABLE")
+    assert "It may have run." in again.json()["error"]["message"]
+    assert first.json()["data"]["exec_id"] in again.json()["error"]["message"]
+    assert len(worker.machines[bunker].execs) == 1
+
+
+async def test_an_api_key_of_an_attempt_that_died_is_not_made_again(
+    bare: Stack, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaigrid.idempotency.repository.LEASE", timedelta(0))
+    options: dict[str, Any] = {"json": {"name": "a"}, "headers": {"Idempotency-Key": key}}
+    await bare.call("POST", "/v1/api-keys", **options)
+    async with bare.grid.database.write() as db:
+        await db.execute(text("UPDATE idempotency_keys SET status = NULL, body = NULL"))
+    again = await bare.call("POST", "/v1/api-keys", **options)
+    assert error_of(again) == (409, "IDEMPOTENCY_CONFLICT")
+    names = [k["name"] for k in await bare.data_of("GET", "/v1/api-keys")]
+    assert names.count("a") == 1
+
+
 async def test_expired_entries_are_forgotten(
     stack: Stack, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime
 
+from sqlalchemy.exc import IntegrityError
+
 from scaigrid.auth import repository
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.auth.domain import SHOWN, ApiKey, digest, new_secret
 from scaigrid.db import Database, Writer
-from scaigrid.errors import NotFound, ValidationFailed
+from scaigrid.errors import IdempotencyConflict, NotFound, ValidationFailed
 from scaigrid.http.paging import PageRequest, Slice
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
@@ -53,15 +55,21 @@ class ApiKeys:
         if expires_at is not None and expires_at <= op.now():
             raise ValidationFailed.of("expires_at", "must lie in the future")
         caller = op.user
-        async with self._database.write() as db:
-            return await issue(
-                op,
-                db,
-                tenant_id=caller.tenant_id,
-                user_id=caller.user_id,
-                name=name,
-                expires_at=expires_at,
-            )
+        try:
+            async with self._database.write() as db:
+                return await issue(
+                    op,
+                    db,
+                    tenant_id=caller.tenant_id,
+                    user_id=caller.user_id,
+                    name=name,
+                    expires_at=expires_at,
+                )
+        except IntegrityError:
+            raise IdempotencyConflict(
+                "An earlier attempt has made the key and died before it could be shown.",
+                hint="Revoke that key and make a new one under a new idempotency key.",
+            ) from None
 
     async def listing(self, op: Operation, page: PageRequest) -> Slice[ApiKey]:
         """The caller's keys, revoked ones included, newest first."""

@@ -213,8 +213,8 @@ class GuardedRoute(APIRoute):
             if key is None:
                 return await inner(request)
 
-            async def run(token: str) -> Response:
-                state["op"] = replace(op, token=token)
+            async def run(token: str, resumed: bool) -> Response:
+                state["op"] = replace(op, token=token, resumed=resumed)
                 return await inner(request)
 
             content = await request.body() if has_body else b""

@@ -18,6 +18,8 @@ from scaigrid.http.errors import body_of
 log = structlog.get_logger(__name__)
 
 KEEPALIVE_S = 15.0
+STALL_S = 300.0
+"""A caller that takes nothing for so long counts as gone."""
 _COMMENT = b": keep-alive\n\n"
 _DONE = b"data: [DONE]\n\n"
 
@@ -115,6 +117,9 @@ class EventStream(Response):
                 await writer.write(event.encode())
         except GridError as error:
             await writer.write(_error(error).encode())
+        except TimeoutError:
+            log.info("the caller of a stream takes nothing")
+            return
         except Exception:
             log.exception("stream failed")
             await writer.write(_error(InternalError()).encode())
@@ -130,7 +135,7 @@ class _Writer:
         self._last = asyncio.get_running_loop().time()
 
     async def write(self, chunk: bytes) -> None:
-        async with self._lock:
+        async with self._lock, asyncio.timeout(STALL_S):
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
             self._last = asyncio.get_running_loop().time()
 

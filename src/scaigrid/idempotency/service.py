@@ -9,6 +9,8 @@ attempt takes it over with the *same* token, so that it finds what the dead one 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
 from weakref import WeakValueDictionary
 
 from fastapi.exceptions import RequestValidationError
@@ -34,7 +36,24 @@ WAIT_S = 30.0
 POLL_S = 0.25
 SWEEP_S = 600.0
 
-Run = Callable[[str], Awaitable[Response]]
+Run = Callable[[str, bool], Awaitable[Response]]
+"""Does the request: with this token, and whether an earlier attempt died with it."""
+
+
+class Held(Enum):
+    """What there is to do about an entry."""
+
+    NEW = "new"  # the request is ours to do
+    RESUMED = "resumed"  # likewise, and an earlier attempt died
+    DONE = "done"  # its answer is there, or was not kept
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An entry as it was found."""
+
+    entry: Entry
+    held: Held
 
 
 class Idempotency:
@@ -58,13 +77,13 @@ class Idempotency:
             )
         which = entry_id(op.user.user_id, key)
         target = request.url.path + "?" + request.url.query
-        entry, mine = await self._claim(op, which, fingerprint(request.method, target, body))
-        if not mine:
-            return _again(entry)
+        claim = await self._claim(op, which, fingerprint(request.method, target, body))
+        if claim.held is Held.DONE:
+            return _again(claim.entry)
         self._changed[which] = changed = asyncio.Event()
         try:
             async with self._lease(op, which):
-                response = await _run(run, entry.token, op.request_id)
+                response = await _run(run, claim, op.request_id)
             await self._settle(op, which, response, keep=keep)
         except Exception:
             await self._forget(op, which)
@@ -73,22 +92,22 @@ class Idempotency:
             changed.set()
         return response
 
-    async def _claim(self, op: Operation, which: str, print_: str) -> tuple[Entry, bool]:
-        """The entry, and whether it is ours to work on; waits for one that another works on."""
+    async def _claim(self, op: Operation, which: str, print_: str) -> Claim:
+        """The entry and what to do about it; waits for one that another works on."""
         deadline = op.clock.monotonic() + WAIT_S
         while True:
             changed = self._changed.get(which) or asyncio.Event()
             async with self._database.write() as db:
                 entry = await repository.find(op, db, which)
                 if entry is None:
-                    return await repository.begin(op, db, which, print_), True
+                    return Claim(await repository.begin(op, db, which, print_), Held.NEW)
                 if entry.fingerprint != print_:
                     raise IdempotencyConflict
                 if entry.status is not None:
-                    return entry, False
+                    return Claim(entry, Held.DONE)
                 if entry.lease_until <= op.now():
                     await repository.extend(op, db, which)
-                    return entry, True
+                    return Claim(entry, Held.RESUMED)
             if op.clock.monotonic() > deadline:
                 raise IdempotencyConflict(
                     "The first request under this key is still being worked on.",
@@ -145,9 +164,9 @@ class Idempotency:
             await asyncio.sleep(SWEEP_S)
 
 
-async def _run(run: Run, token: str, request_id: str) -> Response:
+async def _run(run: Run, claim: Claim, request_id: str) -> Response:
     try:
-        return await run(token)
+        return await run(claim.entry.token, claim.held is Held.RESUMED)
     except GridError as error:
         return failure(error, request_id)
     except RequestValidationError as error:

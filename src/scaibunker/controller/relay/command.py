@@ -55,8 +55,9 @@ class Command:
 
 
 async def begin(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) -> Command:
-    """Find the bunker and open the log entry. Raises BunkerNotFound, BunkerNotRunning, and
-    PermissionDenied for root without its key."""
+    """Find the bunker and open the log entry. Raises BunkerNotFound, BunkerNotRunning,
+    PermissionDenied for root without its key, and WorkerUnreachable for a command that an attempt
+    under the same idempotency key has started before it died."""
     if body.user == "root":
         op.user.require(Key.ROOT)
     target = await running(op, relay.database, bunker_id)
@@ -73,6 +74,9 @@ async def begin(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) 
         started_at=now,
         deadline_at=now + timedelta(seconds=body.timeout_s + 2 * relay.settings.exec_grace_s),
     )
+    if op.resumed and await relay.log.get(op, bunker_id, entry.id) is not None:
+        why = "an earlier attempt under this idempotency key broke off"
+        raise unreachable(entry.id, why, "It may have run.")
     return Command(entry, target, relay.log.begin(entry))
 
 

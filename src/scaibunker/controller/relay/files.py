@@ -10,7 +10,7 @@ import aiohttp
 import structlog
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay.bytestream import ByteStream, chunks_of
@@ -19,11 +19,11 @@ from scaibunker.controller.relay.errors import translate
 from scaibunker.controller.relay.file_log import FileLog, FileOperation
 from scaibunker.controller.relay.paths import check_mode, check_path
 from scaibunker.controller.relay.target import Target, running
+from scaibunker.controller.relay.upload import Upload
 from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
 from scaibunker.wire.api.files import FileEntry, MkdirRequest, MoveRequest
 from scaibunker.wire.guest.files import FilePage
-from scaigrid.errors import GridError, ValidationFailed
-from scaigrid.http.body import BodyAborted
+from scaigrid.errors import ValidationFailed
 from scaigrid.operation import Operation
 
 log = structlog.get_logger(__name__)
@@ -90,20 +90,24 @@ class Files:
             mode = check_mode(mode)
             target = await self._target(op, operation, user)
             length = request.headers.get("content-length")
-            upload = _Upload(request, operation, self._relay.settings.file_idle_timeout_s)
+            idle_s = self._relay.settings.file_idle_timeout_s
             query = {"path": path, "user": user, "mode": mode}
+            upload = Upload(request, operation, idle_s)
             try:
-                async with self._request(
-                    "PUT",
-                    target,
-                    "",
-                    query,
-                    data=upload.chunks(),
-                    headers={"Content-Length": length} if length else None,
-                    answer_within_s=None,
-                ) as response:
+                async with (
+                    upload.moving(),
+                    self._request(
+                        "PUT",
+                        target,
+                        "",
+                        query,
+                        data=upload.chunks(),
+                        headers={"Content-Length": length} if length else None,
+                        answer_within_s=None,
+                    ) as response,
+                ):
                     return _parsed(FileEntry, await _small(response))
-            except WorkerUnreachable:
+            except (WorkerUnreachable, TimeoutError):
                 raise upload.fault or WorkerUnreachable(
                     "The bunker's worker broke the upload off; the old file, if any, is unchanged."
                 ) from None
@@ -226,36 +230,6 @@ class Files:
             except WorkerRefused as refusal:
                 raise translate(refusal) from None
             yield response
-
-
-class _Upload:
-    """A request's body on its way to the worker. `fault` is what broke it off on our side."""
-
-    def __init__(self, request: Request, operation: FileOperation, idle_timeout_s: float) -> None:
-        self.fault: GridError | None = None
-        self._request = request
-        self._operation = operation
-        self._idle_timeout_s = idle_timeout_s
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body. Raises in the middle if it ends early, so that the worker sees it is cut."""
-        self._operation.bytes = 0
-        stream = self._request.stream()
-        while True:
-            try:
-                async with asyncio.timeout(self._idle_timeout_s):
-                    chunk = await anext(stream, None)
-            except ClientDisconnect:
-                self.fault = BodyAborted()
-                raise
-            except TimeoutError:
-                self.fault = ValidationFailed.of("body", "did not arrive in time")
-                raise
-            if chunk is None:
-                return
-            self._operation.bytes += len(chunk)
-            if chunk:
-                yield chunk
 
 
 def _operation(bunker_id: str, name: str, path: str, user: str) -> FileOperation:
