@@ -1,0 +1,226 @@
+"""The SDK against a real controller: both sides of the API agree."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from scaibunker.sdk import (
+    AsyncClient,
+    AuthenticationFailed,
+    BunkerStatus,
+    Conflict,
+    ExecExited,
+    ExecOutput,
+    ExecStarted,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+    ValidationFailed,
+)
+from scaibunker.wire.guest.execs import ExecStart
+from tests.integration.simulated_worker import Output, SimulatedWorker, Vanish
+from tests.integration.stack import Stack, until
+
+BINARY = bytes(range(256)) * 1000
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(str(stack.client.base_url), stack.keys["user"]) as made:
+        yield made
+
+
+async def test_identity(stack: Stack, client: AsyncClient) -> None:
+    assert "scaibunker:create" in (await client.me()).permissions
+    async with AsyncClient(client.base_url, "sgk_" + "x" * 32) as wrong:
+        with pytest.raises(AuthenticationFailed) as caught:
+            await wrong.me()
+    assert caught.value.code == "AUTH_TOKEN_INVALID"
+    assert caught.value.request_id is not None
+
+
+async def test_api_keys(client: AsyncClient) -> None:
+    created = await client.api_keys.create("ci")
+    async with AsyncClient(client.base_url, created.key) as other:
+        assert (await other.me()).user_id == created.user_id
+        await client.api_keys.revoke(created.id)
+        with pytest.raises(AuthenticationFailed):
+            await other.me()
+    assert created.id in [key.id async for key in client.api_keys.list(page_size=1)]
+
+
+async def test_life_of_a_bunker(client: AsyncClient) -> None:
+    async with await client.bunkers.create(
+        image="debian-12", name="box", label_set={"a": "b"}, env_vars={"K": "v"}, wait=True
+    ) as bunker:
+        assert bunker.status is BunkerStatus.RUNNING
+        assert bunker.record.env_vars == {"K": "v"}
+        await bunker.pause()
+        with pytest.raises(Conflict, match="BUNKER_NOT_RUNNING"):
+            await bunker.exec("true")
+        with pytest.raises(Conflict, match="BUNKER_INVALID_TRANSITION"):
+            await client.bunkers.pause(bunker.id)
+        await bunker.resume()
+        await bunker.keepalive()
+        assert (await client.bunkers.get(bunker.id)).record.name == "box"
+    assert bunker.status is BunkerStatus.TERMINATED
+    async with client.bunkers.events(bunker.id) as events:
+        seen = [event.status async for event in events]
+    assert seen[0] is BunkerStatus.PENDING
+    assert seen[-1] is BunkerStatus.TERMINATED
+
+
+async def test_refused_creates(client: AsyncClient) -> None:
+    with pytest.raises(NotFound, match="IMAGE_NOT_FOUND"):
+        await client.bunkers.create(image="nosuch")
+    with pytest.raises(PermissionDenied, match="NETWORK_PROFILE_DENIED"):
+        await client.bunkers.create(image="debian-12", network_profile="unrestricted")
+    with pytest.raises(ValidationFailed) as caught:
+        await client.bunkers.create(image="debian-12", memory_mb=1 << 30)
+    assert caught.value.details[0].field == "memory_mb"
+
+
+async def test_no_worker(bare: Stack) -> None:
+    async with AsyncClient(str(bare.client.base_url), bare.keys["user"]) as client:
+        with pytest.raises(Unavailable):
+            await client.bunkers.create(image="debian-12")
+
+
+async def test_lists_are_paged(client: AsyncClient) -> None:
+    made = [(await client.bunkers.create(image="debian-12")).id for _ in range(5)]
+    listed = [bunker.id async for bunker in client.bunkers.list(page_size=2)]
+    assert listed == made[::-1]
+    assert [b.id async for b in client.bunkers.list(label=["x", "y=z"])] == []
+    assert [image.name async for image in client.images.list()] == ["debian-12"]
+    assert (await client.images.get((await anext(client.images.list())).id)).name == "debian-12"
+
+
+async def test_workers_need_an_administrator(stack: Stack, client: AsyncClient) -> None:
+    with pytest.raises(PermissionDenied):
+        await anext(client.workers.list())
+    async with AsyncClient(client.base_url, stack.keys["super_admin"]) as admin:
+        [worker] = [found async for found in admin.workers.list()]
+        assert (await admin.workers.get(worker.id)).total.memory_mb == 16_384
+
+
+async def speak(start: ExecStart, output: Output) -> None:
+    await output.out(BINARY)
+    await output.err(output.stdin)
+    await output.exit(3)
+
+
+async def test_commands(worker: SimulatedWorker, client: AsyncClient) -> None:
+    worker.commands["speak"] = speak
+    bunker = await client.bunkers.create(image="debian-12", wait=True)
+    result = await bunker.exec("speak", stdin=b"\xff in", timeout_s=5, user="bunker", cwd="/tmp")
+    assert (result.stdout_bytes, result.stderr_bytes) == (BINARY, b"\xff in")
+    assert (result.exit_code, result.encoding) == (3, "base64")
+    async with bunker.stream("speak", stdin="text") as stream:
+        events = [event async for event in stream]
+    assert isinstance(events[0], ExecStarted)
+    assert isinstance(events[-1], ExecExited)
+    outputs = [event for event in events if isinstance(event, ExecOutput)]
+    assert b"".join(o.data for o in outputs if o.stream == "stdout") == BINARY
+    assert b"".join(o.data for o in outputs if o.stream == "stderr") == b"text"
+    assert [record.exit_code async for record in bunker.execs.list()] == [3, 3]
+
+
+async def test_leaving_a_stream_ends_the_command(
+    worker: SimulatedWorker, client: AsyncClient
+) -> None:
+    async def forever(_: ExecStart, output: Output) -> None:
+        await output.out(b"first")
+        await asyncio.Event().wait()
+
+    worker.commands["forever"] = forever
+    bunker = await client.bunkers.create(image="debian-12", wait=True)
+    async with bunker.stream("forever") as stream:
+        async for event in stream:
+            if isinstance(event, ExecOutput):
+                break
+    [run] = worker.machines[bunker.id].execs.values()
+    await until(lambda: run.cancelled)
+
+
+async def test_a_worker_that_dies_in_mid_stream(
+    worker: SimulatedWorker, client: AsyncClient
+) -> None:
+    async def die(_: ExecStart, output: Output) -> None:
+        await output.out(b"half")
+        raise Vanish
+
+    worker.commands["die"] = die
+    bunker = await client.bunkers.create(image="debian-12", wait=True)
+    with pytest.raises(Unavailable, match="WORKER_UNREACHABLE"):
+        async with bunker.stream("die") as stream:
+            async for _ in stream:
+                pass
+    with pytest.raises(Unavailable, match="WORKER_UNREACHABLE"):
+        await bunker.exec("die")
+
+
+async def test_detached_commands(
+    stack: Stack, worker: SimulatedWorker, client: AsyncClient
+) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(_: ExecStart, output: Output) -> None:
+        await output.out(b"first ")
+        await go_on.wait()
+        await output.out(b"second")
+        await output.exit(4)
+
+    worker.commands["slow"] = slow
+    bunker = await client.bunkers.create(image="debian-12", wait=True)
+    execution = await bunker.execs.start("slow", timeout_s=3600)
+    await execution.write_stdin(b"\xff fed")
+    await execution.close_stdin()
+    await execution.signal("SIGUSR1")
+    run = worker.machines[bunker.id].execs[execution.exec_id]
+    assert (run.fed, run.signals) == (b"\xff fed", ["SIGUSR1"])
+    assert (await execution.record()).state == "running"
+
+    seen = b""
+    async with execution.events() as stream:
+        async for event in stream:
+            if isinstance(event, ExecOutput):
+                seen += event.data
+                if not go_on.is_set():
+                    await stack.restart()  # the controller goes away in the middle
+                    await worker.beat(stack.client)
+                    client._transport._http.base_url = str(stack.client.base_url)
+                    go_on.set()
+    assert seen == b"first second"
+    assert (await execution.result()).exit_code == 4
+    assert (await execution.wait(timeout=10)).exit_code == 4
+    async with execution.output() as chunks:
+        assert b"".join([chunk async for chunk in chunks]) == b"first second"
+    with pytest.raises(Conflict, match="EXEC_NOT_RUNNING"):
+        await execution.signal("SIGTERM")
+
+
+async def test_files(client: AsyncClient, tmp_path: Path) -> None:
+    files = (await client.bunkers.create(image="debian-12", wait=True)).files
+    content = os.urandom(300_000)
+    (tmp_path / "up").write_bytes(content)
+    assert (await files.upload_file(tmp_path / "up", "/tmp/d/é 1%2f&+")).size == len(content)
+    assert await files.read("/tmp/d/é 1%2f&+") == content
+    async with files.stream("/tmp/d/é 1%2f&+", offset=10, length=5) as chunks:
+        assert b"".join([chunk async for chunk in chunks]) == content[10:15]
+    await files.write("/tmp/d/b", base64.b64encode(content).decode())
+    await files.move("/tmp/d/b", "/tmp/d/c")
+    await files.mkdir("/tmp/d/e", mode=0o700)
+    assert {entry.name async for entry in files.list("/tmp/d", page_size=1)} == {"é 1%2f&+", "c", "e"}
+    assert (await files.stat("/tmp/d/c")).type == "file"
+    summary = await files.download_directory("/tmp/d", tmp_path / "down")
+    assert summary.files == 2
+    assert (tmp_path / "down" / "é 1%2f&+").read_bytes() == content
+    await files.delete("/tmp/d", recursive=True)
+    with pytest.raises(NotFound, match="FILE_NOT_FOUND"):
+        await files.stat("/tmp/d/c")
+    with pytest.raises(ValidationFailed):
+        await files.read("relative")
