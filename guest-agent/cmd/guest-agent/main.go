@@ -66,11 +66,15 @@ func serve(machine *boot.Machine) error {
 		options.BunkerCgroup, options.RootCgroup = machine.Groups.User, machine.Groups.Root
 		killAll = machine.Groups.Kill
 	}
+	execs, err := process.NewTable(options, reaper)
+	if err != nil {
+		return err
+	}
 	off := func() { power.Off(killAll, machine.Disk) }
 	go obeySignals(off)
 	server := &api.Server{
 		Version:  version,
-		Execs:    process.NewTable(options, reaper),
+		Execs:    execs,
 		Users:    &accounts.Directory{},
 		Identity: &identity.Holder{},
 		PowerOff: off,

@@ -19,7 +19,11 @@ const (
 	// silence is how long a stream may be without a frame.
 	silence = 15 * time.Second
 	// batchSize is about what is written between two flushes.
-	batchSize = 64 * 1024
+	batchSize = 128 * 1024
+	// flushPause is the least time between two flushes of little output, and smallFlush what
+	// counts as little: each costs the machine and the host more than the bytes do.
+	flushPause = 20 * time.Millisecond
+	smallFlush = 16 * 1024
 )
 
 // awaitQuick waits for a command that ends at once. One that does not has its output read on
@@ -64,6 +68,7 @@ func send(w http.ResponseWriter, r *http.Request, reader *frames.Reader) (comple
 	w.Header().Set("Content-Type", frames.ContentType)
 	flusher := w.(http.Flusher)
 	var quiet *time.Timer
+	var flushed time.Time
 	for {
 		batch := reader.Next(batchSize)
 		if batch.Gap > 0 {
@@ -85,6 +90,10 @@ func send(w http.ResponseWriter, r *http.Request, reader *frames.Reader) (comple
 		if batch.More == nil {
 			flusher.Flush()
 			reader.Sent()
+			if batch.Bytes < smallFlush && time.Since(flushed) < 2*flushPause {
+				pause(r.Context(), reader)
+			}
+			flushed = time.Now()
 			continue
 		}
 		if quiet == nil {
@@ -105,5 +114,16 @@ func send(w http.ResponseWriter, r *http.Request, reader *frames.Reader) (comple
 				return false
 			}
 		}
+	}
+}
+
+// pause lets output gather, but does not keep the end of it waiting.
+func pause(ctx context.Context, reader *frames.Reader) {
+	timer := time.NewTimer(flushPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-reader.Complete():
+	case <-ctx.Done():
 	}
 }

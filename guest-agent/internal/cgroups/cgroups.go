@@ -30,7 +30,7 @@ type Limits struct {
 // LimitsFor shares out a machine that has this much memory, of which this much is free now that
 // only the agent runs.
 func LimitsFor(total, free uint64) Limits {
-	reserve := max(8*mib, total/32)
+	reserve := max(12*mib, total/16)
 	memory := uint64(8 * mib)
 	if free > reserve+memory {
 		memory = free - reserve

@@ -37,6 +37,9 @@ func (l *Log) ReadFrom(offset int64) (*Reader, error) {
 // gap by the first Next.
 func (l *Log) ReadOldest() *Reader { return &Reader{log: l} }
 
+// Complete is closed when nothing more will be appended.
+func (r *Reader) Complete() <-chan struct{} { return r.log.done }
+
 // Batch is what a reader gets at a time.
 type Batch struct {
 	// Gap is the number of bytes lost before this batch.

@@ -34,7 +34,10 @@ func newTable(t *testing.T, change ...func(*Options)) *Table {
 	for _, c := range change {
 		c(&options)
 	}
-	table := NewTable(options, reaper)
+	table, err := NewTable(options, reaper)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		for _, e := range table.List() {
 			_ = table.Forget(e.ID)

@@ -1,10 +1,8 @@
 package process
 
 import (
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +21,13 @@ const (
 	// filling: both must be exceeded, for a pipe can hold at most graceRead.
 	graceTime = 100 * time.Millisecond
 	graceRead = 1 << 20
+	// A command that keeps writing is let fill its pipe between two reads, for each wake-up costs
+	// more than a little piece is worth. It counts as such after busyReads reads with less than
+	// busyGap between them, and gets a larger pipe.
+	busyReads = 4
+	busyGap   = 50 * time.Millisecond
+	busyPause = 5 * time.Millisecond
+	busyPipe  = 256 * 1024
 )
 
 // output is our end of a command's stdout or stderr.
@@ -32,16 +37,16 @@ const (
 // and, when a background child outlives the command, by a goroutine that throws away what it
 // reads, so that the child is not killed by SIGPIPE.
 type output struct {
-	log  *frames.Log
-	kind frames.Kind
+	log    *frames.Log
+	poller *poller
+	kind   frames.Kind
 
-	mu     sync.Mutex // guards all below, and orders reading and appending
-	fd     int        // -1 when closed
-	file   *os.File   // owns fd once the poller is needed
-	raw    syscall.RawConn
-	muted  bool // EXIT has been sent: throw away
-	atEnd  bool // end of file seen
-	pumped bool // a goroutine reads
+	mu        sync.Mutex // guards all below, and orders reading and appending
+	fd        int        // -1 when closed
+	watch     *watch     // set when a goroutine reads
+	muted     bool       // EXIT has been sent: throw away
+	atEnd     bool       // end of file seen
+	abandoned bool       // close instead of throwing away
 
 	leftovers *atomic.Int32 // set when this is one of them
 }
@@ -52,12 +57,12 @@ var buffers = sync.Pool{New: func() any {
 }}
 
 // readOnce takes what is in the pipe now, up to readSize, and makes a frame of it. Caller holds mu.
-func (o *output) readOnce(fd int) (n int, again bool) {
+func (o *output) readOnce() (n int, again bool) {
 	pooled := buffers.Get().(*[]byte)
 	buffer := *pooled
 	var err error
 	for {
-		n, err = unix.Read(fd, buffer[frames.HeaderSize:])
+		n, err = unix.Read(o.fd, buffer[frames.HeaderSize:])
 		if err != unix.EINTR {
 			break
 		}
@@ -88,30 +93,33 @@ func (o *output) readOnce(fd int) (n int, again bool) {
 func (o *output) pump() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.pumped || o.fd < 0 || o.atEnd {
+	if o.watch != nil || o.fd < 0 || o.atEnd {
 		return
 	}
-	file := os.NewFile(uintptr(o.fd), "pipe")
-	raw, err := file.SyscallConn()
-	if err != nil {
-		return
-	}
-	o.file, o.raw, o.pumped = file, raw, true
+	o.watch = o.poller.watch(o.fd)
 	go o.run()
 }
 
 func (o *output) run() {
-	for !o.waitRoom() {
-		ended := false
-		err := o.raw.Read(func(fd uintptr) bool {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			_, again := o.readOnce(int(fd))
-			ended = o.atEnd
-			return !again
-		})
-		if err != nil || ended {
+	reads := 0
+	var last time.Time
+	for {
+		o.waitRoom()
+		n, over := o.await()
+		if over {
 			break
+		}
+		now := time.Now()
+		if now.Sub(last) > busyGap {
+			reads = 0
+		}
+		last = now
+		if reads++; reads == busyReads {
+			_, _ = unix.FcntlInt(uintptr(o.watch.fd), unix.F_SETPIPE_SZ, busyPipe)
+		}
+		if reads > busyReads && n < readSize/2 {
+			time.Sleep(busyPause)
+			last = last.Add(busyPause)
 		}
 	}
 	o.mu.Lock()
@@ -119,13 +127,29 @@ func (o *output) run() {
 	o.release()
 }
 
-// waitRoom waits until a reader of the log has caught up.
-func (o *output) waitRoom() (over bool) {
+// await reads once, waiting for there to be something.
+func (o *output) await() (n int, over bool) {
 	for {
-		room := o.log.Room(0)
-		if room == nil {
-			return false
+		o.mu.Lock()
+		n, again := 0, false
+		if !o.abandoned {
+			n, again = o.readOnce()
 		}
+		over := o.atEnd || o.abandoned
+		o.mu.Unlock()
+		if !again {
+			return n, over
+		}
+		if o.watch.arm() != nil {
+			return 0, true
+		}
+		<-o.watch.Ready
+	}
+}
+
+// waitRoom waits until a reader of the log has caught up.
+func (o *output) waitRoom() {
+	for room := o.log.Room(0); room != nil; room = o.log.Room(0) {
 		<-room
 	}
 }
@@ -139,7 +163,7 @@ func (o *output) drain(since time.Time, total *int) (done bool) {
 		if o.log.Room(2*graceBytes) != nil {
 			return false
 		}
-		n, again := o.readOnce(o.fd)
+		n, again := o.readOnce()
 		*total += n
 		if again || (*total > graceRead && time.Since(since) > graceTime) {
 			return true
@@ -154,38 +178,38 @@ func (o *output) finish(leftovers *atomic.Int32) {
 	o.mu.Lock()
 	o.muted = true
 	held := o.fd >= 0 && !o.atEnd
-	refused := held && leftovers.Add(1) > maxLeftovers
-	switch {
-	case refused:
+	if held && leftovers.Add(1) > maxLeftovers {
 		leftovers.Add(-1)
-	case held:
+		o.abandoned, held = true, false
+	}
+	if held {
 		o.leftovers = leftovers
 	}
-	pumped := o.pumped
-	if !pumped && (!held || refused) {
+	pumped := o.watch != nil
+	if !pumped && !held {
 		o.release()
 	}
+	if pumped && o.abandoned {
+		select {
+		case o.watch.Ready <- struct{}{}:
+		default:
+		}
+	}
 	o.mu.Unlock()
-	switch {
-	case pumped && refused:
-		// Without the lock: closing waits for the goroutine to let go of the file, and it may be
-		// waiting for the lock. It releases the rest.
-		o.file.Close()
-	case held && !refused:
+	if held {
 		o.pump()
 	}
 }
 
 // release gives up the descriptor. Caller holds mu and, if there is a goroutine, is it.
 func (o *output) release() {
-	switch {
-	case o.fd < 0:
+	if o.fd < 0 {
 		return
-	case o.file != nil:
-		o.file.Close()
-	default:
-		unix.Close(o.fd)
 	}
+	if o.watch != nil {
+		o.watch.stop()
+	}
+	unix.Close(o.fd)
 	o.fd = -1
 	if o.leftovers != nil {
 		o.leftovers.Add(-1)

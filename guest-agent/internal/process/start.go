@@ -42,8 +42,8 @@ func (e *Exec) launch() error {
 	defer pipes.closeTheirs()
 	name := e.command.Argv[0]
 	files, denied := candidates(name, e.command.Env["PATH"], dir)
-	e.outputs[0] = &output{log: e.Log, kind: frames.Stdout, fd: pipes.ours[1]}
-	e.outputs[1] = &output{log: e.Log, kind: frames.Stderr, fd: pipes.ours[2]}
+	e.outputs[0] = &output{log: e.Log, poller: e.table.poller, kind: frames.Stdout, fd: pipes.ours[1]}
+	e.outputs[1] = &output{log: e.Log, poller: e.table.poller, kind: frames.Stderr, fd: pipes.ours[2]}
 	if e.command.Stdin != StdinNone {
 		e.stdin = newStdin(pipes.ours[0])
 	}

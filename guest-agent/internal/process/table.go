@@ -36,6 +36,7 @@ const maxLeftovers = 256
 type Table struct {
 	options   Options
 	reaper    *Reaper
+	poller    *poller
 	leftovers atomic.Int32
 
 	mu    sync.Mutex
@@ -45,8 +46,12 @@ type Table struct {
 }
 
 // NewTable makes an empty table whose commands are reaped by reaper.
-func NewTable(options Options, reaper *Reaper) *Table {
-	return &Table{options: options, reaper: reaper, execs: map[string]*Exec{}}
+func NewTable(options Options, reaper *Reaper) (*Table, error) {
+	poller, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	return &Table{options: options, reaper: reaper, poller: poller, execs: map[string]*Exec{}}, nil
 }
 
 // Get returns the command of an id. Errors are *fault.Error.
