@@ -60,3 +60,8 @@ def test_the_image_is_read_only_and_commas_cannot_add_options() -> None:
 def test_acceleration_chooses_the_cpu() -> None:
     assert "host" in command.acceleration_options("kvm")
     assert any(o.startswith("tcg") for o in command.acceleration_options("tcg"))
+
+
+def test_mitigations_are_left_out_for_emulated_cpus_only() -> None:
+    assert "mitigations=off" in command.kernel_command_line("00", "tcg")
+    assert "mitigations" not in command.kernel_command_line("00", "kvm")
