@@ -57,7 +57,7 @@ async def test_life_of_a_bunker(client: AsyncClient) -> None:
     async with await client.bunkers.create(
         image="debian-12", name="box", label_set={"a": "b"}, env_vars={"K": "v"}, wait=True
     ) as bunker:
-        assert bunker.status is BunkerStatus.RUNNING
+        assert bunker.status.value == "running"
         assert bunker.record.env_vars == {"K": "v"}
         await bunker.pause()
         with pytest.raises(Conflict, match="BUNKER_NOT_RUNNING"):
@@ -155,10 +155,9 @@ async def test_a_worker_that_dies_in_mid_stream(
 
     worker.commands["die"] = die
     bunker = await client.bunkers.create(image="debian-12", wait=True)
-    with pytest.raises(Unavailable, match="WORKER_UNREACHABLE"):
-        async with bunker.stream("die") as stream:
-            async for _ in stream:
-                pass
+    async with bunker.stream("die") as stream:
+        with pytest.raises(Unavailable, match="WORKER_UNREACHABLE"):
+            [event async for event in stream]
     with pytest.raises(Unavailable, match="WORKER_UNREACHABLE"):
         await bunker.exec("die")
 
@@ -214,7 +213,11 @@ async def test_files(client: AsyncClient, tmp_path: Path) -> None:
     await files.write("/tmp/d/b", base64.b64encode(content).decode())
     await files.move("/tmp/d/b", "/tmp/d/c")
     await files.mkdir("/tmp/d/e", mode=0o700)
-    assert {entry.name async for entry in files.list("/tmp/d", page_size=1)} == {"é 1%2f&+", "c", "e"}
+    assert {entry.name async for entry in files.list("/tmp/d", page_size=1)} == {
+        "é 1%2f&+",
+        "c",
+        "e",
+    }
     assert (await files.stat("/tmp/d/c")).type == "file"
     summary = await files.download_directory("/tmp/d", tmp_path / "down")
     assert summary.files == 2

@@ -4,6 +4,7 @@ While something is being cleaned up a signal only warns; the one after it gives 
 """
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -34,6 +35,8 @@ class Interrupts:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals are the main thread's business
         for number in _SIGNALS:
             handler = signal.getsignal(number)
             if handler is not signal.SIG_IGN and handler is not None:

@@ -18,6 +18,7 @@ from scaibunker.wire.codes import Code
 
 M = TypeVar("M", bound=BaseModel)
 
+_MID_STREAM = 200
 _BY_STATUS: Mapping[int, type[errors.ApiError]] = {
     401: errors.AuthenticationFailed,
     403: errors.PermissionDenied,
@@ -32,16 +33,12 @@ _BY_CODE: Mapping[str, type[errors.ApiError]] = {
     Code.BUNKER_QUOTA_EXCEEDED: errors.QuotaExceeded,
     Code.FILE_NO_SPACE: errors.NoSpace,
     Code.PAYLOAD_TOO_LARGE: errors.PayloadTooLarge,
-    # The statuses of an error in mid-stream are not known: these have to be told by their codes.
+    # An error in mid-stream has no status: these are told by their codes, the rest is Unavailable.
     Code.BUNKER_NOT_FOUND: errors.NotFound,
     Code.EXEC_NOT_FOUND: errors.NotFound,
     Code.FILE_NOT_FOUND: errors.NotFound,
     Code.BUNKER_NOT_RUNNING: errors.Conflict,
     Code.VALIDATION_ERROR: errors.ValidationFailed,
-    Code.WORKER_UNREACHABLE: errors.Unavailable,
-    Code.WORKER_UNAVAILABLE: errors.Unavailable,
-    Code.NO_SUITABLE_WORKER: errors.Unavailable,
-    Code.INTERNAL_ERROR: errors.Unavailable,
 }
 
 
@@ -106,7 +103,7 @@ def stream_error(
         return errors.StreamBroken("the server ended the stream with an error", exec_id=exec_id)
     return _api_error(
         error,
-        status=200,
+        status=_MID_STREAM,
         request_id=_request_id(fields) or request_id,
         retry_after=error.retry_after,
     )
@@ -131,7 +128,8 @@ def connection_failure(error: httpx.HTTPError, base_url: str) -> errors.Connecti
 def _api_error(
     error: ErrorBody, *, status: int, request_id: str | None, retry_after: float | None
 ) -> errors.ApiError:
-    by_status = _BY_STATUS.get(status, errors.Unavailable if status >= 500 else errors.ApiError)
+    is_down = status >= 500 or status == _MID_STREAM
+    by_status = _BY_STATUS.get(status, errors.Unavailable if is_down else errors.ApiError)
     family = _BY_CODE.get(error.code, by_status)
     return family(
         error.code,

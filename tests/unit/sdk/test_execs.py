@@ -195,6 +195,13 @@ def test_an_error_in_mid_stream_is_raised(api: FakeApi, client: Client) -> None:
         ):
             list(stream)
         assert (caught.value.code, caught.value.request_id) == ("WORKER_UNREACHABLE", "req_s")
+    later = sse("error", {"code": "SOMETHING_NEW", "message": "this server is not what it was"})
+    api.transport.faults.append(lambda _: streamed([*WHOLE[:3], later]))
+    with (
+        pytest.raises(Unavailable, match="SOMETHING_NEW"),
+        client.execs(api.add_bunker()).stream("a") as stream,
+    ):
+        list(stream)
     api.transport.faults.append(lambda _: streamed([sse("error", {"what": 1})]))
     with (
         pytest.raises(StreamBroken),

@@ -1,0 +1,184 @@
+"""The command line, as a process of its own, against a real controller."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaibunker.wire.guest.execs import ExecStart
+from tests.integration.simulated_worker import Output, SimulatedWorker
+from tests.integration.stack import Stack, until
+
+BINARY = bytes(range(256)) * 500
+
+
+@dataclass
+class Shell:
+    """Starts command lines with the key of `who`."""
+
+    stack: Stack
+    who: str = "user"
+
+    async def start(self, *argv: str, stdin: int = DEVNULL) -> Process:
+        environ = {
+            **os.environ,
+            "SCAIGRID_HOST": str(self.stack.client.base_url),
+            "SCAIGRID_API_KEY": self.stack.keys[self.who],
+        }
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "scaibunker.cli.main", *argv),
+            env=environ,
+            stdin=stdin,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+
+    async def __call__(self, *argv: str, stdin: bytes | None = None) -> tuple[int, bytes, str]:
+        process = await self.start(*argv, stdin=DEVNULL if stdin is None else PIPE)
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(stdin)
+        assert process.returncode is not None
+        assert self.stack.keys[self.who] not in err.decode()
+        return process.returncode, out, err.decode()
+
+    async def json(self, *argv: str) -> Any:
+        code, out, err = await self("--json", *argv)
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def shell(stack: Stack) -> Shell:
+    return Shell(stack)
+
+
+async def speak(start: ExecStart, output: Output) -> None:
+    await output.out(BINARY)
+    await output.err(output.stdin)
+    await output.exit(3)
+
+
+async def test_run(shell: Shell, worker: SimulatedWorker) -> None:
+    worker.commands[""] = speak
+    code, out, err = await shell("run", "debian-12", "--", "speak", stdin=b"from here")
+    assert (code, out, err) == (3, BINARY, "from here")
+    [record] = await shell.json("bunker", "ls", "--all")
+    assert record["status"] == "terminated"
+    assert await shell.json("bunker", "ls") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_command_and_the_bunker(
+    shell: Shell, worker: SimulatedWorker, number: signal.Signals
+) -> None:
+    async def forever(_: ExecStart, output: Output) -> None:
+        await output.out(b"started")
+        await asyncio.Event().wait()
+
+    worker.commands[""] = forever
+    process = await shell.start("run", "debian-12", "--", "sleep", "forever")
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        assert await process.stdout.read(7) == b"started"
+        process.send_signal(number)
+        assert await process.wait() == 128 + number
+    [record] = await shell.json("bunker", "ls", "--all")
+    assert record["status"] == "terminated"
+
+
+async def test_a_bunker_that_stays(shell: Shell, worker: SimulatedWorker, tmp_path: Path) -> None:
+    code, out, _ = await shell("bunker", "create", "debian-12", "--name", "box")
+    assert code == 0
+    bunker = out.decode().strip()
+    worker.commands[""] = speak
+    assert (await shell("exec", "box", "--", "speak"))[:2] == (3, BINARY)
+    result = json.loads((await shell("exec", "box", "--json", "--", "speak"))[1])
+    assert (result["exit_code"], result["bunker_id"]) == (3, bunker)
+
+    (tmp_path / "project" / "sub").mkdir(parents=True)
+    (tmp_path / "project" / "sub" / "a").write_bytes(BINARY)
+    assert (await shell("cp", "-r", str(tmp_path / "project"), "box:"))[0] == 0
+    assert (await shell("cp", "-r", "box:project", str(tmp_path / "copy")))[0] == 0
+    assert (tmp_path / "copy" / "sub" / "a").read_bytes() == BINARY
+    assert (await shell("cp", "-", "box:/tmp/x", stdin=BINARY))[0] == 0
+    assert (await shell("cp", "box:/tmp/x", "-"))[1] == BINARY
+    assert (await shell("cp", "box:/nothing", str(tmp_path)))[0] == 3
+
+    assert (await shell("bunker", "pause", "box"))[0] == 0
+    assert (await shell("bunker", "pause", "box"))[0] == 5
+    code, _, err = await shell("exec", "box", "--", "speak")
+    assert (code, "BUNKER_NOT_RUNNING" in err) == (125, True)
+    assert (await shell("bunker", "resume", "box"))[0] == 0
+    assert (await shell.json("bunker", "show", bunker))["name"] == "box"
+    assert (await shell("bunker", "rm", "box"))[0] == 0
+    assert (await shell("bunker", "rm", bunker))[0] == 0
+    assert (await shell("bunker", "rm", "box"))[0] == 3
+
+
+async def test_detached_commands(shell: Shell, worker: SimulatedWorker) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(_: ExecStart, output: Output) -> None:
+        await output.out(b"first ")
+        await go_on.wait()
+        await output.out(b"second")
+        await output.exit(4)
+
+    worker.commands[""] = slow
+    bunker = (await shell.json("bunker", "create", "debian-12"))["id"]
+    exec_id = (await shell.json("exec", bunker, "--detach", "--", "slow"))["exec_id"]
+    assert (await shell("bunker", "signal", bunker, exec_id, "-s", "SIGUSR1"))[0] == 0
+    assert worker.machines[bunker].execs[exec_id].signals == ["SIGUSR1"]
+    process = await shell.start("bunker", "attach", bunker, exec_id)
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        assert await process.stdout.read(6) == b"first "
+        go_on.set()
+        assert await process.stdout.read() == b"second"
+        assert await process.wait() == 4
+    [record] = await shell.json("bunker", "execs", bunker)
+    assert (record["exec_id"], record["command"]) == (exec_id, ["slow"])
+
+
+async def test_live_input(shell: Shell, worker: SimulatedWorker) -> None:
+    ended = asyncio.Event()
+
+    async def cat(_: ExecStart, output: Output) -> None:
+        await output.out(b"ready")
+        await ended.wait()
+        await output.exit(0)
+
+    worker.commands[""] = cat
+    bunker = (await shell.json("bunker", "create", "debian-12"))["id"]
+    process = await shell.start("exec", bunker, "-i", "--", "cat", stdin=PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        assert await process.stdout.read(5) == b"ready"  # although its input has not ended
+        process.stdin.write(BINARY)
+        process.stdin.close()
+        [run] = worker.machines[bunker].execs.values()
+        await until(lambda: run.fed == BINARY)
+        ended.set()
+        assert await process.wait() == 0
+
+
+async def test_refusals(shell: Shell, stack: Stack) -> None:
+    code, out, err = await shell("bunker", "create", "debian-12", "--memory", "900G", "--json")
+    error = json.loads(err)["error"]
+    assert (code, out, error["code"]) == (2, b"", "VALIDATION_ERROR")
+    assert error["details"][0]["field"] == "memory_mb"
+    assert error["request_id"]
+    assert (await shell("bunker", "create", "nosuch"))[0] == 3
+    assert (await shell("bunker", "create", "debian-12", "--network", "unrestricted"))[0] == 4
+    assert (await shell("bunker", "show", "bnk_nosuch"))[0] == 3
+    assert (await shell("worker", "ls"))[0] == 4
+    assert len(await Shell(stack, "super_admin").json("worker", "ls")) == 1
+    assert [image["name"] for image in await shell.json("image", "ls")] == ["debian-12"]
