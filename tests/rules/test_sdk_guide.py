@@ -15,7 +15,9 @@ def blocks() -> list[object]:
     return [
         pytest.param(block, id=f"{path.name} {number}")
         for path in GUIDES
-        for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+        for number, block in enumerate(
+            re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+        )
     ]
 
 
