@@ -49,9 +49,10 @@ def test_no_import_of_ours_hides_in_a_function(path: Path) -> None:
 
 
 def test_what_the_documents_point_to_exists() -> None:
-    missing = []
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for target in LINK.findall(document.read_text()):
-            if not (document.parent / target).exists():
-                missing.append(f"{_name(document)}: {target}")
+    missing = [
+        f"{_name(document)}: {target}"
+        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for target in LINK.findall(document.read_text())
+        if not (document.parent / target).exists()
+    ]
     assert missing == []

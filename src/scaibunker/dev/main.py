@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from scaibunker.artifacts.manifest import Artifacts, ensure
+from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.dev import stack
 from scaibunker.dev.child import Child
 from scaibunker.dev.errors import StartFailed
@@ -68,7 +69,10 @@ def started(
     layout.make()
     with _only_one(layout):
         _check_port(host, port)
-        artifacts = ensure(say)
+        try:
+            artifacts = ensure(say)
+        except ArtifactsError as error:
+            raise StartFailed(str(error)) from error
         credentials = prepare(layout, host, port, artifacts)
         controller, worker = _children(layout, host, port, credentials, artifacts, keep_bunkers)
         client = Client(credentials.base_url, credentials.keys["super_admin"])

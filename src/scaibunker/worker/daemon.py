@@ -83,6 +83,7 @@ class Daemon:
             kernel, initramfs = kernel or boot.kernel, initramfs or boot.initramfs
         memory = settings.probe_cache or settings.data_dir / "acceleration.json"
         acceleration = await probe.choose(settings.acceleration, kernel, initramfs, memory)
+        log.info("acceleration", kind=acceleration.kind, reason=acceleration.reason)
         images = ImageCache(settings.data_dir / "images")
         for path in settings.image_files:
             images.link(path)

@@ -8,7 +8,7 @@ from scaibunker.wire.codes import Code
 from scaibunker.wire.guest.execs import MAX_START_LINE, ExecStart
 from scaibunker.wire.guest.frames import CONTENT_TYPE
 from scaibunker.worker.api.machines import machine_of, parse, respond
-from scaibunker.worker.api.relay import stream_answer
+from scaibunker.worker.api.relay import raw_query, stream_answer
 from scaibunker.worker.errors import WorkerFault
 
 EXEC_ID = re.compile(r"exe_[A-Za-z0-9]{4,40}\Z")
@@ -44,9 +44,7 @@ async def _start_spooled(request: web.Request) -> web.StreamResponse:
     line, _, stdin = (await request.read()).partition(b"\n")
     if len(line) > MAX_START_LINE:
         raise WorkerFault("the start line is too long", Code.PAYLOAD_TOO_LARGE)
-    spool = await machine.spools.start(
-        agent, machine.id, _exec_id(request), parse(ExecStart, line), stdin
-    )
+    spool = await machine.spools.start(agent, _exec_id(request), parse(ExecStart, line), stdin)
     return respond(spool.status(), 202)
 
 
@@ -68,6 +66,5 @@ async def pass_on(request: web.Request) -> web.StreamResponse:
     """Signals and standard input, as they are, to the agent."""
     connection = await machine_of(request).agent.link.session()
     verb = request.path.rsplit("/", 1)[1]
-    query = f"?{request.query_string}" if request.query_string else ""
-    path = f"/v1/execs/{_exec_id(request)}/{verb}{query}"
+    path = f"/v1/execs/{_exec_id(request)}/{verb}{raw_query(request)}"
     return await stream_answer(request, connection, "POST", path)

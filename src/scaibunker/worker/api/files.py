@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from scaibunker.worker.api.machines import machine_of
-from scaibunker.worker.api.relay import stream_answer
+from scaibunker.worker.api.relay import raw_query, stream_answer
 
 VERBS = {
     "": ("GET", "PUT", "DELETE"),
@@ -24,5 +24,6 @@ async def pass_on(request: web.Request) -> web.StreamResponse:
     machine = machine_of(request)
     connection = await machine.agent.link.session()
     verb = request.path.partition(f"/v1/machines/{machine.id}/files")[2]
-    query = f"?{request.query_string}" if request.query_string else ""
-    return await stream_answer(request, connection, request.method, f"/v1/files{verb}{query}")
+    return await stream_answer(
+        request, connection, request.method, f"/v1/files{verb}{raw_query(request)}"
+    )

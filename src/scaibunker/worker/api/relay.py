@@ -41,6 +41,12 @@ async def stream_answer(
         stream.reset()
 
 
+def raw_query(request: web.Request) -> str:
+    """The query as it was sent, with its "?": decoding it here would make another path of it."""
+    _, mark, query = request.raw_path.partition("?")
+    return mark + query
+
+
 async def _body(request: web.Request) -> Body:
     """A small body whole, so that it goes out in one piece; a long one as it comes."""
     if not request.body_exists:

@@ -35,6 +35,8 @@ class Spools:
         self._spools: dict[str, Spool] = {}
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._unreported: set[str] = set()
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            self._add(path.name.removesuffix(SUFFIX))
 
     def get(self, exec_id: str) -> Spool:
         """Raises ExecNotFound."""
@@ -43,15 +45,13 @@ class Spools:
         except KeyError:
             raise ExecNotFound(f"no command {exec_id} is kept here") from None
 
-    async def start(
-        self, agent: GuestAgent, bunker_id: str, exec_id: str, start: ExecStart, stdin: bytes
-    ) -> Spool:
+    async def start(self, agent: GuestAgent, exec_id: str, start: ExecStart, stdin: bytes) -> Spool:
         """Start a command and keep its output. Raises WorkerFault; nothing is kept then."""
         stream = await agent.start_exec(exec_id, start, stdin)
         if stream.status != 200:
             raise refusal(stream.status, await stream.read(64 * 1024))
         self._make_room()
-        spool = self._add(exec_id, bunker_id)
+        spool = self._add(exec_id)
         self._pump(spool, agent, stream)
         return spool
 
@@ -63,12 +63,9 @@ class Spools:
         except WorkerFault as fault:
             log.warning("execs_not_resumed", reason=fault.message)
             return
-        bunker_id = self._folder.parent.name
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            self._add(path.name.removesuffix(SUFFIX), bunker_id)
         for guest_exec in known:
             if guest_exec.exec_id not in self._spools:
-                self._add(guest_exec.exec_id, bunker_id).reopened(in_place=False)
+                self._add(guest_exec.exec_id).reopened(in_place=False)
         for exec_id, spool in self._spools.items():
             if exec_id not in self._pumps and not spool.finished:
                 self._pump(spool, agent, None)
@@ -91,10 +88,10 @@ class Spools:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
 
-    def _add(self, exec_id: str, bunker_id: str) -> Spool:
+    def _add(self, exec_id: str) -> Spool:
         if exec_id not in self._spools:
             path = self._folder / f"{exec_id}{SUFFIX}"
-            self._spools[exec_id] = Spool(path, bunker_id, self._budget)
+            self._spools[exec_id] = Spool(path, self._folder.parent.name, self._budget)
         return self._spools[exec_id]
 
     def _make_room(self) -> None:

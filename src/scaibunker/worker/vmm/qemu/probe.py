@@ -12,12 +12,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from scaibunker.worker.vmm.process import boot_id
 from scaibunker.worker.vmm.qemu import command
-
-log = structlog.get_logger(__name__)
 
 BOOT_LIMIT_S = 6.0
 """Under working KVM the kernel reaches its first program in less than one second."""
@@ -45,7 +41,6 @@ async def choose(wanted: str, kernel: Path, initramfs: Path, memory: Path) -> Ac
     if remembered is not None:
         return remembered
     result = await probe(kernel, initramfs)
-    log.info("acceleration_probed", kind=result.kind, reason=result.reason)
     with contextlib.suppress(OSError):  # a lost memory costs one probe
         memory.parent.mkdir(parents=True, exist_ok=True)
         temporary = memory.with_suffix(f".{os.getpid()}.tmp")
