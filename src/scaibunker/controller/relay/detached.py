@@ -143,16 +143,22 @@ async def send_stdin(
     entry = await find(relay, op, bunker_id, exec_id)
     target = await _running(relay, op, entry)
     query = "?" + urlencode({"eof": "true"}) if body.eof else ""
-    await _post(relay, target, entry, f"stdin{query}", data)
+    # It is taken when the command reads it, which may be as late as its end.
+    await _post(relay, target, entry, f"stdin{query}", data, _time_left(op, relay, entry))
 
 
 async def _post(
-    relay: Relay, target: Target, entry: ExecEntry, what: str, data: str | bytes
+    relay: Relay,
+    target: Target,
+    entry: ExecEntry,
+    what: str,
+    data: str | bytes,
+    within_s: float | None = None,
 ) -> None:
     relay.activity.touch(entry.bunker_id)
     path = f"/v1/machines/{entry.bunker_id}/execs/{entry.id}/{what}"
     try:
-        await relay.client.post(target.address, path, data)
+        await relay.client.post(target.address, path, data, within_s)
     except WorkerRefused as refusal:
         raise translate(refusal) from None
 

@@ -50,7 +50,7 @@ class FileIsDirectory(GridError):
 
     kind = Kind.CONFLICT
     code = Code.FILE_IS_DIRECTORY
-    hint = "To delete a directory with what is in it, give `recursive=true`."
+    hint = "Name a file. A directory is listed, or deleted with what is in it by `recursive=true`."
 
 
 class FileAlreadyExists(GridError):

@@ -118,12 +118,18 @@ class WorkerClient:
             response.release()
 
     async def _json(
-        self, method: str, address: str, path: str, *, data: Any = None
+        self,
+        method: str,
+        address: str,
+        path: str,
+        *,
+        data: Any = None,
+        within_s: float | None = None,
     ) -> tuple[int, Any]:
         """A small request and its JSON answer (None if there is no content)."""
         try:
             async with (
-                asyncio.timeout(self._request_s),
+                asyncio.timeout(within_s or self._request_s),
                 self.request(
                     method,
                     address,
@@ -183,9 +189,11 @@ class WorkerClient:
         path = f"/v1/machines/{bunker_id}/execs/{exec_id}?mode=spool"
         return _parse(ExecStatus, (await self._json("POST", address, path, data=body))[1])
 
-    async def post(self, address: str, path: str, data: Any = None) -> None:
-        """A request whose answer carries nothing."""
-        await self._json("POST", address, path, data=data)
+    async def post(
+        self, address: str, path: str, data: Any = None, within_s: float | None = None
+    ) -> None:
+        """A request whose answer carries nothing; `within_s` if it may take longer than others."""
+        await self._json("POST", address, path, data=data, within_s=within_s)
 
     async def json(self, method: str, address: str, path: str, data: Any = None) -> Any:
         """A small request and its JSON answer (None if there is no content)."""
