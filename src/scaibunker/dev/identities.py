@@ -25,7 +25,7 @@ def prepare(layout: Layout, host: str, port: int, artifacts: Artifacts) -> Crede
     kept = earlier.keys if earlier else {}
     made = asyncio.run(
         bootstrap(
-            DatabaseSettings(url=f"sqlite+aiosqlite:///{layout.database}"),
+            DatabaseSettings(url=f"sqlite:///{layout.database}"),
             _seeds(artifacts),
             # A key cannot be read again: one whose text is lost is made anew.
             reissue=set(IDENTITIES) - set(kept),

@@ -33,7 +33,7 @@ def controller_environment(layout: Layout, host: str, port: int, token: str) -> 
     return {
         **base_environment(),
         "SCAIGRID_MODE": "http",
-        "SCAIGRID_DATABASE_URL": f"sqlite+aiosqlite:///{layout.database}",
+        "SCAIGRID_DATABASE_URL": f"sqlite:///{layout.database}",
         "SCAIGRID_HTTP_HOST": host,
         "SCAIGRID_HTTP_PORT": str(port),
         "SCAIBUNKER_WORKER_TOKEN": token,
