@@ -11,7 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class WorkerSettings(BaseSettings):
     """Every setting of `scaibunker-worker`; the environment variable is `SCAIBUNKER_WORKER_` + name."""
 
-    model_config = SettingsConfigDict(env_prefix="SCAIBUNKER_WORKER_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SCAIBUNKER_WORKER_", extra="ignore", use_attribute_docstrings=True
+    )
 
     token: SecretStr
     """The secret that controller and worker share (`SCAIBUNKER_WORKER_TOKEN`). It never enters a bunker."""
@@ -21,12 +23,14 @@ class WorkerSettings(BaseSettings):
     """Where the sockets of machines live; a short path, because socket paths are limited to 107 bytes."""
     controller_url: str | None = None
     """The controller's base URL for heartbeats; null means that the worker reports to nobody."""
-    name: Annotated[str, Field(min_length=1, max_length=63)] = os.uname().nodename
-    """What operators call this worker."""
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        default_factory=lambda: os.uname().nodename[:63]
+    )
+    """What operators call this worker; the host's name unless it is set."""
     host: str = "127.0.0.1"
     """The address that the worker's API listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """The port of the worker's API; 0 takes a free one."""
+    """The port of the worker's API; 0 takes the one of the last start, or any free one."""
     advertise_url: str | None = None
     """The URL at which the controller reaches this worker; null means `http://host:port`."""
     kernel: Path | None = None
@@ -43,8 +47,10 @@ class WorkerSettings(BaseSettings):
     """Seconds that a machine may take from its VMM's start to the agent's first answer."""
     heartbeat_interval_s: Annotated[float, Field(gt=0)] = 10
     """Seconds between heartbeats when nothing changes; the controller's answer may change it."""
-    concurrent_boots: Annotated[int, Field(ge=1)] = max(2, (os.cpu_count() or 2))
-    """Machines that may boot at the same time; more only make each other late."""
+    concurrent_boots: Annotated[int, Field(ge=1)] = Field(
+        default_factory=lambda: max(2, os.cpu_count() or 2)
+    )
+    """Machines that may boot at the same time; the host's cores (at least 2) unless it is set."""
     capacity_cpu_millicores: Annotated[int, Field(ge=100)] | None = None
     """CPU to give to bunkers, in thousandths of a core; null means four times the host's cores."""
     capacity_memory_mb: Annotated[int, Field(ge=64)] | None = None
