@@ -3,7 +3,6 @@ package boot
 import (
 	"errors"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -55,27 +54,6 @@ func sharedDir(path string) {
 			_ = unix.Chmod(path, 0o1777)
 		}
 	}
-}
-
-// tune sets what a distribution's own start would set. None of it is worth failing for.
-func tune() {
-	for path, value := range map[string]string{
-		"/proc/sys/fs/protected_symlinks":            "1",
-		"/proc/sys/fs/protected_hardlinks":           "1",
-		"/proc/sys/fs/protected_fifos":               "1",
-		"/proc/sys/fs/protected_regular":             "2",
-		"/proc/sys/net/ipv4/ping_group_range":        "0 2147483647",
-		"/proc/sys/kernel/threads-max":               "60000", // control groups set the limits
-		"/proc/sys/kernel/unprivileged_bpf_disabled": "2",
-	} {
-		if fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
-			_, _ = unix.Write(fd, []byte(value))
-			unix.Close(fd)
-		}
-	}
-	// The agent's own limits are what commands begin with.
-	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 4096, Max: 524288})
-	_ = syscall.Setrlimit(unix.RLIMIT_NPROC, &syscall.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 }
 
 // loopbackUp switches the loopback interface on, which gives it its addresses.
