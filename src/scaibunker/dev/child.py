@@ -39,6 +39,7 @@ class Child:
         self._on_death = on_death
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
+        self._spawning = threading.Lock()
         self._keeper: threading.Thread | None = None
 
     def start(self) -> None:
@@ -51,8 +52,9 @@ class Child:
 
     def stop(self, timeout_s: float) -> None:
         """SIGTERM, and SIGKILL after `timeout_s`."""
-        self._stopping.set()
-        process = self._process
+        with self._spawning:  # none comes after this
+            self._stopping.set()
+            process = self._process
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -104,5 +106,6 @@ class Child:
                 pause = FIRST_PAUSE_S
             self._stopping.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
-            if not self._stopping.is_set():
-                self._spawn()
+            with self._spawning:
+                if not self._stopping.is_set():
+                    self._spawn()

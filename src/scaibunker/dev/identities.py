@@ -25,7 +25,7 @@ def prepare(layout: Layout, host: str, port: int, artifacts: Artifacts) -> Crede
     kept = earlier.keys if earlier else {}
     made = asyncio.run(
         bootstrap(
-            DatabaseSettings(url=f"sqlite:///{layout.database}"),
+            DatabaseSettings(url=layout.database_url),
             _seeds(artifacts),
             # A key cannot be read again: one whose text is lost is made anew.
             reissue=set(IDENTITIES) - set(kept),
@@ -33,13 +33,19 @@ def prepare(layout: Layout, host: str, port: int, artifacts: Artifacts) -> Crede
     )
     tenant_id = made.pop("tenant_id")
     credentials = Credentials(
-        base_url=f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        base_url=reachable_url(host, port),
         tenant_id=tenant_id,
         keys={**kept, **made},
         worker_token=token,
     )
     credentials.save(layout.credentials)
     return credentials
+
+
+def reachable_url(host: str, port: int) -> str:
+    """Where this machine reaches what listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _seeds(artifacts: Artifacts) -> list[SeedImage]:

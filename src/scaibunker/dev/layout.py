@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -20,6 +22,11 @@ class Layout:
     @property
     def database(self) -> Path:
         return self.root / "scaigrid.db"
+
+    @property
+    def database_url(self) -> str:
+        """Rendered, not pasted: a path may hold characters that mean something in a URL."""
+        return URL.create("sqlite", database=str(self.database)).render_as_string()
 
     @property
     def objects(self) -> Path:
@@ -65,6 +72,8 @@ class Credentials:
         with os.fdopen(descriptor, "w") as file:
             json.dump(self.__dict__, file, indent=2)
             file.write("\n")
+            file.flush()
+            os.fsync(descriptor)
         temporary.rename(path)
 
 

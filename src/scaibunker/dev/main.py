@@ -73,6 +73,8 @@ def started(
             artifacts = ensure(say)
         except ArtifactsError as error:
             raise StartFailed(str(error)) from error
+        # The database holds what bunkers are given; nobody else on this machine may read it.
+        os.umask(0o077)
         credentials = prepare(layout, host, port, artifacts)
         controller, worker = _children(layout, host, port, credentials, artifacts, keep_bunkers)
         client = Client(credentials.base_url, credentials.keys["super_admin"])

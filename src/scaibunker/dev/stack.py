@@ -33,11 +33,11 @@ def controller_environment(layout: Layout, host: str, port: int, token: str) -> 
     return {
         **base_environment(),
         "SCAIGRID_MODE": "http",
-        "SCAIGRID_DATABASE_URL": f"sqlite:///{layout.database}",
+        "SCAIGRID_DATABASE_URL": layout.database_url,
         "SCAIGRID_HTTP_HOST": host,
         "SCAIGRID_HTTP_PORT": str(port),
         "SCAIBUNKER_WORKER_TOKEN": token,
-        "SCAIBUNKER_OBJECT_STORE_URL": f"file://{layout.objects}",
+        "SCAIBUNKER_OBJECT_STORE_URL": layout.objects.as_uri(),
     }
 
 

@@ -6,6 +6,7 @@ Nothing here knows how a thing is done; follow the imports for that.
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 NETWORK_PROFILES = ["isolated"]
 """The profiles that this worker can give to a machine."""
+UID_RANGES, UIDS_EACH = 1000, 1000
 SHUTDOWN_TIMEOUT_S = 5.0
 SETTLE_TIMEOUT_S = 3.0
 """Seconds that machines of an earlier daemon get to answer before the API opens."""
@@ -56,7 +58,7 @@ class Daemon:
         with _only_one(settings.data_dir):
             worker_id = _worker_id(settings.data_dir)
             host = await self._host(worker_id)
-            fleet = Fleet(host, settings.vmm_uid_base, self._news)
+            fleet = Fleet(host, _first_uid(settings.vmm_uid_base, worker_id), self._news)
             recover.take_over(host, fleet)
             await fleet.settle(SETTLE_TIMEOUT_S)
             runner, address = await self._serve(fleet, worker_id)
@@ -73,6 +75,11 @@ class Daemon:
 
     async def _host(self, worker_id: str) -> Host:
         settings = self._settings
+        if settings.advertise_url is None and settings.host in ("0.0.0.0", "::", ""):  # noqa: S104
+            raise WorkerFault(
+                "SCAIBUNKER_WORKER_ADVERTISE_URL must be set: nobody can reach "
+                f"{settings.host or 'an empty address'}"
+            )
         if os.geteuid() != 0:
             raise WorkerFault(
                 "the worker needs root: namespaces, control groups, users per machine"
@@ -109,7 +116,8 @@ class Daemon:
         )
         await runner.setup()
         port = await _listen(runner, settings)
-        return runner, settings.advertise_url or f"http://{settings.host}:{port}"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        return runner, settings.advertise_url or f"http://{host}:{port}"
 
     def _start_reporting(
         self, fleet: Fleet, host: Host, worker_id: str, address: str
@@ -120,6 +128,8 @@ class Daemon:
         total = capacity.measure(settings)
 
         def compose() -> Heartbeat:
+            for machine in fleet:
+                machine.trim_log()
             return Heartbeat(
                 worker_id=worker_id,
                 name=settings.name,
@@ -168,7 +178,8 @@ async def _listen(runner: web.AppRunner, settings: WorkerSettings) -> int:
     unnoticed, or on any free one."""
     memory = settings.data_dir / "port"
     last = memory.read_text() if memory.exists() else ""
-    for port in [settings.port] if settings.port else [int(last) if last.isdigit() else 0, 0]:
+    remembered = int(last) if last.isdigit() and int(last) < 65536 else 0
+    for port in [settings.port] if settings.port else [remembered, 0]:
         try:
             await web.TCPSite(runner, settings.host, port).start()
         except OSError as error:
@@ -190,6 +201,11 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         except BlockingIOError:
             raise WorkerFault(f"another worker daemon uses {data_dir}") from None
         yield
+
+
+def _first_uid(base: int, worker_id: str) -> int:
+    """Two daemons on one host give their machines different users."""
+    return base + int(hashlib.sha256(worker_id.encode()).hexdigest(), 16) % UID_RANGES * UIDS_EACH
 
 
 def _worker_id(data_dir: Path) -> str:

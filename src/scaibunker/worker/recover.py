@@ -4,29 +4,31 @@ Everything on the host carries its machine's id: state folders, socket folders a
 Processes are found through the state folders, by pid and start time.
 """
 
-import contextlib
-import os
-import select
 import shutil
-import signal
 
 import structlog
 
+from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.record import StateFolder
 
 log = structlog.get_logger(__name__)
 
-KILL_TIMEOUT_S = 5.0
-
 
 def take_over(host: Host, fleet: Fleet) -> None:
-    """Adopt every machine that was written down, then remove leftovers of all others."""
+    """Adopt every machine that was written down, then remove leftovers of all others. Raises
+    WorkerFault if a record is there and cannot be read."""
     host.machines_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     host.run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
     for path in sorted(host.machines_dir.iterdir()):
-        if fleet.take_over(StateFolder(path)) is None:
+        try:
+            machine = fleet.take_over(StateFolder(path))
+        except OSError as error:
+            raise WorkerFault(
+                f"cannot read what was written down of {path.name}: {error}"
+            ) from error
+        if machine is None:
             log.warning("unreadable_machine_removed", folder=path.name)
             shutil.rmtree(path, ignore_errors=True)
     remove_leftovers(host, {machine.id for machine in fleet})
@@ -37,7 +39,7 @@ def remove_leftovers(host: Host, living: set[str]) -> list[str]:
     was removed."""
     removed: list[str] = []
     for name in sorted(host.cgroups.names() - living):
-        _kill_members(host, name)
+        host.cgroups.kill(name)
         try:
             host.cgroups.delete(name)
             removed.append(f"control group {name}")
@@ -50,22 +52,3 @@ def remove_leftovers(host: Host, living: set[str]) -> list[str]:
     for item in removed:
         log.warning("leftover_removed", what=item)
     return removed
-
-
-def _kill_members(host: Host, name: str) -> None:
-    """End what still runs in a control group that no machine owns: it can only be a VMM that was
-    started and never written down."""
-    for procs in host.cgroups.procs(name):
-        try:
-            pids = [int(line) for line in procs.read_text().split()]
-        except OSError:
-            continue
-        for pid in pids:
-            try:
-                pidfd = os.pidfd_open(pid)
-            except OSError:  # it has ended meanwhile
-                continue
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                select.select([pidfd], [], [], KILL_TIMEOUT_S)
-            os.close(pidfd)

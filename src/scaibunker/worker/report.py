@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import aiohttp
 import structlog
-from pydantic import ValidationError
 
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
+from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,7 @@ class Reporter:
         self._interval_s = interval_s
         self._changed = asyncio.Event()
         self._takedowns: set[asyncio.Task[None]] = set()
+        self._leaving: set[str] = set()
 
     def news(self) -> None:
         self._changed.set()
@@ -48,7 +49,8 @@ class Reporter:
                 self._changed.clear()
                 try:
                     answer = await self._send(session)
-                except (aiohttp.ClientError, TimeoutError, ValidationError, OSError) as error:
+                except Exception as error:
+                    # Whatever it is: a worker that falls silent is lost with all its machines.
                     if not failing:
                         log.warning("controller_unreachable", error=repr(error))
                     failing = True
@@ -77,15 +79,19 @@ class Reporter:
         for machine in fleet:
             for exec_id in answer.acknowledged_execs:
                 machine.spools.acknowledge(exec_id)
-            if machine.id in answer.terminate:
-                task = asyncio.create_task(fleet.destroy(machine.id))
+            if machine.id in answer.terminate and machine.id not in self._leaving:
+                self._leaving.add(machine.id)
+                task = asyncio.create_task(self._take_down(fleet, machine.id))
                 self._takedowns.add(task)
-                task.add_done_callback(self._takedown_done)
+                task.add_done_callback(self._takedowns.discard)
 
-    def _takedown_done(self, task: asyncio.Task[None]) -> None:
-        self._takedowns.discard(task)
-        if not task.cancelled() and task.exception():
-            log.warning("takedown_failed", error=str(task.exception()))
+    async def _take_down(self, fleet: Fleet, machine_id: str) -> None:
+        try:
+            await fleet.destroy(machine_id)
+        except WorkerFault as fault:  # asked for again at the next heartbeat
+            log.warning("takedown_failed", bunker_id=machine_id, error=fault.message)
+        finally:
+            self._leaving.discard(machine_id)
 
     async def _wait(self) -> None:
         try:

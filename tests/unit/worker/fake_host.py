@@ -25,6 +25,7 @@ class FakeCgroups:
     def __init__(self) -> None:
         self.groups: dict[str, Limits] = {}
         self.cpu: dict[str, int] = {}
+        self.killed: list[str] = []
 
     def create(self, name: str, limits: Limits) -> None:
         self.groups[name] = limits
@@ -34,6 +35,9 @@ class FakeCgroups:
 
     def set_cpu(self, name: str, cpu_millicores: int) -> None:
         self.cpu[name] = cpu_millicores
+
+    def kill(self, name: str) -> None:
+        self.killed.append(name)
 
     def delete(self, name: str) -> None:
         self.groups.pop(name, None)

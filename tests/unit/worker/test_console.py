@@ -26,7 +26,7 @@ async def test_a_console_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     console = Console(tmp_path / "none", tmp_path / "log")
     console.open()
     await console.close()
-    assert console.tail() == ""
+    assert read_tail(tmp_path / "log") == ""
 
 
 def test_control_characters_are_removed(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ The request body is one line of JSON (`ExecStart`), a newline, then standard inp
 bytes until the body ends. The response is a stream of `frames`.
 """
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_START_LINE = 4 * 1024 * 1024
 """Bytes of the JSON line at most."""
+
+EXEC_ID = re.compile(r"exe_[A-Za-z0-9]{4,40}\Z")
+"""Ids become names of files: nothing else is let in, whoever says it."""
 
 REPLAY_WINDOW = 256 * 1024
 """Bytes of frames that the agent keeps per command for a worker that comes back, and the

@@ -44,7 +44,10 @@ class Frame:
 
     def json(self) -> dict[str, Any]:
         """The payload as a JSON object. Raises ValueError if it is not one."""
-        value = json.loads(self.payload)
+        try:
+            value = json.loads(self.payload)
+        except RecursionError:
+            raise ValueError(f"{self.kind.name} frame is nested too deeply") from None
         if not isinstance(value, dict):
             raise ValueError(f"{self.kind.name} frame carries no JSON object")
         return value

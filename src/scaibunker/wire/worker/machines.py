@@ -1,7 +1,7 @@
 """Machines as the controller orders them and as the worker reports them."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,11 +31,11 @@ class MachineSpec(BaseModel):
     bunker_id: str
     tenant_id: str
     image_sha256: str
-    image_size: int
-    cpu_millicores: int
-    memory_mb: int
-    disk_mb: int
-    network_profile: str = "isolated"
+    image_size: Annotated[int, Field(ge=1)]
+    cpu_millicores: Annotated[int, Field(ge=100, le=1_000_000)]
+    memory_mb: Annotated[int, Field(ge=64, le=16 * 1024 * 1024)]
+    disk_mb: Annotated[int, Field(ge=64, le=1024 * 1024 * 1024)]
+    network_profile: Literal["isolated"] = "isolated"
     hostname: str
     env: dict[str, str] = Field(default_factory=dict)
 

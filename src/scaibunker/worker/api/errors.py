@@ -45,7 +45,8 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        body = json.dumps({"code": Code.NOT_FOUND, "message": error.reason})
+        code = Code.PAYLOAD_TOO_LARGE if error.status == 413 else Code.NOT_FOUND
+        body = json.dumps({"code": code, "message": error.reason})
         return web.Response(status=error.status, text=body, content_type="application/json")
     except (ConnectionResetError, ConnectionError):
         raise

@@ -1,17 +1,13 @@
 """Commands: relayed to a caller that waits, or spooled for callers that come later."""
 
-import re
-
 from aiohttp import web
 
 from scaibunker.wire.codes import Code
-from scaibunker.wire.guest.execs import MAX_START_LINE, ExecStart
+from scaibunker.wire.guest.execs import EXEC_ID, MAX_START_LINE, ExecStart
 from scaibunker.wire.guest.frames import CONTENT_TYPE
 from scaibunker.worker.api.machines import machine_of, parse, respond
 from scaibunker.worker.api.relay import raw_query, stream_answer
 from scaibunker.worker.errors import WorkerFault
-
-EXEC_ID = re.compile(r"exe_[A-Za-z0-9]{4,40}\Z")
 
 
 def add_routes(router: web.UrlDispatcher) -> None:

@@ -32,6 +32,10 @@ class Cgroups(Protocol):
 
     def set_cpu(self, name: str, cpu_millicores: int) -> None: ...
 
+    def kill(self, name: str) -> None:
+        """End every process that is in the group, and wait until they are gone. Usually none is."""
+        ...
+
     def delete(self, name: str) -> None:
         """Remove the group; its processes are gone already."""
         ...

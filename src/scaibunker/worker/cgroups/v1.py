@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+from scaibunker.worker.cgroups.members import kill_members
 from scaibunker.worker.cgroups.port import CPU_PERIOD_US, Limits, quota_us
 
 
@@ -36,6 +37,9 @@ class CgroupsV1:
         group = self._bases["cpu"] / name
         (group / "cpu.cfs_period_us").write_text(str(CPU_PERIOD_US))
         (group / "cpu.cfs_quota_us").write_text(str(quota_us(cpu_millicores)))
+
+    def kill(self, name: str) -> None:
+        kill_members(self.procs(name))
 
     def delete(self, name: str) -> None:
         for base in self._bases.values():

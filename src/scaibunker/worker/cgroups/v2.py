@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+from scaibunker.worker.cgroups.members import kill_members
 from scaibunker.worker.cgroups.port import CPU_PERIOD_US, Limits, quota_us
 
 CONTROLLERS = ("cpu", "memory", "pids")
@@ -24,7 +25,7 @@ class CgroupsV2:
         group = self._base / name
         group.mkdir(exist_ok=True)
         (group / "memory.max").write_text(str(limits.memory_mb * 1024 * 1024))
-        with contextlib.suppress(FileNotFoundError):  # a host without swap accounting
+        with contextlib.suppress(OSError):  # a host without swap accounting
             (group / "memory.swap.max").write_text("0")
         (group / "pids.max").write_text(str(limits.pids))
         self.set_cpu(name, limits.cpu_millicores)
@@ -34,6 +35,9 @@ class CgroupsV2:
 
     def set_cpu(self, name: str, cpu_millicores: int) -> None:
         (self._base / name / "cpu.max").write_text(f"{quota_us(cpu_millicores)} {CPU_PERIOD_US}")
+
+    def kill(self, name: str) -> None:
+        kill_members(self.procs(name))
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.vmm.process import plain_environment
 
 MKFS_TIMEOUT_S = 60.0
 
@@ -34,6 +35,7 @@ async def _mkfs(path: Path) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        env=plain_environment(),
     )  # fmt: skip
     try:
         async with asyncio.timeout(MKFS_TIMEOUT_S):

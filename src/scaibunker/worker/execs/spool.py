@@ -5,6 +5,7 @@ file's length on. Followers read the file from its start.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +14,13 @@ from scaibunker.wire.guest import frames
 from scaibunker.wire.guest.execs import ExecExit
 from scaibunker.wire.guest.frames import Kind
 from scaibunker.wire.worker.machines import ExecStatus
+from scaibunker.worker.guest.text import clean
 
 READ_BYTES = 64 * 1024
+CONTROL_LIMIT = 4096
+"""Bytes of a frame that carries no output."""
+OUTPUT = (Kind.STDOUT, Kind.STDERR)
+ENDS = (Kind.EXIT, Kind.ERROR)
 KEEPALIVE_S = 15.0
 
 
@@ -30,6 +36,10 @@ class Budget:
             return False
         self.left -= size
         return True
+
+    def charge(self, size: int) -> None:
+        """Count bytes that are there already."""
+        self.left -= size
 
 
 class Spool:
@@ -76,18 +86,37 @@ class Spool:
         )
 
     async def append(self, data: bytes) -> None:
-        """Store what came from the agent. Raises FrameError if it is no stream of frames."""
+        """Store what came from the agent. Raises ValueError if it is no stream of frames; OSError if
+        it cannot be stored."""
+        stored = bytearray()
         for frame in self._decoder.feed(data):
-            if frame.kind is not Kind.KEEPALIVE:
-                self._note(frame)
-                self._store(frame)
+            if self.finished:
+                raise frames.FrameError("frames behind the last one")
+            if frame.kind is Kind.KEEPALIVE:
+                continue
+            if frame.kind not in OUTPUT and len(frame.payload) > CONTROL_LIMIT:
+                raise frames.FrameError(f"{frame.kind.name} of {len(frame.payload)} bytes")
+            self._note(frame)
+            encoded = frames.encode(frame.kind, frame.payload)
+            # The end is stored whatever the budget: it is one small frame.
+            if frame.kind in ENDS:
+                self._budget.charge(len(encoded))
+                stored += encoded
+            elif self._budget.take(len(encoded)):
+                stored += encoded
+            else:
+                self.truncated = True
+        self._store(bytes(stored))
         await self._wake()
 
     async def give_up(self, error: str) -> None:
         """The command's end will never be known here."""
         if not self.finished:
-            self._error = error
-            self._store_end(frames.encode_json(Kind.ERROR, {"code": "LOST", "message": error}))
+            self._error = clean(error)
+            with contextlib.suppress(OSError):  # it is told all the same, by this daemon
+                self._store(
+                    frames.encode_json(Kind.ERROR, {"code": "LOST", "message": self._error})
+                )
             await self._wake()
 
     def reopened(self, *, in_place: bool) -> None:
@@ -135,32 +164,29 @@ class Spool:
             case Kind.EXIT:
                 self._exit = ExecExit.model_validate(frame.json())
             case Kind.ERROR:
-                self._error = str(frame.json().get("message", "unknown"))[:1000]
+                self._error = clean(frame.json().get("message", "unknown"))
             case Kind.GAP:
                 self.truncated = True
             case _:
                 pass
 
-    def _store(self, frame: frames.Frame) -> None:
-        data = frames.encode(frame.kind, frame.payload)
-        if frame.kind in (Kind.STDOUT, Kind.STDERR) and not self._budget.take(len(data)):
-            self.truncated = True
-            return
-        self._store_end(data)
-
-    def _store_end(self, data: bytes) -> None:
-        with self._path.open("ab") as file:
-            file.write(data)
-        self._size += len(data)
+    def _store(self, data: bytes) -> None:
+        if data:
+            with self._path.open("ab") as file:
+                file.write(data)
+            self._size += len(data)
 
     def _load(self) -> None:
-        """What an earlier daemon stored, cut back to its last whole frame."""
+        """What an earlier daemon stored, cut back to its last good frame."""
         self._path.touch(mode=0o600)
         with self._path.open("r+b") as file:
-            while data := file.read(READ_BYTES):
-                for frame in self._decoder.feed(data):
-                    self._note(frame)
-                    self._size += frames.HEADER.size + len(frame.payload)
+            try:
+                while data := file.read(READ_BYTES):
+                    for frame in self._decoder.feed(data):
+                        self._note(frame)
+                        self._size += frames.HEADER.size + len(frame.payload)
+            except ValueError:  # a power cut leaves anything behind the good part
+                self.truncated = True
             file.truncate(self._size)
         self._decoder = frames.Decoder()
-        self._budget.take(min(self._size, self._budget.left))
+        self._budget.charge(self._size)

@@ -1,14 +1,14 @@
 """All the commands of one machine that are kept on disk, and the tasks that fill them."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 
-from scaibunker.wire.guest.execs import ExecStart
-from scaibunker.wire.guest.frames import FrameError
+from scaibunker.wire.codes import Code
+from scaibunker.wire.guest.execs import EXEC_ID, ExecStart, GuestExec
 from scaibunker.wire.worker.machines import ExecStatus
 from scaibunker.worker.errors import ExecNotFound, GuestUnreachable, WorkerFault
 from scaibunker.worker.execs.spool import Budget, Spool
@@ -21,6 +21,7 @@ SUFFIX = ".frames"
 MAX_SPOOLS = 1000
 """Commands remembered per machine; the oldest finished ones go first."""
 RETRY_S = 0.5
+RESUME_TRIES = 20
 LOST_AFTER_S = 60.0
 """Seconds that an agent may be unreachable before a command's end counts as unknown."""
 
@@ -35,8 +36,10 @@ class Spools:
         self._spools: dict[str, Spool] = {}
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._unreported: set[str] = set()
+        self._reported: set[str] = set()
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            self._add(path.name.removesuffix(SUFFIX))
+            with contextlib.suppress(OSError, ExecNotFound):
+                self._add(path.name.removesuffix(SUFFIX))
 
     def get(self, exec_id: str) -> Spool:
         """Raises ExecNotFound."""
@@ -47,29 +50,44 @@ class Spools:
 
     async def start(self, agent: GuestAgent, exec_id: str, start: ExecStart, stdin: bytes) -> Spool:
         """Start a command and keep its output. Raises WorkerFault; nothing is kept then."""
-        stream = await agent.start_exec(exec_id, start, stdin)
-        if stream.status != 200:
-            raise refusal(stream.status, await stream.read(64 * 1024))
+        if exec_id in self._spools:
+            raise WorkerFault(f"command {exec_id} exists", Code.NAME_CONFLICT)
         self._make_room()
-        spool = self._add(exec_id)
+        stream = await agent.start_exec(exec_id, start, stdin)
+        try:
+            if stream.status != 200:
+                raise refusal(stream.status, await stream.read(64 * 1024))
+            spool = self._add(exec_id)
+        except BaseException:
+            stream.reset()
+            raise
         self._pump(spool, agent, stream)
         return spool
 
     async def resume(self, agent: GuestAgent) -> None:
-        """Pick up every command that the agent knows and nobody follows. Failures are logged:
-        the machine is more than its commands."""
-        try:
-            known = await agent.execs()
-        except WorkerFault as fault:
-            log.warning("execs_not_resumed", reason=fault.message)
-            return
-        for guest_exec in known:
-            if guest_exec.exec_id not in self._spools:
-                self._add(guest_exec.exec_id).reopened(in_place=False)
+        """Pick up every command that the agent knows and nobody follows; tried again for a while
+        if the agent does not answer. Failures are logged: the machine is more than its commands."""
+        for _ in range(RESUME_TRIES):
+            try:
+                self._take_up(await agent.execs(), agent)
+                return
+            except WorkerFault as fault:
+                log.warning("execs_not_resumed", reason=fault.message)
+                await asyncio.sleep(RETRY_S)
+
+    def _take_up(self, known: list[GuestExec], agent: GuestAgent) -> None:
+        for guest_exec in known[:MAX_SPOOLS]:
+            exec_id = guest_exec.exec_id
+            if exec_id not in self._spools:
+                try:
+                    self._make_room()
+                    self._add(exec_id).reopened(in_place=False)
+                except (WorkerFault, OSError) as error:
+                    log.warning("exec_not_taken_up", error=repr(error))
         for exec_id, spool in self._spools.items():
             if exec_id not in self._pumps and not spool.finished:
                 self._pump(spool, agent, None)
-            elif spool.finished:
+            elif spool.finished and exec_id not in self._reported:
                 self._unreported.add(exec_id)
         self._changed()
 
@@ -78,7 +96,18 @@ class Spools:
         return [self._spools[exec_id].status() for exec_id in sorted(self._unreported)]
 
     def acknowledge(self, exec_id: str) -> None:
-        self._unreported.discard(exec_id)
+        if exec_id in self._unreported:
+            self._unreported.discard(exec_id)
+            self._reported.add(exec_id)
+
+    async def give_up(self, reason: str) -> None:
+        """The machine is at its end: no command's end will be known that is not known yet."""
+        await self.close()
+        for exec_id, spool in self._spools.items():
+            if not spool.finished:
+                await spool.give_up(reason)
+                self._unreported.add(exec_id)
+        self._changed()
 
     async def close(self) -> None:
         """Stop filling; the files stay."""
@@ -89,6 +118,8 @@ class Spools:
         await asyncio.gather(*pumps, return_exceptions=True)
 
     def _add(self, exec_id: str) -> Spool:
+        if not EXEC_ID.match(exec_id):  # also those that a guest makes up
+            raise ExecNotFound("that is no id of a command")
         if exec_id not in self._spools:
             path = self._folder / f"{exec_id}{SUFFIX}"
             self._spools[exec_id] = Spool(path, self._folder.parent.name, self._budget)
@@ -101,6 +132,7 @@ class Spools:
                 raise WorkerFault(f"at most {MAX_SPOOLS} detached commands at a time")
             del self._spools[oldest.exec_id]
             self._unreported.discard(oldest.exec_id)
+            self._reported.discard(oldest.exec_id)
             oldest.remove()
 
     def _pump(self, spool: Spool, agent: GuestAgent, stream: GuestStream | None) -> None:
@@ -109,6 +141,26 @@ class Spools:
 
     async def _fill(self, spool: Spool, agent: GuestAgent, stream: GuestStream | None) -> None:
         """Until the command's end, over as many sessions with the agent as it takes."""
+        try:
+            await self._fill_until_finished(spool, agent, stream)
+        except asyncio.CancelledError:
+            raise
+        except WorkerFault as fault:
+            await spool.give_up(fault.message)
+        except ValueError:
+            await spool.give_up("the guest agent sent something that is no command output")
+        except OSError as error:
+            await spool.give_up(f"the worker cannot store the output: {error.strerror}")
+        except Exception as error:
+            log.exception("spool_broke", exec_id=spool.exec_id)
+            await spool.give_up(f"the worker failed: {type(error).__name__}")
+        self._pumps.pop(spool.exec_id, None)
+        self._unreported.add(spool.exec_id)
+        self._changed()
+
+    async def _fill_until_finished(
+        self, spool: Spool, agent: GuestAgent, stream: GuestStream | None
+    ) -> None:
         loop = asyncio.get_running_loop()
         silent_since = loop.time()
         while not spool.finished:
@@ -119,21 +171,14 @@ class Spools:
                     await spool.append(data)
                 if not spool.finished:
                     raise GuestUnreachable("the stream of output ended without an end")
-            except GuestUnreachable as fault:
+            except GuestUnreachable:
                 if loop.time() - silent_since > LOST_AFTER_S:
-                    await spool.give_up(fault.message)
-                else:
-                    await asyncio.sleep(RETRY_S)
-            except (FrameError, ValidationError, ValueError):
-                await spool.give_up("the guest agent sent something that is no command output")
-            except WorkerFault as fault:
-                await spool.give_up(fault.message)
-            if stream is not None:
-                stream.reset()
-                stream = None
-        self._pumps.pop(spool.exec_id, None)
-        self._unreported.add(spool.exec_id)
-        self._changed()
+                    raise
+                await asyncio.sleep(RETRY_S)
+            finally:
+                if stream is not None:
+                    stream.reset()
+                    stream = None
 
     async def _reopen(self, spool: Spool, agent: GuestAgent) -> GuestStream:
         """The agent's stream from where we are; from its oldest byte if it no longer has that."""
@@ -143,5 +188,8 @@ class Spools:
             spool.reopened(in_place=False)
             stream = await agent.exec_frames(spool.exec_id, None)
         if stream.status != 200:
-            raise refusal(stream.status, await stream.read(64 * 1024))
+            try:
+                raise refusal(stream.status, await stream.read(64 * 1024))
+            finally:
+                stream.reset()
         return stream

@@ -14,6 +14,7 @@ from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestHealth, Guest
 from scaibunker.worker.errors import GuestUnreachable, WorkerFault
 from scaibunker.worker.guest.connection import Body, GuestStream, Headers
 from scaibunker.worker.guest.link import GuestLink
+from scaibunker.worker.guest.text import clean
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -73,23 +74,27 @@ class GuestAgent:
         query = "" if offset is None else f"?offset={offset}"
         return await self.stream("GET", f"/v1/execs/{exec_id}/frames{query}")
 
-    async def forget_exec(self, exec_id: str) -> None:
-        await self._call("DELETE", f"/v1/execs/{exec_id}")
-
     async def stream(
         self, method: str, path: str, headers: Headers | None = None, body: Body = None
     ) -> GuestStream:
         """A request whose answer is streamed; the caller looks at its status."""
         connection = await self.link.session()
         stream = await connection.request(method, path, headers, body)
-        await stream.response()
+        try:
+            await stream.response()
+        except BaseException:
+            stream.reset()
+            raise
         return stream
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 stream = await self.stream(method, path, body=body)
-                answer = await stream.read(ANSWER_LIMIT)
+                try:
+                    answer = await stream.read(ANSWER_LIMIT)
+                finally:
+                    stream.reset()
         except TimeoutError:
             raise GuestUnreachable(
                 f"the guest agent did not answer within {CALL_TIMEOUT_S:g} s"
@@ -103,8 +108,8 @@ def refusal(status: int, answer: bytes) -> AgentRefusal:
     """The agent's error answer as an exception; nonsense from the guest becomes a plain one."""
     try:
         value = json.loads(answer)
-        return AgentRefusal(status, str(value["code"]), str(value["message"])[:1000])
-    except (ValueError, KeyError, TypeError):
+        return AgentRefusal(status, str(value["code"]), clean(value["message"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return AgentRefusal(status, Code.INTERNAL_ERROR, f"the guest agent answered {status}")
 
 

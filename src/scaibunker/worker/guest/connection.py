@@ -28,9 +28,10 @@ from h2.events import (
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
+from scaibunker.wire.codes import Code
 from scaibunker.wire.guest.execs import REPLAY_WINDOW
 from scaibunker.wire.guest.handshake import ECHO_MAGIC, NONCE_BYTES
-from scaibunker.worker.errors import GuestUnreachable
+from scaibunker.worker.errors import GuestUnreachable, WorkerFault
 
 Headers = list[tuple[str, str]]
 Body = bytes | AsyncIterator[bytes] | None
@@ -41,6 +42,14 @@ SMALL_BODY = 64 * 1024
 HELLO_INTERVAL_S = 0.5
 """A hello is repeated: a guest that was paused, or is still booting, may miss one."""
 MAX_HEADER_LIST = 64 * 1024
+MAX_STREAMS = 250
+"""Requests under way at once, whatever the agent allows."""
+SLOT_TIMEOUT_S = 15.0
+MAX_IDLE_FRAMES = 5000
+"""Frames a second that carry no data, beside those that acknowledge ours."""
+MAX_WRITE_BUFFER = 8 * 1024 * 1024
+MAX_HEADER_TABLE = 4096
+"""Bytes of header compression state, whatever the agent offers."""
 AUTHORITY = "guest"
 
 
@@ -98,8 +107,16 @@ class GuestStream:
         return b"".join(parts)
 
     def reset(self) -> None:
-        """Give up on this stream; the agent sees it as a caller that went away."""
+        """Give up on this stream; the agent sees it as a caller that went away. What has come and
+        was not taken counts as taken: the connection's window is everybody's."""
         self._connection.reset(self.id)
+        self.discard()
+
+    def discard(self) -> None:
+        credit = sum(size for _, size in self._chunks)
+        self._chunks.clear()
+        if credit:
+            self._connection.acknowledge(self.id, credit)
 
     async def _progress(self) -> None:
         if self._error is not None:
@@ -113,13 +130,19 @@ class GuestStream:
 
     def on_response(self, headers: Headers) -> None:
         values = dict(headers)
-        self.status = int(values.pop(":status", "0") or "0")
+        status = int(values.pop(":status"))
+        if not 200 <= status <= 599:
+            raise ValueError(f"status {status}")
+        self.status = status
         self.headers = values
         self._wake.set()
 
     def on_data(self, data: bytes, credit: int) -> None:
-        self._chunks.append((data, credit))
-        self._wake.set()
+        if data:
+            self._chunks.append((data, credit))
+            self._wake.set()
+        elif credit:  # padding only
+            self._connection.acknowledge(self.id, credit)
 
     def on_end(self) -> None:
         self.ended = True
@@ -156,6 +179,9 @@ class GuestConnection(asyncio.Protocol):
         self._writable.set()
         self._window_open = asyncio.Event()
         self._slot_free = asyncio.Event()
+        self._second = 0.0
+        self._idle_frames = 0
+        self._sent = 0
         self.closed = asyncio.Event()
 
     # asyncio.Protocol
@@ -171,6 +197,7 @@ class GuestConnection(asyncio.Protocol):
         try:
             for event in self._h2.receive_data(data):
                 self._handle(event)
+                self._count(event)
         except (H2Error, ValueError, KeyError) as error:
             self._fail(f"the guest agent broke the protocol: {type(error).__name__}")
             return
@@ -244,7 +271,11 @@ class GuestConnection(asyncio.Protocol):
         """
         stream = await self._open(method, path, headers, has_body=body is not None)
         if isinstance(body, bytes) and len(body) <= SMALL_BODY:
-            await self._send(stream, body, end=True)
+            try:
+                await self._send(stream, body, end=True)
+            except BaseException:
+                stream.reset()
+                raise
         elif body is not None:
             stream.sender = asyncio.create_task(self._feed(stream, body))
         return stream
@@ -266,27 +297,44 @@ class GuestConnection(asyncio.Protocol):
         self, method: str, path: str, headers: Headers | None, *, has_body: bool
     ) -> GuestStream:
         self._check_open()
-        while len(self._streams) >= self._h2.remote_settings.max_concurrent_streams:
-            self._slot_free.clear()
-            await self._slot_free.wait()
-            self._check_open()
+        await self._free_slot()
         stream_id = self._h2.get_next_available_stream_id()
+        try:
+            self._h2.send_headers(
+                stream_id,
+                [
+                    (":method", method),
+                    (":path", path),
+                    (":scheme", "http"),
+                    (":authority", AUTHORITY),
+                    *(headers or []),
+                ],
+                end_stream=not has_body,
+            )
+        except UnicodeEncodeError:
+            raise WorkerFault("a header is not ASCII", Code.VALIDATION_ERROR) from None
+        except H2Error as error:
+            raise GuestUnreachable(f"the guest agent takes no request: {error}") from error
         stream = GuestStream(self, stream_id)
         self._streams[stream_id] = stream
-        self._h2.send_headers(
-            stream_id,
-            [
-                (":method", method),
-                (":path", path),
-                (":scheme", "http"),
-                (":authority", AUTHORITY),
-                *(headers or []),
-            ],
-            end_stream=not has_body,
-        )
         if not has_body:
             self._flush()
         return stream
+
+    async def _free_slot(self) -> None:
+        """Wait until the agent takes one more request. Raises GuestUnreachable."""
+        try:
+            async with asyncio.timeout(SLOT_TIMEOUT_S):
+                while self._h2.open_outbound_streams >= min(
+                    self._h2.remote_settings.max_concurrent_streams, MAX_STREAMS
+                ):
+                    self._slot_free.clear()
+                    await self._slot_free.wait()
+                    self._check_open()
+        except TimeoutError:
+            raise GuestUnreachable(
+                f"{self._h2.open_outbound_streams} requests are under way in this guest"
+            ) from None
 
     async def _send(self, stream: GuestStream, data: bytes, *, end: bool = False) -> None:
         """Send part of a body, as fast as the agent takes it; `end` says that it was the last.
@@ -329,6 +377,7 @@ class GuestConnection(asyncio.Protocol):
             return
         stream.on_error(reason or GuestUnreachable("the request was given up"))
         self._drop(stream)
+        stream.discard()
         with contextlib.suppress(H2Error):
             self._h2.reset_stream(stream_id, ErrorCodes.CANCEL)
         self._flush()
@@ -339,6 +388,18 @@ class GuestConnection(asyncio.Protocol):
     def _check_open(self) -> None:
         if self.closed.is_set():
             raise GuestUnreachable("the guest channel is closed")
+
+    def _count(self, event: Event) -> None:
+        """Frames that move nothing forward are free for the guest and cost us: a bound per second."""
+        if isinstance(event, DataReceived) and event.data:
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._second > 1:
+            self._second, self._idle_frames, self._sent = now, 0, 0
+        self._idle_frames += 1
+        # What we send is acknowledged in frames of the kind: they are not counted against it.
+        if self._idle_frames > MAX_IDLE_FRAMES + self._sent // 512:
+            self._fail("the guest agent floods its channel")
 
     def _handle(self, event: Event) -> None:
         stream_id = getattr(event, "stream_id", None)
@@ -354,15 +415,24 @@ class GuestConnection(asyncio.Protocol):
             case StreamEnded() if stream:
                 stream.on_end()
                 self._drop(stream)
+                self._finish_half_open(stream)
             case StreamReset() if stream:
                 stream.on_error(GuestUnreachable("the guest agent broke off its answer"))
                 self._drop(stream)
-            case WindowUpdated() | RemoteSettingsChanged():
+            case RemoteSettingsChanged():
+                self._h2.encoder.header_table_size = MAX_HEADER_TABLE
+                self._window_open.set()
+            case WindowUpdated():
                 self._window_open.set()
             case ConnectionTerminated():
                 self._fail("the guest agent ended the session")
             case _:
                 pass
+
+    def _finish_half_open(self, stream: GuestStream) -> None:
+        """An answer that is complete before our body is: nobody wants the rest of it."""
+        with contextlib.suppress(H2Error):
+            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
 
     def _drop(self, stream: GuestStream) -> None:
         self._streams.pop(stream.id, None)
@@ -375,7 +445,10 @@ class GuestConnection(asyncio.Protocol):
         if self._transport is not None and not self.closed.is_set():
             data = self._h2.data_to_send()
             if data:
+                self._sent += len(data)
                 self._transport.write(data)
+                if self._transport.get_write_buffer_size() > MAX_WRITE_BUFFER:
+                    self._fail("the guest agent does not take what it asked for")
 
     def _fail(self, message: str) -> None:
         if self.closed.is_set():

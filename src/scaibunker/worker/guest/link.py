@@ -1,7 +1,7 @@
 """Keeps a session with one guest's agent open for as long as the machine lives.
 
 The first session is waited for by whoever boots the machine; one that breaks is opened again when
-somebody next asks, and by a background task, so that running commands are picked up.
+somebody next asks.
 """
 
 import asyncio
@@ -43,6 +43,11 @@ class GuestLink:
     async def session(self) -> GuestConnection:
         """An open session for a request. Raises GuestUnreachable."""
         return await self.connect(RECONNECT_TIMEOUT_S)
+
+    async def broken(self) -> None:
+        """Wait until the session that is open now has ended."""
+        if self._connection is not None:
+            await self._connection.closed.wait()
 
     def close(self) -> None:
         """End the session and refuse new ones."""

@@ -69,7 +69,8 @@ class Fleet:
         machine = self._machines.get(machine_id)
         if machine is not None:
             await machine.destroy()
-            self._machines.pop(machine_id, None)
+            if self._machines.get(machine_id) is machine:
+                del self._machines[machine_id]
             self._changed()
 
     async def destroy_all(self) -> None:
@@ -91,6 +92,7 @@ class Fleet:
 
     def _free_uid(self) -> int:
         taken = {machine.uid for machine in self._machines.values()}
+        # Another daemon's machines on the same host count from another place.
         uid = self._uid_base
         while uid in taken:
             uid += 1

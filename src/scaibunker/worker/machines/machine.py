@@ -6,7 +6,8 @@ A task builds it; after that it changes only by order (pause, resume, destroy) o
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -23,7 +24,9 @@ from scaibunker.worker.vmm.console import read_tail
 
 log = structlog.get_logger(__name__)
 
-EXEC_STATES = (MachineState.RUNNING,)
+Orders = set[asyncio.Task[None]]
+SESSION_PAUSE_S = 0.2
+VMM_LOG_LIMIT = 1024 * 1024
 
 
 class Machine:
@@ -36,6 +39,10 @@ class Machine:
         self._orders = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._state = MachineState.FAILED if record.failure else MachineState.BUILDING
+        self._power_orders: Orders = set()
+        self._takedowns: Orders = set()
+        self._adopted = False
+        self._gone = False
         self._settled = asyncio.Event()
         if record.failure:
             self._settled.set()
@@ -60,9 +67,16 @@ class Machine:
     @property
     def agent(self) -> GuestAgent:
         """The guest's agent. Raises MachineNotRunning unless commands may run now."""
-        if self._state not in EXEC_STATES or self._body.agent is None:
+        if self._state is not MachineState.RUNNING or self._body.agent is None:
             raise MachineNotRunning(f"the machine is {self._state}")
         return self._body.agent
+
+    def trim_log(self) -> None:
+        """Cut what the VMM itself has said, which a guest can provoke, if it is long."""
+        log_file = self._body.folder.vmm_log
+        with contextlib.suppress(OSError):
+            if log_file.stat().st_size > VMM_LOG_LIMIT:
+                os.truncate(log_file, 0)  # it is written in append mode
 
     def status(self) -> MachineStatus:
         record = self._body.record
@@ -87,6 +101,29 @@ class Machine:
 
     async def pause(self) -> None:
         """Freeze it in place. Raises MachineNotRunning, WorkerFault."""
+        await self._carry_on(self._pause(), self._power_orders)
+
+    async def resume(self) -> None:
+        """Let it go on; the guest's clock is right before the first command runs."""
+        await self._carry_on(self._resume(), self._power_orders)
+
+    async def destroy(self) -> None:
+        """Take everything of it down and remove its folder. Idempotent. Raises WorkerFault if something
+        is left."""
+        for order in list(self._power_orders):
+            order.cancel()
+        await self._carry_on(self._destroy(), self._takedowns)
+
+    async def _carry_on(self, order: Coroutine[None, None, None], kind: Orders) -> None:
+        """An order is carried out to its end, even if whoever gave it goes away: half of one would leave
+        the machine in no state."""
+        task = asyncio.create_task(order)
+        kind.add(task)
+        task.add_done_callback(kind.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(task)
+
+    async def _pause(self) -> None:
         async with self._orders:
             if self._state is MachineState.PAUSED:
                 return
@@ -96,8 +133,7 @@ class Machine:
             await vmm.pause()
             self._move(MachineState.RUNNING, MachineState.PAUSED)
 
-    async def resume(self) -> None:
-        """Let it go on; the guest's clock is right before the first command runs."""
+    async def _resume(self) -> None:
         async with self._orders:
             if self._state is MachineState.RUNNING:
                 return
@@ -105,21 +141,25 @@ class Machine:
             if self._state is not MachineState.PAUSED or vmm is None or agent is None:
                 raise MachineNotRunning(f"the machine is {self._state}")
             await vmm.resume()
-            await agent.set_clock()
+            try:
+                await agent.set_clock()
+            except BaseException:
+                await vmm.pause()  # what is told is true again
+                raise
             self._move(MachineState.PAUSED, MachineState.RUNNING)
-            await self.spools.resume(agent)
 
-    async def destroy(self) -> None:
-        """Take everything of it down and remove its folder. Idempotent. Raises WorkerFault if something
-        is left."""
+    async def _destroy(self) -> None:
         async with self._orders:
+            if self._gone:  # taken down twice at once; the id may be another machine's by now
+                return
             self._set(MachineState.STOPPING)
             await self._stop_task()
-            await self.spools.close()
+            await self.spools.give_up("the bunker was terminated")
             failures = await take_back(STEPS, self._body)
             if failures:
                 raise WorkerFault(f"cannot take the machine down: {'; '.join(failures)}")
             self._body.folder.remove()
+            self._gone = True
 
     async def let_go(self) -> None:
         """Stop watching; the machine runs on for the next daemon."""
@@ -140,13 +180,33 @@ class Machine:
             log.exception("machine_build_broke", bunker_id=self.id)
             await self._fail(f"the worker failed: {type(error).__name__}")
             return
-        await self._body.vmm_ended.wait()
+        keeper = asyncio.create_task(self._keep_session(), name=f"session {self.id}")
+        try:
+            await self._body.vmm_ended.wait()
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
         outcome = self._body.vmm.outcome() if self._body.vmm else "its VMM ended"
         await self._fail(f"the machine stopped: {outcome}")
+
+    async def _keep_session(self) -> None:
+        """Commands that nobody follows are picked up: those of an earlier daemon, and those whose
+        session broke."""
+        pending = self._adopted
+        while True:
+            agent = self._body.agent
+            if pending and agent is not None and self._state is MachineState.RUNNING:
+                await self.spools.resume(agent)
+                pending = False
+            if not pending and agent is not None:
+                await agent.link.broken()
+                pending = True
+            await asyncio.sleep(SESSION_PAUSE_S)
 
     async def _build(self) -> None:
         body = self._body
         if body.record.ready:
+            self._adopted = True
             await self._take_over()
         else:
             async with self._host.boots:
@@ -160,16 +220,15 @@ class Machine:
         """A machine that an earlier daemon had running: it is there as it was, or it is lost."""
         body = self._body
         process = body.record.process
-        vmm = process and await self._host.driver.adopt(process, body.run_dir)
-        if not vmm:
+        if process is not None:
+            body.vmm = await self._host.driver.adopt(process, body.run_dir)
+        if body.vmm is None:
             raise WorkerFault("the machine was gone when the worker started again")
-        if await vmm.is_paused():
+        if await body.vmm.is_paused():
             await carry_out(STEPS_WHILE_PAUSED, body)
             self._move(MachineState.BUILDING, MachineState.PAUSED)
             return
         await carry_out(STEPS, body)
-        if body.agent is not None:
-            await self.spools.resume(body.agent)
 
     async def _fail(self, reason: str) -> None:
         """Give back what it holds; keep the reason until the controller has taken note."""
@@ -178,11 +237,14 @@ class Machine:
         body = self._body
         log.warning("machine_failed", bunker_id=self.id, reason=reason)
         self._set(MachineState.STOPPING)
-        await self.spools.close()
+        await self.spools.give_up(reason)
         await take_back(STEPS, body)
         body.record.failure = reason
         body.record.console_tail = read_tail(body.folder.console_log) or None
-        body.save()
+        try:
+            body.save()
+        except (OSError, ValueError) as error:  # a full disk must not hide the failure
+            log.warning("machine_not_saved", bunker_id=self.id, error=repr(error))
         self._set(MachineState.FAILED)
 
     async def _stop_task(self) -> None:

@@ -62,10 +62,13 @@ class StateFolder:
         temporary.rename(self.path / RECORD_NAME)
 
     def load(self) -> MachineRecord | None:
-        """The record, or None if there is no readable one: a creation that never got that far."""
+        """The record, or None if there is no whole one: a creation that never got that far. Fields
+        of another release are passed over. Raises OSError if it cannot be read: that is not the
+        same as not being there."""
         try:
-            return MachineRecord.model_validate_json((self.path / RECORD_NAME).read_bytes())
-        except (OSError, ValueError):
+            data = (self.path / RECORD_NAME).read_bytes()
+            return MachineRecord.model_validate_json(data, extra="ignore")
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
     def remove(self) -> None:

@@ -14,7 +14,7 @@ FILE_LIMIT = 4 * KEEP_BYTES
 """The file is cut back to its tail when it is longer than this."""
 READ_BYTES = 16 * 1024
 PAUSE_S = 0.02
-"""Pause after each full read: at most 0.8 MB a second are taken."""
+"""Pause after each read: what comes meanwhile is taken together, and at most 0.8 MB a second."""
 TAIL_BYTES = 4 * 1024
 """Bytes that go into a status."""
 
@@ -39,10 +39,6 @@ class Console:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    def tail(self) -> str:
-        """The last lines, as text that is safe to show."""
-        return read_tail(self._log)
-
     async def _run(self) -> None:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_unix_connection(
@@ -51,8 +47,7 @@ class Console:
             try:
                 while data := await reader.read(READ_BYTES):
                     self._append(data)
-                    if len(data) == READ_BYTES:
-                        await asyncio.sleep(PAUSE_S)
+                    await asyncio.sleep(PAUSE_S)
             finally:
                 writer.close()
 

@@ -44,6 +44,11 @@ def identify(pid: int) -> ProcessId | None:
     return None if ticks is None else ProcessId(pid, ticks, boot_id())
 
 
+def plain_environment() -> dict[str, str]:
+    """What programs that we start may know: our own environment holds the worker token."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+
+
 def spawn(argv: list[str], log: Path) -> int:
     """Start a process that outlives us: own session, nothing inherited, output to `log`.
 
@@ -54,7 +59,7 @@ def spawn(argv: list[str], log: Path) -> int:
     return os.posix_spawnp(
         argv[0],
         argv,
-        {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+        plain_environment(),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
@@ -128,10 +133,3 @@ class WatchedProcess:
         for callback in self._callbacks:
             callback()
         self._callbacks.clear()
-
-    def release(self) -> None:
-        """Stop watching and leave the process alone."""
-        if self._pidfd is not None:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = None

@@ -30,4 +30,5 @@ class MakeCgroup:
         )
 
     async def undo(self, body: Body) -> None:
+        body.host.cgroups.kill(body.spec.bunker_id)
         body.host.cgroups.delete(body.spec.bunker_id)

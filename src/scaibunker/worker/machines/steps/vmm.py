@@ -11,7 +11,7 @@ class RunVmm:
     name = "VMM"
 
     async def do(self, body: Body) -> None:
-        vmm = await self._adopt(body) or await self._start(body)
+        vmm = body.vmm or await self._adopt(body) or await self._start(body)
         body.vmm = vmm
         vmm.on_exit(body.vmm_ended.set)
         body.console = Console(vmm.console_path, body.folder.console_log)
@@ -36,6 +36,9 @@ class RunVmm:
 
     async def _start(self, body: Body) -> VmmHandle:
         host, spec, folder = body.host, body.spec, body.folder
+        # A daemon that died between starting a VMM and writing it down left one that nobody knows:
+        # two of them must never write to one disk.
+        host.cgroups.kill(spec.bunker_id)
         vmm = await host.driver.start(
             VmmConfig(
                 machine_id=spec.bunker_id,

@@ -90,6 +90,8 @@ class QemuDriver:
         identity = identify(pid)
         watched = WatchedProcess.hold(identity) if identity else None
         if watched is None:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - it does not wait
             raise WorkerFault(f"QEMU ended at once: {_tail(config.log)}")
         machine = QemuMachine(watched, config.run_dir)
         try:
@@ -117,5 +119,7 @@ async def _wait_for_sockets(watched: WatchedProcess, config: VmmConfig) -> None:
 
 
 def _tail(log: Path) -> str:
-    data = log.read_bytes()[-LOG_TAIL_BYTES:]
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        data = file.read(LOG_TAIL_BYTES)
     return data.decode(errors="replace").strip() or "it said nothing"

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaibunker.worker.vmm.process import boot_id
+from scaibunker.worker.vmm.process import boot_id, plain_environment
 from scaibunker.worker.vmm.qemu import command
 
 BOOT_LIMIT_S = 6.0
@@ -52,13 +52,15 @@ async def choose(wanted: str, kernel: Path, initramfs: Path, memory: Path) -> Ac
 async def probe(kernel: Path, initramfs: Path) -> Acceleration:
     """Boot the kernel under KVM with a time limit."""
     process = await asyncio.create_subprocess_exec(
-        command.BINARY, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        # A daemon that is killed meanwhile must not leave a machine that spins for ever.
+        "setpriv", "--pdeathsig", "KILL", "--", command.BINARY, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-machine", "q35", *command.acceleration_options("kvm"), "-m", "128M",
         "-kernel", str(kernel), "-initrd", str(initramfs),
         "-append", "console=ttyS0 loglevel=7 panic=-1", "-serial", "stdio",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        env=plain_environment(),
     )  # fmt: skip
     try:
         async with asyncio.timeout(BOOT_LIMIT_S):
