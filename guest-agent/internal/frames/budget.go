@@ -17,7 +17,7 @@ type Budget struct {
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
 // charge books n bytes (negative: gives back) and says whether the budget is overdrawn. The caller
-// holds its own log's lock; histories of other logs are dropped by Relieve, without that lock.
+// holds its own log's lock; histories of other logs are dropped by relieve, without that lock.
 func (b *Budget) charge(n int64) (over bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,13 +44,15 @@ func (b *Budget) forget(l *Log) {
 	}
 }
 
-// relieve drops histories of finished commands until the budget holds or none is left.
-func (b *Budget) relieve() {
+// relieve drops histories of finished commands until the budget holds or none is left. It says
+// whether the budget is still overdrawn.
+func (b *Budget) relieve() (over bool) {
 	for {
 		b.mu.Lock()
 		if b.used <= b.limit || len(b.finished) == 0 {
+			over := b.used > b.limit
 			b.mu.Unlock()
-			return
+			return over
 		}
 		oldest := b.finished[0]
 		b.finished = b.finished[1:]

@@ -32,6 +32,7 @@ type Log struct {
 	sent    int64    // the furthest that any reader has sent
 	tight   bool     // the budget was overdrawn at the last append
 	closed  bool     // EXIT or ERROR is in
+	freed   bool
 
 	changed chan struct{} // closed at the next append; nil while nobody waits
 	room    chan struct{} // closed when a reader has moved on; nil while nobody waits
@@ -53,21 +54,26 @@ func (l *Log) Append(frame []byte) {
 	l.frames = append(l.frames, frame)
 	l.end += int64(len(frame))
 	l.closed = final
-	l.tight = l.budget.charge(int64(len(frame) + frameOverhead))
+	over := l.budget.charge(int64(len(frame) + frameOverhead))
+	if over {
+		// Not under this log's lock, for it takes those of others.
+		l.mu.Unlock()
+		over = l.budget.relieve()
+		l.mu.Lock()
+	}
+	l.tight = over
 	l.trim()
-	tight := l.tight
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
 	}
-	l.mu.Unlock()
 	if final {
 		close(l.done)
-		l.budget.retire(l)
+		if !l.freed {
+			l.budget.retire(l)
+		}
 	}
-	if tight {
-		l.budget.relieve()
-	}
+	l.mu.Unlock()
 }
 
 // trim forgets sent frames that the replay window no longer covers.
@@ -111,9 +117,10 @@ func (l *Log) dropHistory() {
 
 // Free gives everything back; readers that are still there find a closed, empty log.
 func (l *Log) Free() {
-	l.budget.forget(l)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.freed = true
+	l.budget.forget(l)
 	l.start = l.end
 	l.discard(len(l.frames))
 	if !l.closed {
