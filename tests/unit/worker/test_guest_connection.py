@@ -9,7 +9,9 @@ import pytest
 from scaibunker.wire.guest.execs import REPLAY_WINDOW
 from scaibunker.wire.guest.handshake import ECHO_MAGIC
 from scaibunker.worker.errors import GuestUnreachable
+from scaibunker.worker.guest.agent import GuestAgent
 from scaibunker.worker.guest.connection import open_session
+from scaibunker.worker.guest.link import GuestLink
 from tests.unit.worker.fake_agent import TOKEN, FakeAgent, FakeExchange
 
 Start = Callable[..., Awaitable[FakeAgent]]
@@ -166,4 +168,80 @@ async def test_an_early_answer_ends_the_sending(start_agent: Start, tmp_path: Pa
     async with asyncio.timeout(20):
         stream = await connection.request("PUT", "/x", body=endless())
         assert await stream.response() == 409
+    connection.close()
+
+
+async def test_readers_that_leave_do_not_use_the_connection_up(
+    start_agent: Start, tmp_path: Path
+) -> None:
+    async def flood(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+        if exchange.headers[":path"] == "/flood":
+            await exchange.write(b"x" * REPLAY_WINDOW)
+        await exchange.end()
+
+    await start_agent(flood)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    async with asyncio.timeout(30):
+        for _ in range(100):  # 25 MiB in all; the connection's window is 16
+            stream = await connection.request("GET", "/flood")
+            await stream.response()
+            await asyncio.sleep(0)
+            stream.reset()
+        stream = await connection.request("GET", "/flood")
+        await stream.response()
+        assert len(await stream.read(REPLAY_WINDOW)) == REPLAY_WINDOW
+    connection.close()
+
+
+async def test_requests_that_are_given_up_free_their_place(
+    start_agent: Start, tmp_path: Path
+) -> None:
+    async def hang(exchange: FakeExchange) -> None:
+        if exchange.headers[":path"] == "/answer":
+            await exchange.respond(200)
+            await exchange.end()
+
+    await start_agent(hang)
+    agent = GuestAgent(GuestLink(tmp_path / "agent.sock", TOKEN))
+    for _ in range(300):  # more than the agent takes at once
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.002):
+                await agent.stream("GET", "/hang")
+    async with asyncio.timeout(10):
+        stream = await agent.stream("GET", "/answer")
+    assert stream.status == 200
+    agent.link.close()
+
+
+@pytest.mark.parametrize("status", ["0", "99", "abc", "600"])
+async def test_an_answer_that_is_none_ends_the_session(
+    start_agent: Start, tmp_path: Path, status: str
+) -> None:
+    async def lie(exchange: FakeExchange) -> None:
+        exchange._session.h2.config.validate_outbound_headers = False
+        exchange._session.h2.send_headers(exchange._id, [(":status", status)])
+        exchange._session.flush()
+
+    await start_agent(lie)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    stream = await connection.request("GET", "/x")
+    with pytest.raises(GuestUnreachable):
+        async with asyncio.timeout(10):
+            await stream.response()
+    connection.close()
+
+
+async def test_a_flood_of_empty_frames_ends_the_session(start_agent: Start, tmp_path: Path) -> None:
+    async def flood(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+        ping = b"\0\0\10\6\0\0\0\0\0" + b"12345678"
+        exchange._session._writer.write(ping * 20_000)
+
+    await start_agent(flood)
+    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    stream = await connection.request("GET", "/x")
+    with pytest.raises(GuestUnreachable, match="floods"):
+        async with asyncio.timeout(20):
+            await stream.read(10)
     connection.close()

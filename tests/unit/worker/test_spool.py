@@ -99,3 +99,41 @@ async def test_a_lost_command_has_no_exit_code(tmp_path: Path) -> None:
 async def test_bytes_that_are_no_frames_are_refused(tmp_path: Path, lie: bytes) -> None:
     with pytest.raises(FrameError):
         await _spool(tmp_path).append(lie)
+
+
+async def test_every_frame_counts_against_the_budget(tmp_path: Path) -> None:
+    spool = _spool(tmp_path, limit=1000)
+    gap = frames.encode_json(Kind.GAP, {"bytes": 1})
+    for _ in range(500):
+        await spool.append(gap)
+    assert (tmp_path / "exe_abcd.frames").stat().st_size <= 1000
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        frames.encode_json(Kind.EXIT, EXIT) + frames.encode(Kind.STDOUT, b"more"),
+        frames.encode_json(Kind.STARTED, {"pid": "x" * 5000}),
+        frames.encode(Kind.ERROR, b"[" * 4000),
+    ],
+)
+async def test_streams_that_no_agent_sends_are_refused(tmp_path: Path, lie: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever it is, it is refused
+        await _spool(tmp_path).append(lie)
+
+
+async def test_text_that_cannot_be_written_out_is_cleaned(tmp_path: Path) -> None:
+    spool = _spool(tmp_path)
+    await spool.append(
+        frames.encode(Kind.ERROR, b'{"code": "X", "message": "\\ud800 \\u001b[31m"}')
+    )
+    assert "ud800" not in spool.status().model_dump_json()
+    assert "\x1b" not in (spool.status().error or "")
+
+
+async def test_a_damaged_file_is_cut_back_to_its_good_part(tmp_path: Path) -> None:
+    whole = frames.encode(Kind.STDOUT, b"whole")
+    (tmp_path / "exe_abcd.frames").write_bytes(whole + b"\0" * 4096)
+    spool = _spool(tmp_path)
+    assert (tmp_path / "exe_abcd.frames").read_bytes() == whole
+    assert spool.status().truncated

@@ -1,0 +1,115 @@
+"""All of a machine's commands: a guest that lies about them, and what becomes of them at its end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from scaibunker.wire.guest import frames
+from scaibunker.wire.guest.execs import ExecStart
+from scaibunker.wire.guest.frames import Kind
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.execs.spools import Spools
+from scaibunker.worker.guest.agent import GuestAgent
+from scaibunker.worker.guest.link import GuestLink
+from tests.unit.worker.fake_agent import TOKEN, FakeAgent, FakeExchange
+
+Start = Callable[..., Awaitable[FakeAgent]]
+LYING = (
+    '{"execs": [{"exec_id": "%s", "running": true, "pid": 1, "frames_start": 0, "frames_end": 9}]}'
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "bnk_abcd" / "execs"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+async def agent(tmp_path: Path) -> AsyncIterator[GuestAgent]:
+    link = GuestLink(tmp_path / "agent.sock", TOKEN)
+    yield GuestAgent(link)
+    link.close()
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil", "../../evil", "exe_a.b", "exe_", "x" * 300])
+async def test_a_guest_names_no_files(
+    start_agent: Start, tmp_path: Path, folder: Path, agent: GuestAgent, name: str
+) -> None:
+    async def answer(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+        await exchange.write((LYING % name).encode())
+        await exchange.end()
+
+    await start_agent(answer)
+    before = sorted(tmp_path.rglob("*"))
+    spools = Spools(folder, 1 << 20, lambda: None)
+    await spools.resume(agent)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert spools.finished() == []
+
+
+async def test_the_machines_end_is_the_end_of_its_commands(
+    start_agent: Start, folder: Path, agent: GuestAgent
+) -> None:
+    async def begin(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+        await exchange.write(frames.encode(Kind.STDOUT, b"so far"))
+
+    await start_agent(begin)
+    news: list[None] = []
+    spools = Spools(folder, 1 << 20, lambda: news.append(None))
+    spool = await spools.start(agent, "exe_abcd", ExecStart(argv=["x"], timeout_s=9), b"")
+
+    async def follow() -> bytes:
+        return b"".join([data async for data in spool.follow()])
+
+    follower = asyncio.create_task(follow())
+    async with asyncio.timeout(5):
+        while spool.status().stdout_bytes == 0:
+            await asyncio.sleep(0.005)
+        await spools.give_up("the machine stopped")
+        kinds = [frame.kind for frame in frames.Decoder().feed(await follower)]
+    assert kinds == [Kind.STDOUT, Kind.ERROR]
+    (told,) = spools.finished()
+    assert (told.exit, told.error, told.running) == (None, "the machine stopped", False)
+    assert news
+    spools.acknowledge("exe_abcd")
+    assert spools.finished() == []
+
+
+async def test_output_that_cannot_be_stored_ends_the_following(
+    start_agent: Start, folder: Path, agent: GuestAgent
+) -> None:
+    go_on = asyncio.Event()
+
+    async def write(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+        await go_on.wait()
+        await exchange.write(frames.encode(Kind.STDOUT, b"x"))
+
+    await start_agent(write)
+    spools = Spools(folder, 1 << 20, lambda: None)
+    spool = await spools.start(agent, "exe_abcd", ExecStart(argv=["x"], timeout_s=9), b"")
+    (folder / "exe_abcd.frames").unlink()
+    (folder / "exe_abcd.frames").mkdir()  # writing to it fails from now on
+    go_on.set()
+    async with asyncio.timeout(5):
+        while not spools.finished():
+            await asyncio.sleep(0.005)
+    assert "cannot store" in (spool.status().error or "")
+
+
+async def test_an_id_is_used_once(start_agent: Start, folder: Path, agent: GuestAgent) -> None:
+    async def begin(exchange: FakeExchange) -> None:
+        await exchange.respond(200)
+
+    await start_agent(begin)
+    spools = Spools(folder, 1 << 20, lambda: None)
+    await spools.start(agent, "exe_abcd", ExecStart(argv=["x"], timeout_s=9), b"")
+    with pytest.raises(WorkerFault, match="exists"):
+        await spools.start(agent, "exe_abcd", ExecStart(argv=["x"], timeout_s=9), b"")
+    await spools.close()
