@@ -9,13 +9,8 @@ import asyncio
 from aiohttp import web
 
 from scaibunker.worker.errors import GuestUnreachable
-from scaibunker.worker.guest.connection import (
-    SMALL_BODY,
-    Body,
-    GuestConnection,
-    GuestStream,
-    Headers,
-)
+from scaibunker.worker.guest.connection import SMALL_BODY, Body, GuestConnection
+from scaibunker.worker.guest.stream import GuestStream, Headers
 
 CHUNK_BYTES = 64 * 1024
 QUICK_ANSWER_S = 0.05

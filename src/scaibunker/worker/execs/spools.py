@@ -13,7 +13,7 @@ from scaibunker.wire.worker.machines import ExecStatus
 from scaibunker.worker.errors import ExecNotFound, GuestUnreachable, WorkerFault
 from scaibunker.worker.execs.spool import Budget, Spool
 from scaibunker.worker.guest.agent import GuestAgent, refusal
-from scaibunker.worker.guest.connection import GuestStream
+from scaibunker.worker.guest.stream import GuestStream
 
 log = structlog.get_logger(__name__)
 

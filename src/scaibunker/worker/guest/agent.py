@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from scaibunker.wire.codes import Code
 from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestHealth, GuestIdentity
 from scaibunker.worker.errors import GuestUnreachable, WorkerFault
-from scaibunker.worker.guest.connection import Body, GuestStream, Headers
+from scaibunker.worker.guest.connection import Body
 from scaibunker.worker.guest.link import GuestLink
+from scaibunker.worker.guest.stream import GuestStream, Headers
 from scaibunker.worker.guest.text import clean
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
