@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+import uvloop
+
 from benchmarks import bare
 from benchmarks.figures import Figure, from_samples, save, show
 from benchmarks.memory import pss_mb
@@ -41,7 +43,7 @@ def main() -> int:
             Client(found.base_url, found.keys["user"]) as client,
         ):
             acceleration = _acceleration(found.base_url, found.keys["super_admin"])
-            figures = asyncio.run(_measure(client, artifacts, acceleration, options))
+            figures = uvloop.run(_measure(client, artifacts, acceleration, options))
     host: dict[str, object] = {
         "cpus": os.cpu_count(),
         "kernel": platform.release(),

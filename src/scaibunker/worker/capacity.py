@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 from scaibunker.wire.worker.heartbeat import Capacity
 from scaibunker.worker.settings import WorkerSettings
@@ -15,10 +16,16 @@ SHARE = 0.8
 def measure(settings: WorkerSettings) -> Capacity:
     """Read once at start."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)
-    disk = shutil.disk_usage(settings.data_dir).free // (1024 * 1024)
+    disk = (shutil.disk_usage(settings.data_dir).free + _taken(settings.data_dir)) // (1024 * 1024)
     return Capacity(
         cpu_millicores=settings.capacity_cpu_millicores
         or (os.cpu_count() or 1) * 1000 * CPU_OVERCOMMIT,
         memory_mb=settings.capacity_memory_mb or int(memory * SHARE),
         disk_mb=settings.capacity_disk_mb or int(disk * SHARE),
     )
+
+
+def _taken(data_dir: Path) -> int:
+    """Bytes that machines of an earlier daemon hold: theirs, and so ours to give."""
+    disks = (data_dir / "machines").glob("*/upper.ext4")
+    return sum(disk.stat().st_blocks * 512 for disk in disks)

@@ -6,7 +6,7 @@ from scaibunker.wire.codes import Code
 from scaibunker.wire.guest.execs import EXEC_ID, MAX_START_LINE, ExecStart
 from scaibunker.wire.guest.frames import CONTENT_TYPE
 from scaibunker.worker.api.machines import machine_of, parse, respond
-from scaibunker.worker.api.relay import raw_query, stream_answer
+from scaibunker.worker.api.relay import BEGINS_WITHIN_S, raw_query, stream_answer
 from scaibunker.worker.errors import WorkerFault
 
 
@@ -63,4 +63,6 @@ async def pass_on(request: web.Request) -> web.StreamResponse:
     connection = await machine_of(request).agent.link.session()
     verb = request.path.rsplit("/", 1)[1]
     path = f"/v1/execs/{_exec_id(request)}/{verb}{raw_query(request)}"
-    return await stream_answer(request, connection, "POST", path)
+    # Input is taken when the command reads it, which may be late; a caller that leaves ends the wait.
+    limit = None if verb == "stdin" else BEGINS_WITHIN_S
+    return await stream_answer(request, connection, "POST", path, limit)

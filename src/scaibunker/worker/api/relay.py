@@ -13,6 +13,8 @@ from scaibunker.worker.guest.connection import SMALL_BODY, Body, GuestConnection
 from scaibunker.worker.guest.stream import GuestStream, Headers
 
 CHUNK_BYTES = 64 * 1024
+BEGINS_WITHIN_S = 120.0
+"""Seconds until an answer begins: a machine under load is slow, one that hangs must not hang us."""
 QUICK_ANSWER_S = 0.05
 """A quick answer is collected for so long and then sent in one piece."""
 QUICK_ANSWER_BYTES = 64 * 1024
@@ -21,16 +23,27 @@ ANSWER_HEADERS = ("content-type", "content-range", "accept-ranges", "x-file-entr
 
 
 async def stream_answer(
-    request: web.Request, connection: GuestConnection, method: str, path: str
+    request: web.Request,
+    connection: GuestConnection,
+    method: str,
+    path: str,
+    begins_within_s: float | None = BEGINS_WITHIN_S,
 ) -> web.StreamResponse:
     """The agent's answer to this request. Raises GuestUnreachable before the answer has begun; a
-    guest that breaks off later breaks the answer off too."""
+    guest that breaks off later breaks the answer off too. `begins_within_s` is None where the
+    answer waits for something without a bound of ours."""
     headers: Headers = [
         (name, request.headers[name]) for name in REQUEST_HEADERS if name in request.headers
     ]
     stream = await connection.request(method, path, headers, await _body(request))
     try:
-        await stream.response()
+        try:
+            async with asyncio.timeout(begins_within_s):
+                await stream.response()
+        except TimeoutError:
+            raise GuestUnreachable(
+                f"the guest agent did not answer within {begins_within_s:g} s"
+            ) from None
         return await _answer(request, stream)
     finally:
         stream.reset()
