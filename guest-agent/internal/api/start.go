@@ -59,7 +59,7 @@ func (s *Server) startExec(w http.ResponseWriter, r *http.Request) error {
 	if send(w, r, exec.Log.ReadOldest()) || sessionLost(r.Context()) {
 		return nil
 	}
-	exec.Kill()
+	exec.Abandon()
 	return nil
 }
 

@@ -20,6 +20,9 @@ type Exec struct {
 	outputs [2]*output // stdout, stderr
 	stdin   *stdin     // nil if the command reads /dev/null
 
+	unwanted chan struct{} // closed when nobody will read the output
+	abandon  sync.Once
+
 	mu       sync.Mutex
 	pid      int
 	timer    *time.Timer // the time-out, then the forgetting
@@ -54,6 +57,12 @@ func (e *Exec) Settle() {
 
 // Kill ends the command's whole process group at once. Harmless if it has ended.
 func (e *Exec) Kill() { _ = e.table.reaper.SignalGroup(e.Pid(), unix.SIGKILL) }
+
+// Abandon ends the command like Kill, and its output need not be kept for anybody.
+func (e *Exec) Abandon() {
+	e.abandon.Do(func() { close(e.unwanted) })
+	e.Kill()
+}
 
 func (e *Exec) onTimeout() {
 	e.mu.Lock()

@@ -24,13 +24,38 @@ func (e *Exec) exited(status unix.WaitStatus) {
 	}
 	// Rare: more is left than may be kept, and nobody reads. Not on the reaper's time.
 	go func() {
-		for !e.drain(now, &totals) {
-			if room := e.Log.Room(2 * graceBytes); room != nil {
-				<-room
-			}
-		}
+		e.drainSlowly(now, &totals)
 		e.finish(status, now)
 	}()
+}
+
+// drainSlowly waits for a reader to make room, but not for ever: whoever has not come in the time
+// for which an ended command is remembered will not come.
+func (e *Exec) drainSlowly(since time.Time, totals *[2]int) {
+	patience := time.NewTimer(e.table.options.Remember)
+	defer patience.Stop()
+	for !e.drain(since, totals) {
+		room := e.Log.Room(2 * graceBytes)
+		if room == nil {
+			continue
+		}
+		select {
+		case <-room:
+		case <-e.unwanted:
+			e.mute()
+		case <-patience.C:
+			e.mute()
+		}
+	}
+}
+
+// mute has the rest of the output thrown away.
+func (e *Exec) mute() {
+	for _, output := range e.outputs {
+		output.mu.Lock()
+		output.muted = true
+		output.mu.Unlock()
+	}
 }
 
 func (e *Exec) drain(since time.Time, totals *[2]int) bool {

@@ -128,6 +128,33 @@ func TestOrphansAreReaped(t *testing.T) {
 	})
 }
 
+func TestOutputThatNobodyReadsDoesNotKeepTheCommandForEver(t *testing.T) {
+	full := func(table *Table) *Exec {
+		exec, err := table.Start("e", shell("exec yes"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec.Settle()
+		eventually(t, "the output to be held up", func() bool { return exec.Log.Room(0) != nil })
+		return exec
+	}
+	// The one who would read it has gone away for good.
+	exec := full(newTable(t))
+	exec.Abandon()
+	eventually(t, "the abandoned command's end", func() bool { return exec.Status() != nil })
+	// A session was lost and nobody came back.
+	exec = full(newTable(t, func(o *Options) { o.Remember = 50 * time.Millisecond }))
+	exec.Kill()
+	eventually(t, "the forgotten command's end", func() bool { return exec.Status() != nil })
+	// Somebody did come back.
+	exec = full(newTable(t))
+	exec.Kill()
+	got := follow(t, exec.Log.ReadOldest())
+	if *got.exit.Signal != "SIGKILL" || len(got.stdout) < 128*1024 || strings.Trim(got.stdout, "y\n") != "" {
+		t.Errorf("%d bytes, exit %+v", len(got.stdout), got.exit)
+	}
+}
+
 func TestFinishedCommandsAreForgotten(t *testing.T) {
 	table := newTable(t, func(o *Options) { o.MaxFinished = 3 })
 	for i := range 6 {

@@ -44,7 +44,7 @@ type output struct {
 	mu        sync.Mutex // guards all below, and orders reading and appending
 	fd        int        // -1 when closed
 	watch     *watch     // set when a goroutine reads
-	muted     bool       // EXIT has been sent: throw away
+	muted     bool       // nobody wants it any more: throw away
 	atEnd     bool       // end of file seen
 	abandoned bool       // close instead of throwing away
 
@@ -160,7 +160,7 @@ func (o *output) drain(since time.Time, total *int) (done bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.fd >= 0 && !o.atEnd {
-		if o.log.Room(2*graceBytes) != nil {
+		if !o.muted && o.log.Room(2*graceBytes) != nil {
 			return false
 		}
 		n, again := o.readOnce()

@@ -18,7 +18,10 @@ import (
 // Start runs a command under an id that is not in use. A command that cannot be run is not an
 // error: it is an Exec that has ended with 126 or 127. Errors are *fault.Error.
 func (t *Table) Start(id string, command Command) (*Exec, error) {
-	e := &Exec{ID: id, Log: frames.NewLog(t.options.Budget), table: t, command: command, begun: time.Now()}
+	e := &Exec{
+		ID: id, Log: frames.NewLog(t.options.Budget), table: t, command: command, begun: time.Now(),
+		unwanted: make(chan struct{}),
+	}
 	if err := t.add(e); err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (t *Table) Forget(id string) error {
 	if err != nil {
 		return err
 	}
-	e.Kill()
+	e.Abandon()
 	t.remove(e)
 	return nil
 }
