@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,15 @@ from scaibunker.cli.main import main
 from scaibunker.cli.surroundings import Surroundings
 from scaibunker.sdk._sync.transport import Transport
 from tests.unit.sdk.fake_api import FakeApi
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C works. A suite that was started in the background inherits that it does not, and the
+    command line rightly keeps to that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass
