@@ -54,9 +54,10 @@ func serve(machine *boot.Machine) error {
 	}
 	reaper := process.NewReaper()
 	go reaper.Run()
-	windows := api.Windows{Connection: within(memory/8, 4, 64) * mib}
+	windows := api.Windows{Connection: within(memory/12, 4, 40) * mib}
 	options := process.Options{
-		Budget:      frames.NewBudget(int64(within(memory/16, 4, 64)) * mib),
+		Budget: frames.NewBudget(int64(within(memory/20, 3, 64)) * mib),
+		// Room is left for other requests even if no command reads its input.
 		MaxLive:     within(windows.Connection/api.StreamWindow-8, 8, 240),
 		MaxFinished: 1000,
 		Remember:    10 * time.Minute,
@@ -85,7 +86,7 @@ func serve(machine *boot.Machine) error {
 
 // limitMemory keeps the agent small where memory is scarce.
 func limitMemory(machineMiB int) {
-	debug.SetMemoryLimit(int64(within(machineMiB/6, 16, 256)) * mib)
+	debug.SetMemoryLimit(int64(within(machineMiB/10, 16, 256)) * mib)
 	runtime.GOMAXPROCS(within(runtime.NumCPU(), 2, 8))
 }
 

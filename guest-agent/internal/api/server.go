@@ -32,7 +32,6 @@ type Server struct {
 
 const (
 	maxStreams     = 250
-	streamWindow   = 256 << 10
 	maxHeader      = 64 << 10
 	maxFrame       = 64 << 10
 	fileOperations = 32
@@ -46,7 +45,7 @@ type Windows struct {
 }
 
 // StreamWindow is what one stream may send without it having been used.
-const StreamWindow = streamWindow
+const StreamWindow = 128 << 10
 
 // Serve answers on every session that the listener opens. It returns when the listener fails.
 func (s *Server) Serve(listener net.Listener, windows Windows) error {
@@ -59,7 +58,7 @@ func (s *Server) Serve(listener net.Listener, windows Windows) error {
 		MaxHeaderBytes: maxHeader,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
-			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReceiveBufferPerStream:     StreamWindow,
 			MaxReceiveBufferPerConnection: windows.Connection,
 			MaxReadFrameSize:              maxFrame,
 		},

@@ -53,13 +53,12 @@ func Run() (*Machine, error) {
 	}
 	tune()
 	loopbackUp()
-	var memory unix.Sysinfo_t
-	if err := unix.Sysinfo(&memory); err != nil {
-		return nil, fmt.Errorf("sysinfo: %w", err)
+	total, available, err := memory()
+	if err != nil {
+		return nil, err
 	}
-	unit := uint64(memory.Unit)
-	machine.MemoryBytes = memory.Totalram * unit
-	limits := cgroups.LimitsFor(machine.MemoryBytes, memory.Freeram*unit)
+	machine.MemoryBytes = total
+	limits := cgroups.LimitsFor(total, available)
 	if machine.Groups, err = cgroups.Create("/sys/fs/cgroup", limits); err != nil {
 		// Better a machine without limits than none: its owner is the one who would suffer.
 		console.Print("no control groups: %v", err)

@@ -66,3 +66,13 @@ func TestMountAtSaysWhatFailed(t *testing.T) {
 		t.Error("the mount point was not made")
 	}
 }
+
+func TestParseMemory(t *testing.T) {
+	total, available, err := parseMemory("MemTotal:  223608 kB\nMemFree: 1 kB\nMemAvailable:\t188504 kB\nOdd\n")
+	if err != nil || total != 223608<<10 || available != 188504<<10 {
+		t.Errorf("%d, %d, %v", total, available, err)
+	}
+	if _, _, err := parseMemory("MemTotal: many kB\n"); err == nil {
+		t.Error("no error")
+	}
+}

@@ -27,13 +27,15 @@ type Limits struct {
 	Processes int
 }
 
-// LimitsFor shares out a machine that has this much memory, of which this much is free now that
-// only the agent runs.
-func LimitsFor(total, free uint64) Limits {
-	reserve := max(12*mib, total/16)
-	memory := uint64(8 * mib)
-	if free > reserve+memory {
-		memory = free - reserve
+// LimitsFor shares out a machine that has this much memory, of which this much is available now
+// that only the agent runs. What is set aside is for the agent at work and for the kernel; with less
+// the machine would run out of memory as a whole before the commands reach their limit.
+func LimitsFor(total, available uint64) Limits {
+	const least = 8 * mib
+	reserve := min(max(12*mib, total/10), 48*mib)
+	memory := uint64(least)
+	if available > reserve+least {
+		memory = available - reserve
 	}
 	processes := min(max(total/mib*4, 256), 8192)
 	return Limits{MemoryBytes: memory, Processes: int(processes)}

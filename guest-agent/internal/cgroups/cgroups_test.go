@@ -14,8 +14,8 @@ func TestLimitsFor(t *testing.T) {
 	}{
 		{48 * mib, 25 * mib, 13 * mib, 256},
 		{48 * mib, 10 * mib, 8 * mib, 256}, // never nothing at all
-		{220 * mib, 180 * mib, 180*mib - 220*mib/16, 880},
-		{4096 * mib, 4000 * mib, 3744 * mib, 8192},
+		{220 * mib, 180 * mib, 158 * mib, 880},
+		{4096 * mib, 4000 * mib, 3952 * mib, 8192},
 	} {
 		got := LimitsFor(c.total, c.free)
 		if got.MemoryBytes != c.memory || got.Processes != c.processes {

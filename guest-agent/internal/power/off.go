@@ -25,14 +25,10 @@ var once sync.Once
 // or -1. It does not return.
 func Off(killAll func() error, disk int) {
 	once.Do(func() {
-		println("a")
 		stopProcesses(killAll)
-		println("b")
 		within(syncTime, func() {
 			unix.Sync()
-			println("c")
 			detach(disk)
-			println("d")
 		})
 		Now()
 	})
@@ -80,8 +76,7 @@ func noChildren() bool {
 // detach leaves the disk in a clean state: the overlay is made read-only, then the file system that
 // holds its upper layer, which disk keeps reachable. Best effort: everything is synced already.
 func detach(disk int) {
-	e := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
-	println("e", e.Error())
+	_ = unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 	if disk >= 0 && unix.Fchdir(disk) == nil {
 		_ = unix.Mount("", ".", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 	}
