@@ -40,6 +40,16 @@ async def test_two_machines_do_not_share_anything(worker: WorkerProcess) -> None
     assert 0 not in uids
 
 
+@pytest.mark.parametrize("image", ["debian-12", "python-3.11"])
+async def test_the_smallest_bunker_runs(worker: WorkerProcess, image: str) -> None:
+    machine = await worker.create(image, memory_mb=64, disk_mb=64, cpu_millicores=100)
+    code, out = await worker.run(machine, "echo small; awk '/MemTotal/ {print $2}' /proc/meminfo")
+    assert code == 0
+    name, total = out.split()
+    assert name == b"small"
+    assert 40_000 < int(total) < 90_000
+
+
 async def test_the_vmm_is_confined(worker: WorkerProcess) -> None:
     await worker.create()
     (pid,) = worker.vmm_pids()

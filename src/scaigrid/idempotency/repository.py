@@ -49,6 +49,15 @@ async def extend(op: Operation, db: Writer, entry_id: str) -> None:
     )
 
 
+async def lapse(op: Operation, db: Writer, entry_id: str) -> None:
+    """Say that nobody works on the request any more, and that how far it came is not known."""
+    await db.execute(
+        update(keys)
+        .where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
+        .values(lease_until=op.now())
+    )
+
+
 async def finish(
     op: Operation, db: Writer, entry_id: str, status: int, media_type: str | None, body: bytes
 ) -> None:

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from scaigrid.db import Database
 from scaigrid.errors import GridError, IdempotencyConflict, ValidationFailed
+from scaigrid.http.body import BodyAborted
 from scaigrid.http.errors import failure, from_validation
 from scaigrid.idempotency import repository
 from scaigrid.idempotency.domain import (
@@ -85,6 +86,11 @@ class Idempotency:
             async with self._lease(op, which):
                 response = await _run(run, claim, op.request_id)
             await self._settle(op, which, response, keep=keep)
+        except BodyAborted:
+            # Nobody heard an answer: the next under this key goes on where this one was broken off.
+            async with self._database.write() as db:
+                await repository.lapse(op, db, which)
+            raise
         except Exception:
             await self._forget(op, which)
             raise
@@ -167,6 +173,8 @@ class Idempotency:
 async def _run(run: Run, claim: Claim, request_id: str) -> Response:
     try:
         return await run(claim.entry.token, claim.held is Held.RESUMED)
+    except BodyAborted:
+        raise
     except GridError as error:
         return failure(error, request_id)
     except RequestValidationError as error:

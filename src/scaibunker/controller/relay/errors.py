@@ -114,5 +114,9 @@ def translate(refusal: WorkerRefused) -> GridError:
             # The row says it runs, the worker has no such machine: the reconciler will find out.
             return BunkerNotRunning("The bunker's machine is not there any more.")
         case Code.GUEST_UNREACHABLE:
-            return WorkerUnreachable("The bunker's agent did not answer.")
-    return WorkerUnreachable("The bunker's worker failed to do this.")
+            return WorkerUnreachable(
+                "The bunker's agent did not answer. What was asked of it may have been done."
+            )
+    return WorkerUnreachable(
+        "The bunker's worker failed to do this. It may have been done in part."
+    )

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 
 class BunkerStatus(StrEnum):
@@ -88,12 +88,12 @@ class Interface(BaseModel):
 
     if_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,14}$")]
     bridge_name: Annotated[str, Field(min_length=1, max_length=63)]
-    spoof_guard: bool = True
+    spoof_guard: StrictBool = True
     mac: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$")] | None = None
 
 
 class BunkerCreate(BaseModel):
-    """Body of `POST /bunkers`. Null means the documented default."""
+    """Body of `POST /bunkers`. A field that is left out means the documented default."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -106,16 +106,18 @@ class BunkerCreate(BaseModel):
     network_profile: NetworkProfile = NetworkProfile.ISOLATED
     network_allowlist: list[str] | None = None
     interfaces: list[Interface] | None = None
-    bandwidth_mbit: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    cpu_millicores: Annotated[int, Field(ge=100)] | None = None
-    memory_mb: Annotated[int, Field(ge=64)] | None = None
-    disk_mb: Annotated[int, Field(ge=64)] | None = None
-    gpu_count: Annotated[int, Field(ge=0, le=16)] = 0
+    bandwidth_mbit: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    cpu_millicores: Annotated[int, Field(strict=True, ge=100)] | None = None
+    memory_mb: Annotated[int, Field(strict=True, ge=64)] | None = None
+    disk_mb: Annotated[int, Field(strict=True, ge=64)] | None = None
+    gpu_count: Annotated[int, Field(strict=True, ge=0, le=16)] = 0
     gpu_type: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    max_lifetime_s: Annotated[int, Field(ge=1, le=366 * 86_400)] | None = None
-    idle_timeout_s: Annotated[int, Field(ge=1, le=366 * 86_400)] | None = None
+    max_lifetime_s: Annotated[int, Field(strict=True, ge=1, le=366 * 86_400)] | None = None
+    idle_timeout_s: Annotated[int, Field(strict=True, ge=1, le=366 * 86_400)] | None = None
     session_type: SessionType = SessionType.STANDALONE
-    session_ref: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    session_ref: (
+        Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_no_nul)] | None
+    ) = None
 
 
 class Bunker(BaseModel):

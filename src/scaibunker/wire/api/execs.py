@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    StrictBool,
     Tag,
     model_validator,
 )
@@ -62,14 +63,14 @@ class ExecRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     command: Command
-    timeout_s: Annotated[float, Field(ge=1, le=86_400)] = 60
+    timeout_s: Annotated[float, Field(strict=True, ge=1, le=86_400)] = 60
     env: EnvMap = Field(default_factory=dict)
     cwd: Annotated[Argument, Field(pattern=r"^/", max_length=4096)] | None = None
     user: User = "bunker"
     stdin: str | None = None
     stdin_base64: str | None = None
-    stream: bool = False
-    detach: bool = False
+    stream: StrictBool = False
+    detach: StrictBool = False
 
     @model_validator(mode="after")
     def _exclusive(self) -> Self:
@@ -135,4 +136,4 @@ class StdinRequest(BaseModel):
 
     data: str | None = None
     data_base64: str | None = None
-    eof: bool = False
+    eof: StrictBool = False

@@ -41,6 +41,8 @@ async def stream_answer(
             async with asyncio.timeout(begins_within_s):
                 await stream.response()
         except TimeoutError:
+            # Perhaps the guest disturbs its own channel: the next request begins a fresh session.
+            connection.close()
             raise GuestUnreachable(
                 f"the guest agent did not answer within {begins_within_s:g} s"
             ) from None
@@ -73,18 +75,19 @@ async def _answer(request: web.Request, stream: GuestStream) -> web.StreamRespon
     response = web.StreamResponse(status=stream.status, headers=headers)
     if "content-length" in stream.headers:
         response.content_length = int(stream.headers["content-length"])
-    await response.prepare(request)
-    if head:
-        await response.write(head)
     try:
+        await response.prepare(request)
+        if head:
+            await response.write(head)
         async for chunk in stream.chunks():
             await response.write(chunk)
+        await response.write_eof()
     except GuestUnreachable:
         # The status is out already: a body that ends without its end is the only way to say it.
         if request.transport is not None:
             request.transport.abort()
-        return response
-    await response.write_eof()
+    except ConnectionError:  # the caller has gone; the stream is reset on the way out
+        pass
     return response
 
 

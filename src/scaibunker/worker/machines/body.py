@@ -11,6 +11,10 @@ from scaibunker.worker.machines.record import MachineRecord, StateFolder
 from scaibunker.worker.vmm.console import Console
 from scaibunker.worker.vmm.port import VmmHandle
 
+SMALLEST_MACHINE_MB = 104
+"""MiB. The kernel takes about 38 for itself and does not start on less than 96 in all: a bunker of 64
+gets a machine in which its programs have their 64."""
+
 
 class Body:
     """`vmm` and `agent` are there from their step on. `vmm_ended` is set when the VMM's process ends."""
@@ -37,6 +41,11 @@ class Body:
     @property
     def vcpus(self) -> int:
         return -(-self.spec.cpu_millicores // 1000)
+
+    @property
+    def memory_mb(self) -> int:
+        """MiB of the machine: what the bunker was promised, or what its kernel needs to start."""
+        return max(self.spec.memory_mb, SMALLEST_MACHINE_MB)
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the order arrived."""

@@ -24,7 +24,7 @@ class MakeCgroup:
             spec.bunker_id,
             Limits(
                 cpu_millicores=max(spec.cpu_millicores, BOOT_CPU_MILLICORES) + VMM_CPU_MILLICORES,
-                memory_mb=spec.memory_mb + body.host.driver.memory_overhead_mb,
+                memory_mb=body.memory_mb + body.host.driver.memory_overhead_mb,
                 pids=VMM_THREADS,
             ),
         )

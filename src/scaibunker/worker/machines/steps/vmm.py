@@ -47,7 +47,7 @@ class RunVmm:
                 image=host.images.ensure(spec.image_sha256, spec.image_size),
                 upper_disk=folder.upper_disk,
                 vcpus=body.vcpus,
-                memory_mb=spec.memory_mb,
+                memory_mb=body.memory_mb,
                 token_hex=body.record.token_hex,
                 run_dir=body.run_dir,
                 log=folder.vmm_log,
