@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"scaibunker/guest-agent/internal/textfile"
 )
 
 // Ensure makes the bunker user exist under root ("/" in a machine): its lines in the account
@@ -45,7 +47,7 @@ func isBunkerGroup(fields []string) bool {
 // owner of the id, because the first line with an id gives that id its name. A file that does not
 // exist gets first as well.
 func ensureLine(path, line string, right func([]string) bool, first string) error {
-	text, err := readTable(path)
+	text, err := textfile.Read(path)
 	if err != nil {
 		text = first + "\n"
 	}
@@ -53,7 +55,7 @@ func ensureLine(path, line string, right func([]string) bool, first string) erro
 	if err == nil && !changed {
 		return nil
 	}
-	return replaceFile(path, updated, 0o644)
+	return textfile.Replace(path, updated, 0o644)
 }
 
 // withLine returns text with line in it, and whether that is a change.
@@ -85,7 +87,7 @@ func withLine(text, line string, right func([]string) bool) (string, bool) {
 // ensureShadow adds a locked entry if the image keeps shadow passwords: without one, PAM takes the
 // account for expired.
 func ensureShadow(path string) error {
-	text, err := readTable(path)
+	text, err := textfile.Read(path)
 	if err != nil {
 		return nil // no shadow file: nothing to keep in step with
 	}
@@ -102,7 +104,7 @@ func ensureShadow(path string) error {
 		return err
 	}
 	mode := os.FileMode(info.Mode & 0o777)
-	if err := replaceFile(path, text+BunkerName+":*:19000:0:99999:7:::\n", mode); err != nil {
+	if err := textfile.Replace(path, text+BunkerName+":*:19000:0:99999:7:::\n", mode); err != nil {
 		return err
 	}
 	return os.Chown(path, int(info.Uid), int(info.Gid))
@@ -131,23 +133,4 @@ func ensureDir(path string) error {
 		return err
 	}
 	return nil
-}
-
-// replaceFile puts text at path, whatever was there before, unless that was a directory.
-func replaceFile(path, text string, mode os.FileMode) error {
-	temporary := path + ".scaibunker"
-	_ = os.Remove(temporary)
-	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	err = errors.Join(err, file.Chmod(mode), file.Close())
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err != nil {
-		_ = os.Remove(temporary)
-	}
-	return err
 }

@@ -3,13 +3,12 @@
 package accounts
 
 import (
-	"errors"
-	"io"
-	"os"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"scaibunker/guest-agent/internal/textfile"
 )
 
 // The unprivileged user of every bunker.
@@ -68,7 +67,7 @@ func (d *Directory) bunkerGroups() []uint32 {
 	if now.Ino == old.Ino && now.Dev == old.Dev && now.Size == old.Size && now.Mtim == old.Mtim && now.Ctim == old.Ctim {
 		return d.groups
 	}
-	text, err := readTable(path)
+	text, err := textfile.Read(path)
 	if err != nil {
 		return nil
 	}
@@ -100,27 +99,3 @@ func membershipsOf(groupFile, member string, primary uint32) []uint32 {
 
 // maxGroups is far below the kernel's limit and far above what anyone uses.
 const maxGroups = 1024
-
-// maxTable bounds what is read of an account file that the image brought.
-const maxTable = 4 << 20
-
-var errNotTable = errors.New("not a regular file of a sensible size")
-
-// readTable reads an account file without being held up or filled up by what an image may have put
-// in its place.
-func readTable(path string) (string, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxTable {
-		return "", errNotTable
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxTable))
-	return string(text), err
-}

@@ -9,6 +9,7 @@ package boot
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -64,23 +65,23 @@ func Run() (*Machine, error) {
 		console.Print("no control groups: %v", err)
 	}
 	if err := accounts.Ensure("/"); err != nil {
-		console.Print("user bunker: %v", err)
+		console.Print("user bunker: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	machine.Port, err = findPort(portName)
 	return machine, err
 }
 
-// mountAt mounts at a path that is made a directory first, whatever an image has put there.
+// mountAt mounts at a path that is made a real directory first, whatever an image has put there: a
+// link in its place would lead the mount astray.
 func mountAt(source, target, kind string, flags uintptr, data string) error {
-	err := unix.Mount(source, target, kind, flags, data)
-	if err == unix.ENOENT || err == unix.ENOTDIR {
+	var info unix.Stat_t
+	if err := unix.Lstat(target, &info); err != nil || info.Mode&unix.S_IFMT != unix.S_IFDIR {
 		_ = os.Remove(target)
 		if err := os.MkdirAll(target, 0o755); err != nil {
 			return fmt.Errorf("mount point %s: %w", target, err)
 		}
-		err = unix.Mount(source, target, kind, flags, data)
 	}
-	if err != nil {
+	if err := unix.Mount(source, target, kind, flags, data); err != nil {
 		return fmt.Errorf("mount %s at %s: %w", kind, target, err)
 	}
 	return nil
