@@ -188,14 +188,24 @@ async def test_a_network_profile_needs_its_permission(stack: Stack, profile: str
 
 
 async def test_a_spoof_guard_is_switched_off_with_its_permission_only(stack: Stack) -> None:
-    for value in (False, "false", 0, "no"):
-        response = await attempt(
-            stack,
-            "super_admin",
-            **TRANSIT,
-            interfaces=[{**INTERFACE, "spoof_guard": value}],
-        )
-        assert error_of(response) == (503, "NO_SUITABLE_WORKER")
+    off = [{**INTERFACE, "spoof_guard": False}]
+    response = await attempt(stack, "super_admin", **TRANSIT, interfaces=off)
+    assert error_of(response) == (503, "NO_SUITABLE_WORKER")
+
+
+@pytest.mark.parametrize("value", ["false", 0, "no", "off", 1, "true"])
+async def test_a_flag_is_a_flag(stack: Stack, value: object) -> None:
+    guard = [{**INTERFACE, "spoof_guard": value}]
+    response = await attempt(stack, "super_admin", **TRANSIT, interfaces=guard)
+    assert error_of(response) == (422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("field", ["cpu_millicores", "memory_mb", "disk_mb", "max_lifetime_s"])
+@pytest.mark.parametrize("value", ["512", True, 512.5])
+async def test_a_number_is_a_number(stack: Stack, field: str, value: object) -> None:
+    response = await attempt(stack, "user", **{field: value})
+    assert error_of(response) == (422, "VALIDATION_ERROR")
+    assert [d["field"] for d in response.json()["error"]["details"]] == [field]
 
 
 async def test_a_profile_that_no_worker_offers_says_so(stack: Stack) -> None:
