@@ -105,7 +105,7 @@ func TestResetWhileInputAndOutputAreBlockedKills(t *testing.T) {
 		}
 	}()
 	c.start(ctx, "e", sh("exec yes", `, "stdin": "body"`), input)
-	c.eventually("the output to be held up", func() bool { s, _ := c.execState("e"); return s.FramesEnd > 250_000 })
+	c.eventually("the output to be held up", func() bool { s, _ := c.execState("e"); return s.FramesEnd > 150_000 })
 	reset()
 	input.Close()
 	c.eventually("the command's death", func() bool { s, _ := c.execState("e"); return !s.Running })
