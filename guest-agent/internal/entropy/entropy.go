@@ -21,11 +21,7 @@ func Mix(data []byte) error {
 		return err
 	}
 	defer device.Close()
-	// struct rand_pool_info: bits credited, bytes that follow, the bytes.
-	request := make([]byte, 8, 8+len(data))
-	binary.NativeEndian.PutUint32(request[0:], uint32(8*len(data)))
-	binary.NativeEndian.PutUint32(request[4:], uint32(len(data)))
-	request = append(request, data...)
+	request := poolInfo(data)
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, device.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&request[0]))); errno != 0 {
 		return errno
 	}
@@ -33,6 +29,14 @@ func Mix(data []byte) error {
 		return errno
 	}
 	return nil
+}
+
+// poolInfo is a struct rand_pool_info: bits credited, bytes that follow, the bytes.
+func poolInfo(data []byte) []byte {
+	request := make([]byte, 8, 8+len(data))
+	binary.NativeEndian.PutUint32(request[0:], uint32(8*len(data)))
+	binary.NativeEndian.PutUint32(request[4:], uint32(len(data)))
+	return append(request, data...)
 }
 
 const rndReseedCRNG = 0x5207 // _IO('R', 0x07)

@@ -36,7 +36,9 @@ func TestRemove(t *testing.T) {
 	expect(t, remove(t, self, filepath.Join(dir, "missing"), true), 404, "FILE_NOT_FOUND")
 	expect(t, remove(t, self, filepath.Join(dir, "tree"), false), 409, "FILE_IS_DIRECTORY")
 	expect(t, remove(t, self, "/", true), 422, "VALIDATION_ERROR")
-	expect(t, remove(t, self, "/proc", true), 422, "VALIDATION_ERROR")
+	if os.Getuid() == 0 {
+		expect(t, remove(t, self, "/proc", true), 422, "VALIDATION_ERROR")
+	}
 	for _, path := range []string{"empty", "link", "tree/d0/f0"} {
 		must(t, remove(t, self, filepath.Join(dir, path), false))
 	}

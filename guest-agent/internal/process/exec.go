@@ -23,10 +23,14 @@ type Exec struct {
 	unwanted chan struct{} // closed when nobody will read the output
 	abandon  sync.Once
 
+	stillborn bool // killed before it ran; written before the reaper knows it
+
 	mu       sync.Mutex
 	pid      int
-	timer    *time.Timer // the time-out, then the forgetting
+	deadline *time.Timer // the time-out
+	expiry   *time.Timer // the forgetting
 	timedOut bool
+	ended    bool        // the process is gone
 	status   *ExitStatus // set once the EXIT frame is in the log
 }
 

@@ -12,8 +12,14 @@ import (
 func (e *Exec) exited(status unix.WaitStatus) {
 	now := time.Now()
 	e.mu.Lock()
-	e.timer.Stop()
+	e.ended = true
+	if e.deadline != nil {
+		e.deadline.Stop()
+	}
 	e.mu.Unlock()
+	if e.stillborn {
+		e.Log.Append(frames.Encode(frames.Stderr, []byte(stillbornMessage)))
+	}
 	if e.stdin != nil {
 		e.stdin.close()
 	}

@@ -17,30 +17,52 @@ import (
 var errNoChild = errors.New("no such child")
 
 // Reaper owns all waiting for children of this process. Nothing else may wait for any, os/exec
-// included, and children are started under Spawn only.
+// included, and children are started by Spawn only.
 type Reaper struct {
 	mu       sync.Mutex
 	children map[int]func(unix.WaitStatus)
-	started  chan struct{} // there may be a child again
+	spawning int                     // calls of Spawn that are forking
+	early    map[int]unix.WaitStatus // what ended meanwhile without being in children yet
+	started  chan struct{}           // there may be a child again
 }
 
 // NewReaper makes a reaper; Run must be called on a goroutine of its own.
 func NewReaper() *Reaper {
-	return &Reaper{children: map[int]func(unix.WaitStatus){}, started: make(chan struct{}, 1)}
+	return &Reaper{
+		children: map[int]func(unix.WaitStatus){},
+		early:    map[int]unix.WaitStatus{},
+		started:  make(chan struct{}, 1),
+	}
 }
 
-// Spawn calls start, which forks, and has exited called with the child's status when it ends. No
-// exit is handled while start runs, so what start does is done before exited is called.
-func (r *Reaper) Spawn(start func() (int, error), exited func(unix.WaitStatus)) error {
+// Spawn calls fork, then born with the child's id, and has exited called with its status when it
+// ends, however soon that is; never before born has returned.
+//
+// Forking can be made to take long by the programs of the user that the child becomes, so nothing
+// is locked meanwhile.
+func (r *Reaper) Spawn(fork func() (int, error), born func(pid int), exited func(unix.WaitStatus)) error {
 	r.mu.Lock()
-	pid, err := start()
-	if err == nil {
-		r.children[pid] = exited
-	}
+	r.spawning++
 	r.mu.Unlock()
+	pid, err := fork()
 	select {
 	case r.started <- struct{}{}:
 	default:
+	}
+	if err == nil {
+		born(pid)
+	}
+	r.mu.Lock()
+	status, over := r.early[pid]
+	if r.spawning--; r.spawning == 0 {
+		clear(r.early)
+	}
+	if err == nil && !over {
+		r.children[pid] = exited
+	}
+	r.mu.Unlock()
+	if err == nil && over {
+		exited(status)
 	}
 	return err
 }
@@ -79,12 +101,15 @@ func (r *Reaper) reap(pid int) {
 	var status unix.WaitStatus
 	got, err := unix.Wait4(pid, &status, unix.WNOHANG|unix.WALL, nil)
 	if err != nil || got != pid {
-		// A fork whose exec failed has been collected by the one who forked.
+		// A child whose exec failed may have been collected by the one who forked.
 		r.mu.Unlock()
 		return
 	}
 	exited := r.children[pid]
 	delete(r.children, pid)
+	if exited == nil && r.spawning > 0 {
+		r.early[pid] = status
+	}
 	r.mu.Unlock()
 	if exited != nil {
 		exited(status)

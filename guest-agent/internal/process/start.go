@@ -58,6 +58,12 @@ func (e *Exec) launch() error {
 	for _, file := range files {
 		err := e.spawn(file, dir, environment, pipes)
 		if err == nil {
+			e.setDeadline()
+			select {
+			case <-e.unwanted: // forgotten while it was not known yet
+				e.Kill()
+			default:
+			}
 			return nil
 		}
 		if failure = err; !worthAnother(err) {
@@ -80,21 +86,39 @@ func (e *Exec) spawn(file, dir string, environment []string, pipes *pipes) error
 		Files: []uintptr{uintptr(pipes.theirs[0]), uintptr(pipes.theirs[1]), uintptr(pipes.theirs[2])},
 		Sys:   e.table.attributes(e.command.User),
 	}
-	start := func() (int, error) {
-		pid, err := syscall.ForkExec(file, e.command.Argv, attributes)
-		if err != nil {
-			return 0, err
+	fork := func() (int, error) {
+		// The unprivileged user's commands start one at a time: where that takes long, root's wait
+		// for one of them at most.
+		if !e.command.User.IsRoot() {
+			e.table.forking.Lock()
+			defer e.table.forking.Unlock()
 		}
-		e.mu.Lock()
-		e.pid = pid
-		e.timer = time.AfterFunc(e.command.Timeout, e.onTimeout)
-		e.mu.Unlock()
-		e.Log.Append(frames.EncodeJSON(frames.Started, struct {
-			Pid int `json:"pid"`
-		}{pid}))
-		return pid, nil
+		guard := guardBirth()
+		pid, err := syscall.ForkExec(file, e.command.Argv, attributes)
+		e.stillborn = guard.release()
+		return pid, err
 	}
-	return e.table.reaper.Spawn(start, e.exited)
+	return e.table.reaper.Spawn(fork, e.born, e.exited)
+}
+
+// born is called when the process exists.
+func (e *Exec) born(pid int) {
+	e.mu.Lock()
+	e.pid = pid
+	e.mu.Unlock()
+	e.Log.Append(frames.EncodeJSON(frames.Started, struct {
+		Pid int `json:"pid"`
+	}{pid}))
+}
+
+// setDeadline starts the time-out's clock; the process must be known to the reaper.
+func (e *Exec) setDeadline() {
+	left := e.command.Timeout - time.Since(e.begun)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.ended {
+		e.deadline = time.AfterFunc(left, e.onTimeout)
+	}
 }
 
 // attributes is how every command of a user is forked: a session of its own, the user's rights,

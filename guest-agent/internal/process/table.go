@@ -38,6 +38,7 @@ type Table struct {
 	reaper    *Reaper
 	poller    *poller
 	leftovers atomic.Int32
+	forking   sync.Mutex // held while a process of the unprivileged user is being made
 
 	mu    sync.Mutex
 	execs map[string]*Exec
@@ -136,7 +137,7 @@ func (t *Table) finished(e *Exec) {
 	}
 	if known {
 		e.mu.Lock()
-		e.timer = time.AfterFunc(t.options.Remember, func() { t.remove(e) })
+		e.expiry = time.AfterFunc(t.options.Remember, func() { t.remove(e) })
 		e.mu.Unlock()
 	}
 }
@@ -159,8 +160,8 @@ func (t *Table) remove(e *Exec) {
 		return
 	}
 	e.mu.Lock()
-	if e.timer != nil && e.status != nil {
-		e.timer.Stop()
+	if e.expiry != nil {
+		e.expiry.Stop()
 	}
 	e.mu.Unlock()
 	e.Log.Free()

@@ -1,0 +1,85 @@
+package process
+
+import (
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A child that runs the test's own program looks like one that has not run anything yet.
+func TestStoppedChildIsKilledBeforeItRuns(t *testing.T) {
+	if _, err := os.Stat("/proc/self/task"); err != nil {
+		t.Skip(err)
+	}
+	exited := make(chan unix.WaitStatus, 1)
+	pid := 0
+	fork := func() (int, error) {
+		return syscall.ForkExec("/proc/self/exe", []string{"stopped"}, &syscall.ProcAttr{Env: []string{"BE_STOPPED=1"}})
+	}
+	must(t, reaper.Spawn(fork, func(p int) { pid = p }, func(s unix.WaitStatus) { exited <- s }))
+	t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGKILL) })
+	eventually(t, "the child to be stopped", func() bool { return isStopped(pid) })
+	if !slices.Contains(unborn(), pid) {
+		t.Skip("the kernel does not list children")
+	}
+	guard := guardBirth()
+	if status := <-exited; !status.Signaled() || status.Signal() != unix.SIGKILL {
+		t.Errorf("status %x", status)
+	}
+	if !guard.release() {
+		t.Error("the guard does not say that it killed")
+	}
+	guard = guardBirth()
+	if guard.release() {
+		t.Error("a guard that saw nothing says that it killed")
+	}
+}
+
+func TestChildrenThatRunAreLeftAlone(t *testing.T) {
+	exec := startWith(t, newTable(t), StdinNone, "kill -STOP $$; echo went on")
+	pid := exec.Pid()
+	eventually(t, "the command to stop", func() bool { return isStopped(pid) })
+	if slices.Contains(unborn(), pid) {
+		t.Error("a command that runs counts as unborn")
+	}
+	must(t, exec.Signal("SIGCONT"))
+	if got := follow(t, exec.Log.ReadOldest()); got.stdout != "went on\n" {
+		t.Errorf("stdout %q", got.stdout)
+	}
+}
+
+// Exits that come before the parent has noted the child must not be lost.
+func TestExitBeforeTheParentKnows(t *testing.T) {
+	startWith(t, newTable(t), StdinNone, "exec sleep 1000") // so that the reaper waits in the kernel
+	for range 50 {
+		exited := make(chan unix.WaitStatus, 2)
+		born := false
+		fork := func() (int, error) {
+			pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", "exit 9"}, &syscall.ProcAttr{})
+			eventually(t, "the child to be reaped", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+			return pid, err
+		}
+		must(t, reaper.Spawn(fork, func(int) { born = true }, func(s unix.WaitStatus) { exited <- s }))
+		if status := <-exited; status.ExitStatus() != 9 || !born {
+			t.Fatalf("status %x, born %v", status, born)
+		}
+		reaper.mu.Lock()
+		left := len(exited) + len(reaper.early)
+		reaper.mu.Unlock()
+		if left != 0 {
+			t.Fatal("something is left over")
+		}
+	}
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
