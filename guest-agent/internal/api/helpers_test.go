@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,18 +91,24 @@ func (m *machine) connect() *client {
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
+	var dialled atomic.Bool
 	transport := &http.Transport{
 		Protocols: &protocols,
 		HTTP2:     &http.HTTP2Config{MaxReceiveBufferPerStream: frames.ReplayWindow},
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			return host, nil
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if !dialled.Swap(true) {
+				return host, nil
+			}
+			// There is but this one: the request gets it when the transport has seen that it is idle.
+			select {
+			case <-ctx.Done():
+			case <-time.After(patience):
+			}
+			return nil, errors.New("a session has one connection")
 		},
 	}
 	m.Cleanup(transport.CloseIdleConnections)
-	c := &client{m, host, &http.Client{Transport: transport}}
-	// Until the first answer the transport would make a connection for every request.
-	c.call("GET", "/v1/health", "")
-	return c
+	return &client{m, host, &http.Client{Transport: transport}}
 }
 
 func (c *client) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
