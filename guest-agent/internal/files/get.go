@@ -41,7 +41,7 @@ func open(path string) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Fstat(fd, &info); err == nil {
+	if err = unix.Fstat(fd, &info); err == nil {
 		err = mustBeRegular(&info, path)
 	}
 	if err != nil {

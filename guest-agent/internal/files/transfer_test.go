@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func put(path, text string) (Entry, error) {
@@ -190,6 +192,39 @@ func TestWhatCannotBeGot(t *testing.T) {
 			t.Fatalf("%s: hangs", path)
 		}
 	}
+}
+
+func TestGetGivesNoPipeThatTakesTheFilesPlace(t *testing.T) {
+	dir := openDir(t)
+	path, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "pipe")
+	write(t, path, "x")
+	must(t, syscall.Mkfifo(pipe, 0o644))
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, pipe, unix.RENAME_EXCHANGE)
+			}
+		}
+	}()
+	for range 5000 {
+		content, err := Get(self, path)
+		if err != nil {
+			expect(t, err, 422, "VALIDATION_ERROR")
+			continue
+		}
+		content.Close()
+		if content.Entry.Type != "file" {
+			t.Errorf("got a %s", content.Entry.Type)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
 }
 
 func TestFilesOfTheKernelHaveNoSize(t *testing.T) {
