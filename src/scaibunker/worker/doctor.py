@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaibunker.artifacts.manifest import ArtifactsMissing, load
+from scaibunker.artifacts.settings import from_environment
 from scaibunker.worker import cgroups
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.vmm.qemu import command, probe
@@ -95,10 +96,7 @@ def _acceleration(memory: Path | None) -> Finding:
 
 def default_probe_memory() -> Path:
     """Where `doctor` and `dev` remember the probe's answer."""
-    base = os.environ.get("SCAIBUNKER_CACHE_DIR") or os.path.join(  # noqa: PTH118
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scaibunker"
-    )
-    return Path(base) / "acceleration.json"
+    return from_environment().cache_dir / "acceleration.json"
 
 
 def _device(path: str, advice: str) -> Finding:
