@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 
-	"scaibunker/guest-agent/internal/fault"
 	"scaibunker/guest-agent/internal/process"
 )
 
@@ -63,13 +62,9 @@ func (s *Server) writeStdin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	eof := false
-	switch r.URL.Query().Get("eof") {
-	case "true", "1":
-		eof = true
-	case "", "false", "0":
-	default:
-		return fault.Invalid("eof", "eof must be true or false")
+	eof, err := flag(r.URL.Query(), "eof")
+	if err != nil {
+		return err
 	}
 	if err := exec.WriteStdin(r.Context(), r.Body, eof); err != nil {
 		return err

@@ -42,8 +42,9 @@ func (s *Server) user(name string) (accounts.User, error) {
 	return user, nil
 }
 
-func (q fileQuery) flag(name string) (bool, error) {
-	switch q.Get(name) {
+// flag reads a query's parameter that is true or false; it is false if it is missing.
+func flag(values url.Values, name string) (bool, error) {
+	switch values.Get(name) {
 	case "true", "1":
 		return true, nil
 	case "", "false", "0":
@@ -80,7 +81,7 @@ func (s *Server) listFiles(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	options := files.ListOptions{Limit: files.DefaultLimit, After: query.Get("after")}
-	if options.Recursive, err = query.flag("recursive"); err != nil {
+	if options.Recursive, err = flag(query.Values, "recursive"); err != nil {
 		return err
 	}
 	if text := query.Get("limit"); text != "" {
@@ -106,7 +107,7 @@ func (s *Server) removeFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	recursive, err := query.flag("recursive")
+	recursive, err := flag(query.Values, "recursive")
 	if err != nil {
 		return err
 	}
