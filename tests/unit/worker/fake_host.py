@@ -10,7 +10,7 @@ from scaibunker.worker.cgroups import Limits
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
-from scaibunker.worker.vmm.port import Capability, VmmConfig
+from scaibunker.worker.vmm.port import VmmConfig
 from scaibunker.worker.vmm.process import ProcessId
 from tests.unit.worker.fake_agent import FakeAgent, FakeExchange
 
@@ -92,7 +92,6 @@ class FakeDriver:
     deaf: bool = False
     refuses: bool = False
     acceleration: str = "fake"
-    capabilities: Capability = Capability.NONE
     memory_overhead_mb: int = 10
     vmms: list[FakeVmm] = field(default_factory=list)
     agents: list[FakeAgent] = field(default_factory=list)

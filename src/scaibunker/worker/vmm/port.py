@@ -1,26 +1,15 @@
 """What the rest of the worker may ask of a virtual machine monitor, whichever it is.
 
-Callers ask for capabilities, never for a driver's name. A VMM is a process of its own that
-outlives the daemon; `VmmHandle` is what a daemon holds of it, whether it started it or found it.
+A VMM is a process of its own that outlives the daemon; `VmmHandle` is what a daemon holds of it,
+whether it started it or found it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Flag, auto
 from pathlib import Path
 from typing import Protocol
 
 from scaibunker.worker.vmm.process import ProcessId
-
-
-class Capability(Flag):
-    """What a driver can do on this host."""
-
-    NONE = 0
-    MEMORY_SNAPSHOT = auto()
-    VSOCK = auto()
-    HOT_DRIVE_UPDATE = auto()
-    GPU = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +78,6 @@ class VmmDriver(Protocol):
 
     @property
     def acceleration(self) -> str: ...
-
-    @property
-    def capabilities(self) -> Capability: ...
 
     @property
     def memory_overhead_mb(self) -> int:

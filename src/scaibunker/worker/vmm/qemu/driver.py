@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scaibunker.worker.errors import WorkerFault
-from scaibunker.worker.vmm.port import Capability, VmmConfig
+from scaibunker.worker.vmm.port import VmmConfig
 from scaibunker.worker.vmm.process import ProcessId, WatchedProcess, identify, spawn
 from scaibunker.worker.vmm.qemu import command, qmp
 
@@ -73,8 +73,6 @@ class QemuMachine:
 
 class QemuDriver:
     """A `VmmDriver` with one kind of acceleration: `kvm` or `tcg`."""
-
-    capabilities = Capability.MEMORY_SNAPSHOT
 
     def __init__(self, acceleration: str) -> None:
         self.acceleration = acceleration
