@@ -27,14 +27,19 @@ func (s *Server) fileQuery(r *http.Request) (fileQuery, error) {
 	if query.path, err = files.CheckPath("path", values.Get("path")); err != nil {
 		return query, err
 	}
-	query.user, err = s.user(values.Get("user"))
+	query.user, err = s.userOrDefault(values.Get("user"))
 	return query, err
 }
 
-func (s *Server) user(name string) (accounts.User, error) {
+// userOrDefault is user, where a request that names none means the unprivileged one.
+func (s *Server) userOrDefault(name string) (accounts.User, error) {
 	if name == "" {
 		name = accounts.BunkerName
 	}
+	return s.user(name)
+}
+
+func (s *Server) user(name string) (accounts.User, error) {
 	user, ok := s.Users.Lookup(name)
 	if !ok {
 		return user, fault.Invalid("user", "user must be \"bunker\" or \"root\"")
@@ -140,7 +145,7 @@ func (s *Server) makeDirectory(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	user, err := s.user(request.User)
+	user, err := s.userOrDefault(request.User)
 	if err != nil {
 		return err
 	}
@@ -169,7 +174,7 @@ func (s *Server) moveFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	user, err := s.user(request.User)
+	user, err := s.userOrDefault(request.User)
 	if err != nil {
 		return err
 	}

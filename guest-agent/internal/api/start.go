@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"scaibunker/guest-agent/internal/accounts"
 	"scaibunker/guest-agent/internal/fault"
 	"scaibunker/guest-agent/internal/identity"
 	"scaibunker/guest-agent/internal/process"
@@ -135,13 +136,13 @@ func (s *Server) command(start execStart) (process.Command, error) {
 		return command, fault.Invalid("timeout_s", "timeout_s must be more than 0 and at most %.0f", maxTimeout.Seconds())
 	}
 	command.Timeout = time.Duration(math.Ceil(start.TimeoutS * float64(time.Second)))
-	name := "bunker"
+	name := accounts.BunkerName
 	if start.User != nil {
 		name = *start.User
 	}
-	user, ok := s.Users.Lookup(name)
-	if !ok {
-		return command, fault.Invalid("user", "user must be \"bunker\" or \"root\"")
+	user, err := s.user(name)
+	if err != nil {
+		return command, err
 	}
 	command.User = user
 	command.Env = process.Environment(user, s.Identity.Env(), start.Env)
