@@ -98,8 +98,6 @@ func send(w http.ResponseWriter, r *http.Request, reader *frames.Reader) (comple
 		}
 		if quiet == nil {
 			flusher.Flush() // the answer's head, if nothing else has
-		}
-		if quiet == nil {
 			quiet = time.NewTimer(silence)
 			defer quiet.Stop()
 		} else {
