@@ -1,7 +1,8 @@
 // Package process runs commands: it starts them, keeps their output as frames, delivers signals
 // and time-outs, and reaps every child that PID 1 inherits.
 //
-// One file per verb: start, exit, signal, stdin, list, forget. The HTTP side is package api.
+// One file per verb: start, exit, signal, stdin; table lists and forgets. The HTTP side is package
+// api.
 package process
 
 import (

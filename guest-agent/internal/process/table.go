@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"scaibunker/guest-agent/internal/fault"
 	"scaibunker/guest-agent/internal/frames"
 )
@@ -87,13 +85,6 @@ func (t *Table) Forget(id string) error {
 	e.Abandon()
 	t.remove(e)
 	return nil
-}
-
-// SignalAll sends a signal to the process groups of all commands.
-func (t *Table) SignalAll(signal unix.Signal) {
-	for _, e := range t.List() {
-		_ = t.reaper.SignalGroup(e.Pid(), signal)
-	}
 }
 
 func (t *Table) add(e *Exec) error {
