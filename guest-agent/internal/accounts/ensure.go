@@ -115,7 +115,7 @@ func ensureHome(root string) error {
 	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(home, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := ensureDir(home); err != nil {
 		return err
 	}
 	var info unix.Stat_t
