@@ -17,11 +17,6 @@ class MachineState(StrEnum):
     STOPPING = "stopping"  # being taken down
     FAILED = "failed"  # its VMM died or a step failed; `reason` says why; resources given back
 
-    @property
-    def is_live(self) -> bool:
-        """Whether a VMM process may exist."""
-        return self is not MachineState.FAILED
-
 
 class MachineSpec(BaseModel):
     """Body of `PUT /v1/machines/{bunker_id}`: all that a worker needs to build the machine."""
