@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from scaibunker.wire.codes import Code
-from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestHealth, GuestIdentity
+from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestIdentity
 from scaibunker.worker.errors import GuestUnreachable, WorkerFault
 from scaibunker.worker.guest.connection import Body
 from scaibunker.worker.guest.link import GuestLink
@@ -45,9 +45,6 @@ class GuestAgent:
 
     def __init__(self, link: GuestLink) -> None:
         self.link = link
-
-    async def health(self) -> GuestHealth:
-        return _parse(GuestHealth, await self._call("GET", "/v1/health"))
 
     async def set_identity(self, hostname: str, env: dict[str, str]) -> None:
         """Make this machine this bunker: name, clock, entropy, environment, in one round trip."""
