@@ -10,8 +10,6 @@ from scaibunker.worker.machines.fleet import Fleet
 BODY_LIMIT = 32 * 1024 * 1024
 """Bytes of a body that is read whole; streamed bodies have no limit here."""
 
-FLEET: web.AppKey[Fleet] = machines.FLEET
-
 
 def build(fleet: Fleet, worker_id: str, token: str) -> web.Application:
     """The application; serve it with `handler_cancellation`, so that a caller that goes away ends
@@ -19,7 +17,7 @@ def build(fleet: Fleet, worker_id: str, token: str) -> web.Application:
     app = web.Application(
         middlewares=[auth.middleware(token), errors.middleware], client_max_size=BODY_LIMIT
     )
-    app[FLEET] = fleet
+    app[machines.FLEET] = fleet
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response(
