@@ -1,6 +1,5 @@
 """Faults as HTTP answers. The only place on the worker that knows statuses."""
 
-import json
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -31,7 +30,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def answer(fault: WorkerFault) -> web.Response:
     """The fault's status and body; the agent's own refusals keep their status."""
     status = fault.status if isinstance(fault, AgentRefusal) else STATUS.get(fault.code, 500)
-    body = WorkerError(code=fault.code, message=fault.message)
+    return _error(status, fault.code, fault.message)
+
+
+def _error(status: int, code: Code, message: str) -> web.Response:
+    body = WorkerError(code=code, message=message)
     return web.Response(status=status, text=body.model_dump_json(), content_type="application/json")
 
 
@@ -46,9 +49,8 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         if error.status < 400:
             raise
         code = Code.PAYLOAD_TOO_LARGE if error.status == 413 else Code.NOT_FOUND
-        body = json.dumps({"code": code, "message": error.reason})
-        return web.Response(status=error.status, text=body, content_type="application/json")
-    except (ConnectionResetError, ConnectionError):
+        return _error(error.status, code, error.reason)
+    except ConnectionError:
         raise
     except Exception:
         log.exception("request_broke", path=request.path)
