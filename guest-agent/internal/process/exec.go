@@ -9,16 +9,17 @@ import (
 	"scaibunker/guest-agent/internal/frames"
 )
 
-// Exec is one command, from its start until it is forgotten.
+// Exec is one command, from its start until it is forgotten. What it was started with it does not
+// keep: arguments and environment may be megabytes.
 type Exec struct {
 	ID  string
 	Log *frames.Log
 
-	table   *Table
-	command Command
-	begun   time.Time
-	outputs [2]*output // stdout, stderr
-	stdin   *stdin     // nil if the command reads /dev/null
+	table     *Table
+	begun     time.Time
+	outputs   [2]*output // stdout, stderr
+	stdin     *stdin     // nil if the command reads /dev/null
+	stdinMode StdinMode
 
 	unwanted chan struct{} // closed when nobody will read the output
 	abandon  sync.Once

@@ -19,46 +19,45 @@ import (
 // error: it is an Exec that has ended with 126 or 127. Errors are *fault.Error.
 func (t *Table) Start(id string, command Command) (*Exec, error) {
 	e := &Exec{
-		ID: id, Log: frames.NewLog(t.options.Budget), table: t, command: command, begun: time.Now(),
+		ID: id, Log: frames.NewLog(t.options.Budget), table: t, stdinMode: command.Stdin, begun: time.Now(),
 		unwanted: make(chan struct{}),
 	}
 	if err := t.add(e); err != nil {
 		return nil, err
 	}
-	if err := e.launch(); err != nil {
+	if err := e.launch(command); err != nil {
 		t.abandon(e)
 		return nil, err
 	}
 	return e, nil
 }
 
-func (e *Exec) launch() error {
-	dir, err := e.workingDir()
+func (e *Exec) launch(command Command) error {
+	dir, err := command.workingDir()
 	if err != nil {
 		return err
 	}
-	pipes, err := openPipes(e.command.Stdin)
+	pipes, err := openPipes(command.Stdin)
 	if err != nil {
 		e.finishUnborn(exitCannotRun, "cannot make pipes: "+err.Error())
 		return nil
 	}
 	defer pipes.closeTheirs()
-	name := e.command.Argv[0]
-	files, denied := candidates(name, e.command.Env["PATH"], dir)
+	files, denied := candidates(command.Argv[0], command.Env["PATH"], dir)
 	e.outputs[0] = &output{log: e.Log, poller: e.table.poller, kind: frames.Stdout, fd: pipes.ours[1]}
 	e.outputs[1] = &output{log: e.Log, poller: e.table.poller, kind: frames.Stderr, fd: pipes.ours[2]}
-	if e.command.Stdin != StdinNone {
+	if command.Stdin != StdinNone {
 		e.stdin = newStdin(pipes.ours[0])
 	}
-	environment := e.environment(dir)
+	environment := command.environment(dir)
 	failure := error(unix.ENOENT)
 	if denied {
 		failure = unix.EACCES
 	}
 	for _, file := range files {
-		err := e.spawn(file, dir, environment, pipes)
+		err := e.spawn(command, file, dir, environment, pipes)
 		if err == nil {
-			e.setDeadline()
+			e.setDeadline(command.Timeout)
 			select {
 			case <-e.unwanted: // forgotten while it was not known yet
 				e.Kill()
@@ -71,7 +70,7 @@ func (e *Exec) launch() error {
 		}
 	}
 	e.closeOurs()
-	return e.explain(name, dir, files, failure)
+	return e.explain(command, dir, files, failure)
 }
 
 // worthAnother says whether the next file along PATH may be tried, as execvp does.
@@ -79,22 +78,22 @@ func worthAnother(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EACCES)
 }
 
-func (e *Exec) spawn(file, dir string, environment []string, pipes *pipes) error {
+func (e *Exec) spawn(command Command, file, dir string, environment []string, pipes *pipes) error {
 	attributes := &syscall.ProcAttr{
 		Dir:   dir,
 		Env:   environment,
 		Files: []uintptr{uintptr(pipes.theirs[0]), uintptr(pipes.theirs[1]), uintptr(pipes.theirs[2])},
-		Sys:   e.table.attributes(e.command.User),
+		Sys:   e.table.attributes(command.User),
 	}
 	fork := func() (int, error) {
 		// The unprivileged user's commands start one at a time: where that takes long, root's wait
 		// for one of them at most.
-		if !e.command.User.IsRoot() {
+		if !command.User.IsRoot() {
 			e.table.forking.Lock()
 			defer e.table.forking.Unlock()
 		}
 		guard := guardBirth()
-		pid, err := syscall.ForkExec(file, e.command.Argv, attributes)
+		pid, err := syscall.ForkExec(file, command.Argv, attributes)
 		e.stillborn = guard.release()
 		return pid, err
 	}
@@ -112,8 +111,8 @@ func (e *Exec) born(pid int) {
 }
 
 // setDeadline starts the time-out's clock; the process must be known to the reaper.
-func (e *Exec) setDeadline() {
-	left := e.command.Timeout - time.Since(e.begun)
+func (e *Exec) setDeadline(timeout time.Duration) {
+	left := timeout - time.Since(e.begun)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.ended {
@@ -139,9 +138,9 @@ func (t *Table) attributes(user accounts.User) *syscall.SysProcAttr {
 }
 
 // workingDir is where the command starts. A directory that was asked for must exist.
-func (e *Exec) workingDir() (string, error) {
+func (c Command) workingDir() (string, error) {
 	var info unix.Stat_t
-	if dir := e.command.Dir; dir != "" {
+	if dir := c.Dir; dir != "" {
 		if err := unix.Stat(dir, &info); err != nil {
 			return "", fault.Invalid("cwd", "cwd %q: %v", dir, err)
 		}
@@ -150,7 +149,7 @@ func (e *Exec) workingDir() (string, error) {
 		}
 		return dir, nil
 	}
-	home := e.command.User.Home
+	home := c.User.Home
 	if unix.Stat(home, &info) == nil && info.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return home, nil
 	}
@@ -158,12 +157,12 @@ func (e *Exec) workingDir() (string, error) {
 }
 
 // environment is the command's, with PWD so that programs show the path that was asked for.
-func (e *Exec) environment(dir string) []string {
-	list := make([]string, 0, len(e.command.Env)+1)
-	for name, value := range e.command.Env {
+func (c Command) environment(dir string) []string {
+	list := make([]string, 0, len(c.Env)+1)
+	for name, value := range c.Env {
 		list = append(list, name+"="+value)
 	}
-	if _, given := e.command.Env["PWD"]; !given {
+	if _, given := c.Env["PWD"]; !given {
 		list = append(list, "PWD="+filepath.Clean(dir))
 	}
 	return list
@@ -171,7 +170,8 @@ func (e *Exec) environment(dir string) []string {
 
 // explain turns a failed start into the exit status that a shell would give, or into an error if
 // the working directory was the reason.
-func (e *Exec) explain(name, dir string, files []string, failure error) error {
+func (e *Exec) explain(command Command, dir string, files []string, failure error) error {
+	name := command.Argv[0]
 	var errno syscall.Errno
 	if !errors.As(failure, &errno) {
 		return fault.Internal(failure)
@@ -188,8 +188,8 @@ func (e *Exec) explain(name, dir string, files []string, failure error) error {
 	case unix.ENOMEM:
 		e.finishUnborn(exitCannotRun, name+": cannot start: out of memory")
 	case unix.EACCES:
-		if e.command.Dir != "" && !mayEnter(e.command.User, dir) {
-			return fault.Invalid("cwd", "cwd %q: %s may not enter it", dir, e.command.User.Name)
+		if command.Dir != "" && !mayEnter(command.User, dir) {
+			return fault.Invalid("cwd", "cwd %q: %s may not enter it", dir, command.User.Name)
 		}
 		e.finishUnborn(exitCannotRun, name+": permission denied")
 	default:

@@ -70,7 +70,7 @@ func (e *Exec) FeedBody(body io.Reader) {
 // WriteStdin gives bytes to a command of mode StdinOpen, and end of file if eof is set. It waits
 // until the command has room for them. Errors are *fault.Error.
 func (e *Exec) WriteStdin(ctx context.Context, body io.Reader, eof bool) error {
-	if e.command.Stdin != StdinOpen {
+	if e.stdinMode != StdinOpen {
 		return fault.Invalid("stdin", "the command was not started with stdin \"open\"")
 	}
 	if e.stdin == nil || e.Status() != nil {
