@@ -51,5 +51,11 @@ class Body:
         """Milliseconds since the order arrived."""
         return round((time.monotonic() - self._ordered_at) * 1000, 1)
 
+    async def find_vmm(self) -> VmmHandle | None:
+        """The VMM that we hold, else the one that was written down; None if it is gone or never was."""
+        if self.vmm is None and self.record.process is not None:
+            self.vmm = await self.host.driver.adopt(self.record.process, self.run_dir)
+        return self.vmm
+
     def save(self) -> None:
         self.folder.save(self.record)

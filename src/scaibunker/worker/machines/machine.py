@@ -219,12 +219,10 @@ class Machine:
     async def _take_over(self) -> None:
         """A machine that an earlier daemon had running: it is there as it was, or it is lost."""
         body = self._body
-        process = body.record.process
-        if process is not None:
-            body.vmm = await self._host.driver.adopt(process, body.run_dir)
-        if body.vmm is None:
+        vmm = await body.find_vmm()
+        if vmm is None:
             raise WorkerFault("the machine was gone when the worker started again")
-        if await body.vmm.is_paused():
+        if await vmm.is_paused():
             await carry_out(STEPS_WHILE_PAUSED, body)
             self._move(MachineState.BUILDING, MachineState.PAUSED)
             return

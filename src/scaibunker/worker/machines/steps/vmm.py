@@ -11,15 +11,14 @@ class RunVmm:
     name = "VMM"
 
     async def do(self, body: Body) -> None:
-        vmm = body.vmm or await self._adopt(body) or await self._start(body)
-        body.vmm = vmm
+        vmm = body.vmm = await body.find_vmm() or await self._start(body)
         vmm.on_exit(body.vmm_ended.set)
         body.console = Console(vmm.console_path, body.folder.console_log)
         body.console.open()
         body.timings.vmm_started_ms = body.elapsed_ms()
 
     async def undo(self, body: Body) -> None:
-        vmm = body.vmm or await self._adopt(body)
+        vmm = await body.find_vmm()
         if vmm is not None:
             await vmm.stop()
         if body.console is not None:
@@ -28,11 +27,6 @@ class RunVmm:
         if body.record.process is not None:
             body.record.process = None
             body.save()
-
-    async def _adopt(self, body: Body) -> VmmHandle | None:
-        if body.record.process is None:
-            return None
-        return await body.host.driver.adopt(body.record.process, body.run_dir)
 
     async def _start(self, body: Body) -> VmmHandle:
         host, spec, folder = body.host, body.spec, body.folder
