@@ -41,7 +41,6 @@ class Machine:
         self._state = MachineState.FAILED if record.failure else MachineState.BUILDING
         self._power_orders: Orders = set()
         self._takedowns: Orders = set()
-        self._adopted = False
         self._gone = False
         self._settled = asyncio.Event()
         if record.failure:
@@ -171,6 +170,7 @@ class Machine:
             await self._body.console.close()
 
     async def _live(self) -> None:
+        adopted = self._body.record.ready
         try:
             await self._build()
         except WorkerFault as fault:
@@ -180,7 +180,7 @@ class Machine:
             log.exception("machine_build_broke", bunker_id=self.id)
             await self._fail(f"the worker failed: {type(error).__name__}")
             return
-        keeper = asyncio.create_task(self._keep_session(), name=f"session {self.id}")
+        keeper = asyncio.create_task(self._keep_session(pending=adopted), name=f"session {self.id}")
         try:
             await self._body.vmm_ended.wait()
         finally:
@@ -189,10 +189,9 @@ class Machine:
         outcome = self._body.vmm.outcome() if self._body.vmm else "its VMM ended"
         await self._fail(f"the machine stopped: {outcome}")
 
-    async def _keep_session(self) -> None:
-        """Commands that nobody follows are picked up: those of an earlier daemon, and those whose
-        session broke."""
-        pending = self._adopted
+    async def _keep_session(self, *, pending: bool) -> None:
+        """Commands that nobody follows are picked up: those of an earlier daemon (`pending`), and those
+        whose session broke."""
         while True:
             agent = self._body.agent
             if pending and agent is not None and self._state is MachineState.RUNNING:
@@ -206,7 +205,6 @@ class Machine:
     async def _build(self) -> None:
         body = self._body
         if body.record.ready:
-            self._adopted = True
             await self._take_over()
         else:
             async with self._host.boots:
