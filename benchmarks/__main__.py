@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import os
 import platform
-import socket
 import sys
 import tempfile
 import threading
@@ -19,8 +18,10 @@ from benchmarks.memory import pss_mb
 from scaibunker.artifacts.manifest import Artifacts, ensure
 from scaibunker.dev.layout import Layout
 from scaibunker.dev.main import started
+from scaibunker.dev.ports import free_port
 from scaibunker.sdk import Bunker, Client
 
+HOST = "127.0.0.1"
 IMAGE = "debian-12"
 MEMORY_MB = 256
 FILE_MB = 16
@@ -36,10 +37,10 @@ def main() -> int:
     options = parser.parse_args()
     artifacts = ensure(lambda text: print(text, file=sys.stderr))
     with tempfile.TemporaryDirectory(prefix="scaibunker-bench-") as folder:
-        port = _free_port()
+        port = free_port(HOST)
         layout = Layout(Path(folder))
         with (
-            started(layout, "127.0.0.1", port, threading.Event(), keep_bunkers=False) as found,
+            started(layout, HOST, port, threading.Event(), keep_bunkers=False) as found,
             Client(found.base_url, found.keys["user"]) as client,
         ):
             acceleration = _acceleration(found.base_url, found.keys["super_admin"])
@@ -122,12 +123,6 @@ async def _files(bunker: Bunker, agent: bare.GuestAgent, count: int) -> list[Fig
 def _acceleration(base_url: str, key: str) -> str:
     with Client(base_url, key) as client:
         return next(iter(client.workers.list())).acceleration
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

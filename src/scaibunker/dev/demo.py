@@ -8,7 +8,6 @@ import argparse
 import os
 import shutil
 import signal
-import socket
 import statistics
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from rich.console import Console
 from scaibunker.dev.errors import StartFailed
 from scaibunker.dev.layout import Credentials, Layout
 from scaibunker.dev.main import started
+from scaibunker.dev.ports import free_port
 from scaibunker.sdk import Bunker, Client, ExecOutput, ScaiBunkerError
 
 HOST = "127.0.0.1"
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     data_dir = options.data_dir or Path(tempfile.mkdtemp(prefix="scaibunker-demo-"))
-    port = options.port or _free_port()
+    port = options.port or free_port(HOST)
     try:
         with started(Layout(data_dir), HOST, port, stop, keep_bunkers=False) as credentials:
             if stop.is_set():
@@ -139,12 +139,6 @@ def _next_steps(credentials: Credentials, data_dir: Path) -> None:
     show.print(f"{cli} run {IMAGE} -- python3 -c 'print(6 * 7)'", markup=False)
     show.print(f"{cli} bunker create {IMAGE}", markup=False)
     show.print(f'curl -H "Authorization: Bearer $KEY" {credentials.base_url}/v1/me', markup=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

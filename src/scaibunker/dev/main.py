@@ -10,7 +10,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from scaibunker.dev.child import Child
 from scaibunker.dev.errors import StartFailed
 from scaibunker.dev.identities import prepare
 from scaibunker.dev.layout import Credentials, Layout
+from scaibunker.dev.ports import check_port
 from scaibunker.sdk import Client, ScaiBunkerError
 from scaibunker.wire.api.bunkers import BunkerStatus
 from scaibunker.worker.doctor import default_probe_memory
@@ -68,7 +68,7 @@ def started(
     _check_host()
     layout.make()
     with _only_one(layout):
-        _check_port(host, port)
+        check_port(host, port)
         try:
             artifacts = ensure(say)
         except ArtifactsError as error:
@@ -132,17 +132,6 @@ def _check_host() -> None:
     ]
     if missing:
         raise StartFailed(f"{', '.join(missing)} missing; `scaibunker doctor` says what to install")
-
-
-def _check_port(host: str, port: int) -> None:
-    """A taken port is told at once, not after a minute of waiting for the controller."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StartFailed(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 @contextlib.contextmanager
