@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +35,7 @@ type birthGuard struct {
 
 	mu     sync.Mutex
 	ended  bool
-	killed bool
+	killed []int // children, which may be those of forks that are under way beside this one
 }
 
 func guardBirth() *birthGuard {
@@ -43,20 +44,20 @@ func guardBirth() *birthGuard {
 	return g
 }
 
-// release ends the watch and says whether the child had to be killed.
-func (g *birthGuard) release() (killed bool) {
+// release ends the watch and says whether the child, pid, had to be killed.
+func (g *birthGuard) release(pid int) (killed bool) {
 	g.timer.Stop()
 	close(g.over)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ended = true
-	return g.killed
+	return slices.Contains(g.killed, pid)
 }
 
 func (g *birthGuard) run() {
-	begun := time.Now()
+	seen := map[int]time.Time{} // when each was first found unborn
 	for {
-		g.glance(time.Since(begun) > birthTime-birthGlance)
+		g.glance(seen)
 		select {
 		case <-g.over:
 			return
@@ -65,14 +66,19 @@ func (g *birthGuard) run() {
 	}
 }
 
-func (g *birthGuard) glance(late bool) {
+func (g *birthGuard) glance(seen map[int]time.Time) {
+	now := time.Now()
 	for _, pid := range unborn() {
-		if !late && !isStopped(pid) {
+		first, known := seen[pid]
+		if !known {
+			first, seen[pid] = now, now
+		}
+		if now.Sub(first) <= birthTime-birthGlance && !isStopped(pid) {
 			continue
 		}
 		g.mu.Lock()
-		if !g.ended {
-			g.killed = unix.Kill(pid, unix.SIGKILL) == nil || g.killed
+		if !g.ended && unix.Kill(pid, unix.SIGKILL) == nil {
+			g.killed = append(g.killed, pid)
 		}
 		g.mu.Unlock()
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,12 +30,44 @@ func TestStoppedChildIsKilledBeforeItRuns(t *testing.T) {
 	if status := <-exited; !status.Signaled() || status.Signal() != unix.SIGKILL {
 		t.Errorf("status %x", status)
 	}
-	if !guard.release() {
+	if !guard.release(pid) {
 		t.Error("the guard does not say that it killed")
 	}
 	guard = guardBirth()
-	if guard.release() {
+	if guard.release(pid) {
 		t.Error("a guard that saw nothing says that it killed")
+	}
+	guard = guardBirth()
+	guard.killed = []int{pid}
+	if guard.release(pid + 1) {
+		t.Error("a guard takes the child of another fork for its own")
+	}
+}
+
+func TestGuardGivesEveryChildItsTime(t *testing.T) {
+	if _, err := os.Stat("/proc/self/task"); err != nil {
+		t.Skip(err)
+	}
+	exited := make(chan unix.WaitStatus, 1)
+	pid := 0
+	fork := func() (int, error) {
+		return syscall.ForkExec("/proc/self/exe", []string{"slow"}, &syscall.ProcAttr{Env: []string{"BE_SLOW=1"}})
+	}
+	must(t, reaper.Spawn(fork, func(p int) { pid = p }, func(s unix.WaitStatus) { exited <- s }))
+	t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGKILL) })
+	if !slices.Contains(unborn(), pid) {
+		t.Skip("the kernel does not list children")
+	}
+	guard := &birthGuard{}
+	seen := map[int]time.Time{pid + 1: time.Now().Add(-time.Hour)} // of a fork that takes long
+	guard.glance(seen)
+	if len(guard.killed) != 0 {
+		t.Fatal("a child was killed for another's taking long")
+	}
+	seen[pid] = time.Now().Add(-birthTime)
+	guard.glance(seen)
+	if status := <-exited; !status.Signaled() || !slices.Equal(guard.killed, []int{pid}) {
+		t.Errorf("status %x, killed %v", status, guard.killed)
 	}
 }
 

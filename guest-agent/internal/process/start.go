@@ -94,7 +94,7 @@ func (e *Exec) spawn(command Command, file, dir string, environment []string, pi
 		}
 		guard := guardBirth()
 		pid, err := syscall.ForkExec(file, command.Argv, attributes)
-		e.stillborn = guard.release()
+		e.stillborn = guard.release(pid)
 		return pid, err
 	}
 	return e.table.reaper.Spawn(fork, e.born, e.exited)
