@@ -47,23 +47,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    data_dir = options.data_dir or Path(tempfile.mkdtemp(prefix="scaibunker-demo-"))
+    layout = Layout(options.data_dir or Path(tempfile.mkdtemp(prefix="scaibunker-demo-")))
     port = options.port or free_port(HOST)
     try:
-        with started(Layout(data_dir), HOST, port, stop, keep_bunkers=False) as credentials:
+        with started(layout, HOST, port, stop, keep_bunkers=False) as credentials:
             if stop.is_set():
                 return 130
             with Client(credentials.base_url, credentials.keys["user"]) as client:
                 present(client)
             if options.keep:
-                _next_steps(credentials, data_dir)
+                _next_steps(credentials, layout)
                 stop.wait()
     except (StartFailed, ScaiBunkerError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     finally:
         if options.data_dir is None:
-            shutil.rmtree(data_dir, ignore_errors=True)
+            shutil.rmtree(layout.root, ignore_errors=True)
     return 0
 
 
@@ -132,10 +132,10 @@ def _timed_exec(bunker: Bunker) -> float:
     return time.monotonic() - begun
 
 
-def _next_steps(credentials: Credentials, data_dir: Path) -> None:
+def _next_steps(credentials: Credentials, layout: Layout) -> None:
     cli = Path(sys.executable).with_name("scaibunker")
     show.rule("It is yours now (Ctrl-C stops it)")
-    show.print(f"export SCAIBUNKER_PROFILE={data_dir}/credentials.json", markup=False)
+    show.print(f"export SCAIBUNKER_PROFILE={layout.credentials}", markup=False)
     show.print(f"{cli} run {IMAGE} -- python3 -c 'print(6 * 7)'", markup=False)
     show.print(f"{cli} bunker create {IMAGE}", markup=False)
     show.print(f'curl -H "Authorization: Bearer $KEY" {credentials.base_url}/v1/me', markup=False)

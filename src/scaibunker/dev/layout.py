@@ -11,9 +11,12 @@ from sqlalchemy.engine import URL
 
 @dataclass(frozen=True)
 class Layout:
-    """The parts of `DIR`."""
+    """The parts of `DIR`; absolute, however it was given: processes and URLs are told of them."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", self.root.resolve())
 
     @property
     def credentials(self) -> Path:

@@ -47,7 +47,7 @@ def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    layout = Layout(data_dir.resolve())
+    layout = Layout(data_dir)
     try:
         with started(layout, host, port, stop, keep_bunkers=keep_bunkers) as credentials:
             if not stop.is_set():
