@@ -7,7 +7,7 @@ import pytest
 
 from scaibunker.wire.worker.machines import MachineState
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.stack import Stack, error_of, events_of, fields_of
+from tests.integration.stack import Stack, error_of, events_of, fields_of, until
 
 
 async def test_a_bunker_is_pending_at_first_and_then_runs(stack: Stack) -> None:
@@ -59,7 +59,8 @@ async def test_wait_answers_a_failure_with_its_reason(
     assert record["status"] == "failed"
     assert "the kernel panicked" in record["status_reason"]
     assert "Kernel panic - not syncing" in record["status_reason"]
-    assert worker.removed == [record["id"]]
+    # The failure is told first, and the worker cleared after it.
+    await until(lambda: worker.removed == [record["id"]])
 
 
 async def test_what_the_worker_is_ordered(stack: Stack, worker: SimulatedWorker) -> None:

@@ -35,6 +35,8 @@ async def test_a_controller_that_dies_before_it_orders_orders_after_its_restart(
     assert worker.orders == []
     worker.faults.clear()
     await stack.start()
+    # A report from before the order would bring about another one.
+    await until(lambda: made["id"] in worker.orders)
     async with beating(worker, stack.client):
         await stack.until_status(made["id"], "running")
     assert worker.orders == [made["id"]]
