@@ -3,10 +3,11 @@
 import asyncio
 import time
 
+import httpx
 import pytest
 
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.stack import BASE, Stack
+from tests.integration.stack import BASE, Stack, until
 
 
 async def test_a_silent_stream_is_kept_alive_by_comments(
@@ -27,12 +28,15 @@ async def test_open_streams_do_not_hold_up_the_stop(stack: Stack) -> None:
     made = await stack.create()
     url = f"{BASE}/bunkers/{made['id']}/events"
 
+    opened: list[httpx.Response] = []
+
     async def watch() -> str:
         async with stack.client.stream("GET", url, headers=stack.headers()) as response:
+            opened.append(response)
             return (await response.aread()).decode()
 
     watching = [asyncio.create_task(watch()) for _ in range(5)]
-    await asyncio.sleep(0.2)
+    await until(lambda: len(opened) == 5)
     started = time.monotonic()
     await stack.stop()
     assert time.monotonic() - started < 3
