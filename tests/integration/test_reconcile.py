@@ -185,13 +185,13 @@ async def test_a_worker_that_is_busy_is_asked_again(stack: Stack, worker: Simula
 class TestProvisioningStuck:
     @pytest.fixture
     def knobs(self) -> Knobs:
-        return Knobs(provision_timeout_s=0.5)
+        return Knobs(provision_timeout_s=2)
 
     async def test_it_fails_with_a_reason(self, stack: Stack, worker: SimulatedWorker) -> None:
         worker.boot = "building"
         record = await stack.create()
         assert record["status"] == "failed"
-        assert "did not run within 0.5 s" in record["status_reason"]
+        assert "did not run within 2 s" in record["status_reason"]
         await until(lambda: worker.removed == [record["id"]])
 
 
@@ -316,11 +316,11 @@ async def test_idleness_ends_a_bunker_but_use_keeps_it(
 
 async def test_a_running_command_is_no_idleness(stack: Stack, worker: SimulatedWorker) -> None:
     async def slow(_: Any, output: Any) -> None:
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(4.5)
         await output.exit(0)
 
     worker.commands["slow"] = slow
-    made = await stack.create(idle_timeout_s=1)
+    made = await stack.create(idle_timeout_s=3)
     async with beating(worker, stack.client):
         result = await stack.data_of(
             "POST", f"/bunkers/{made['id']}/exec", json={"command": "slow"}
