@@ -11,6 +11,7 @@ import (
 
 	"scaibunker/guest-agent/internal/fault"
 	"scaibunker/guest-agent/internal/files"
+	"scaibunker/guest-agent/internal/stream"
 )
 
 func (s *Server) getFile(w http.ResponseWriter, r *http.Request) error {
@@ -54,21 +55,11 @@ func (s *Server) getFile(w http.ResponseWriter, r *http.Request) error {
 
 // copyOut sends what can be read until the end of the file.
 func copyOut(w io.Writer, content io.Reader) error {
-	buffer := make([]byte, files.CopySize)
-	for {
-		n, err := content.Read(buffer)
-		if n > 0 {
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fault.Internal(err)
-		}
+	fromFile, err := stream.Copy(w, content, make([]byte, files.CopySize))
+	if fromFile {
+		return fault.Internal(err)
 	}
+	return err
 }
 
 // copyExactly sends length bytes; a file that has become shorter meanwhile breaks the answer.

@@ -2,6 +2,7 @@ package files
 
 import (
 	"errors"
+	"os"
 	"path"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 
 	"scaibunker/guest-agent/internal/accounts"
 	"scaibunker/guest-agent/internal/fault"
+	"scaibunker/guest-agent/internal/stream"
 )
 
 // Move renames source to destination, or copies it if that is on another file system and source
@@ -118,24 +120,12 @@ func copyRegular(source string, dir int, name string, from *unix.Stat_t) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
 	pooled := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(pooled)
-	for {
-		n, err := unix.Read(int(content.Fd()), *pooled)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-		for rest := (*pooled)[:n]; len(rest) > 0; {
-			n, err := unix.Write(fd, rest)
-			if err != nil {
-				return err
-			}
-			rest = rest[n:]
-		}
+	if _, err := stream.Copy(file, content, *pooled); err != nil {
+		return err
 	}
 	// The owner can be kept by root only; the rest by anyone.
 	_ = unix.Fchown(fd, int(from.Uid), int(from.Gid))

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"scaibunker/guest-agent/internal/accounts"
+	"scaibunker/guest-agent/internal/stream"
 )
 
 // defaultFileMode is that of a new file when the caller names none.
@@ -105,20 +106,11 @@ func (u *upload) open(mode *uint32) (err error) {
 func (u *upload) receive(body io.Reader) error {
 	pooled := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(pooled)
-	for {
-		n, readErr := body.Read(*pooled)
-		if n > 0 {
-			if _, err := u.file.Write((*pooled)[:n]); err != nil {
-				return explain(err, u.asked)
-			}
-		}
-		if readErr == io.EOF {
-			return nil
-		}
-		if readErr != nil {
-			return readErr
-		}
+	fromBody, err := stream.Copy(u.file, body, *pooled)
+	if fromBody {
+		return err
 	}
+	return explain(err, u.asked)
 }
 
 // commit makes the bytes durable and puts them in place.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"scaibunker/guest-agent/internal/fault"
+	"scaibunker/guest-agent/internal/stream"
 )
 
 // stdin is our end of a command's standard input.
@@ -33,20 +34,7 @@ var copyBuffers = sync.Pool{New: func() any {
 func (s *stdin) copyFrom(source io.Reader) (fromSource bool, err error) {
 	pooled := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(pooled)
-	for {
-		n, readErr := source.Read(*pooled)
-		if n > 0 {
-			if _, err := s.file.Write((*pooled)[:n]); err != nil {
-				return false, err
-			}
-		}
-		if readErr == io.EOF {
-			return false, nil
-		}
-		if readErr != nil {
-			return true, readErr
-		}
-	}
+	return stream.Copy(s.file, source, *pooled)
 }
 
 // FeedBody gives body to a command of mode StdinBody and then end of file. It returns when body
