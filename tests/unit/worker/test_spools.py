@@ -19,6 +19,7 @@ Start = Callable[..., Awaitable[FakeAgent]]
 LYING = (
     '{"execs": [{"exec_id": "%s", "running": true, "pid": 1, "frames_start": 0, "frames_end": 9}]}'
 )
+EXIT = {"exit_code": 3, "signal": None, "timed_out": False, "duration_ms": 1}
 
 
 @pytest.fixture
@@ -113,3 +114,54 @@ async def test_an_id_is_used_once(start_agent: Start, folder: Path, agent: Guest
     with pytest.raises(WorkerFault, match="exists"):
         await spools.start(agent, "exe_abcd", ExecStart(argv=["x"], timeout_s=9), b"")
     await spools.close()
+
+
+async def test_output_that_the_agent_no_longer_has_goes_on_from_its_oldest_byte(
+    start_agent: Start, folder: Path, agent: GuestAgent
+) -> None:
+    stored = frames.encode(Kind.STDOUT, b"so far")
+    (folder / "exe_abcd.frames").write_bytes(stored)
+    too_late: list[FakeExchange] = []
+
+    async def answer(exchange: FakeExchange) -> None:
+        match exchange.headers[":path"].removeprefix("/v1/execs"):
+            case "":
+                await exchange.respond(200)
+                await exchange.write(b'{"execs": []}')
+            case "/exe_abcd/frames":
+                await exchange.respond(200)
+                await exchange.write(frames.encode_json(Kind.EXIT, EXIT))
+            case path:
+                assert path == f"/exe_abcd/frames?offset={len(stored)}"
+                too_late.append(exchange)
+                await exchange.respond(410)
+                await exchange.write(b"{}")
+                return  # and never ends: it must not be waited for, or kept
+        await exchange.end()
+
+    await start_agent(answer)
+    spools = Spools(folder, 1 << 20, lambda: None)
+    await spools.resume(agent)
+    async with asyncio.timeout(5):
+        while not spools.finished():
+            await asyncio.sleep(0.005)
+        await too_late[0].was_reset.wait()
+    (told,) = spools.finished()
+    assert (told.exit and told.exit.exit_code, told.truncated) == (3, True)
+
+
+async def test_nothing_is_kept_of_a_command_that_the_agent_refuses(
+    start_agent: Start, folder: Path, agent: GuestAgent
+) -> None:
+    async def refuse(exchange: FakeExchange) -> None:
+        await exchange.respond(422)
+        await exchange.write(b'{"code": "VALIDATION_ERROR", "message": "no such directory"}')
+        await exchange.end()
+
+    await start_agent(refuse)
+    spools = Spools(folder, 1 << 20, lambda: None)
+    with pytest.raises(WorkerFault, match="no such directory"):
+        await spools.start(agent, "exe_abcd", ExecStart(argv=["x"], timeout_s=9), b"")
+    with pytest.raises(WorkerFault, match="no command"):
+        spools.get("exe_abcd")
+    assert list(folder.iterdir()) == []

@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 SUFFIX = ".frames"
 MAX_SPOOLS = 1000
 """Commands remembered per machine; the oldest finished ones go first."""
+REFUSAL_LIMIT = 64 * 1024
 RETRY_S = 0.5
 RESUME_TRIES = 20
 LOST_AFTER_S = 60.0
@@ -53,10 +54,8 @@ class Spools:
         if exec_id in self._spools:
             raise WorkerFault(f"command {exec_id} exists", Code.NAME_CONFLICT)
         self._make_room()
-        stream = await agent.start_exec(exec_id, start, stdin)
+        stream = await _accepted(await agent.start_exec(exec_id, start, stdin))
         try:
-            if stream.status != 200:
-                raise refusal(stream.status, await stream.read(64 * 1024))
             spool = self._add(exec_id)
         except BaseException:
             stream.reset()
@@ -185,11 +184,18 @@ class Spools:
         spool.reopened(in_place=True)
         stream = await agent.exec_frames(spool.exec_id, spool.offset)
         if stream.status == 410:
+            stream.reset()
             spool.reopened(in_place=False)
             stream = await agent.exec_frames(spool.exec_id, None)
-        if stream.status != 200:
-            try:
-                raise refusal(stream.status, await stream.read(64 * 1024))
-            finally:
-                stream.reset()
+        return await _accepted(stream)
+
+
+async def _accepted(stream: GuestStream) -> GuestStream:
+    """The stream, if the agent does what it was asked for. Raises its refusal; the stream is given up
+    then."""
+    if stream.status == 200:
         return stream
+    try:
+        raise refusal(stream.status, await stream.read(REFUSAL_LIMIT))
+    finally:
+        stream.reset()
