@@ -7,11 +7,9 @@ exits with 0. `--keep` leaves it running until Ctrl-C and says what to try next.
 import argparse
 import os
 import shutil
-import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ from rich.console import Console
 
 from scaibunker.dev.errors import StartFailed
 from scaibunker.dev.layout import Credentials, Layout
-from scaibunker.dev.main import started
+from scaibunker.dev.main import started, stopped_by_signals
 from scaibunker.dev.ports import free_port
 from scaibunker.sdk import Bunker, Client, ExecOutput, ScaiBunkerError
 
@@ -44,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, help="default: a new folder, removed at the end")
     parser.add_argument("--port", type=int, help="default: a free one")
     options = parser.parse_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stopped_by_signals()
     layout = Layout(options.data_dir or Path(tempfile.mkdtemp(prefix="scaibunker-demo-")))
     port = options.port or free_port(HOST)
     try:

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from scaibunker.artifacts.manifest import Artifacts, ensure
 from scaibunker.artifacts.records import ArtifactsError
@@ -40,13 +39,7 @@ POLL_S = 0.05
 
 def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    stop = stopped_by_signals()
     layout = Layout(data_dir)
     try:
         with started(layout, host, port, stop, keep_bunkers=keep_bunkers) as credentials:
@@ -58,6 +51,14 @@ def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
         print(f"scaibunker dev: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def stopped_by_signals() -> threading.Event:
+    """Set when SIGTERM or SIGINT comes, which from now on do nothing else."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 @contextlib.contextmanager
