@@ -34,21 +34,17 @@ def take_over(host: Host, fleet: Fleet) -> None:
     remove_leftovers(host, {machine.id for machine in fleet})
 
 
-def remove_leftovers(host: Host, living: set[str]) -> list[str]:
-    """Remove control groups and socket folders of machines that are not in `living`; returns what
-    was removed."""
-    removed: list[str] = []
+def remove_leftovers(host: Host, living: set[str]) -> None:
+    """Remove control groups and socket folders of machines that are not in `living`."""
     for name in sorted(host.cgroups.names() - living):
         host.cgroups.kill(name)
         try:
             host.cgroups.delete(name)
-            removed.append(f"control group {name}")
         except OSError as error:
             log.warning("control_group_left", name=name, error=str(error))
+        else:
+            log.warning("leftover_removed", what=f"control group {name}")
     for path in sorted(host.run_dir.iterdir()):
         if path.name not in living and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-            removed.append(f"socket folder {path.name}")
-    for item in removed:
-        log.warning("leftover_removed", what=item)
-    return removed
+            log.warning("leftover_removed", what=f"socket folder {path.name}")
