@@ -45,8 +45,7 @@ def resolve(directory: Path, wanted: Iterable[str] = WANTED) -> list[Module]:
     """
     files = {_canonical(path.name): path for path in sorted(directory.rglob("*.ko*"))}
     builtin = _builtin(directory)
-    found: dict[str, Module] = {}
-    order: list[Module] = []
+    found: dict[str, Module] = {}  # in load order
     visiting: list[str] = []
 
     def visit(name: str, needed_by: str) -> None:
@@ -64,11 +63,10 @@ def resolve(directory: Path, wanted: Iterable[str] = WANTED) -> list[Module]:
             visit(dependency, name)
         visiting.pop()
         found[name] = module
-        order.append(module)
 
     for name in wanted:
         visit(name, "every bunker")
-    return order
+    return list(found.values())
 
 
 def dependencies(module: bytes) -> list[str]:
