@@ -3,7 +3,6 @@
 All bunkers of an image share its file, and so one page cache.
 """
 
-import contextlib
 import os
 import re
 import shutil
@@ -59,5 +58,4 @@ class ImageCache:
         except OSError as error:
             raise WorkerFault(f"cannot take in the image {source}: {error.strerror}") from error
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+            temporary.unlink(missing_ok=True)
