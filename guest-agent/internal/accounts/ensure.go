@@ -16,10 +16,7 @@ import (
 // files and its home. What an image has put in the way is replaced where that is possible; an
 // error says what could not be, and the machine goes on with the numeric id alone.
 func Ensure(root string) error {
-	shell := "/bin/sh"
-	if info, err := os.Stat(filepath.Join(root, "bin/bash")); err == nil && info.Mode().IsRegular() {
-		shell = "/bin/bash"
-	}
+	shell := LoginShell(root)
 	etc := filepath.Join(root, "etc")
 	id := strconv.Itoa(BunkerID)
 	passwd := BunkerName + ":x:" + id + ":" + id + "::" + BunkerHome + ":" + shell
@@ -31,6 +28,14 @@ func Ensure(root string) error {
 		ensureShadow(filepath.Join(etc, "shadow")),
 		ensureHome(root),
 	)
+}
+
+// LoginShell is the best shell that there is under root.
+func LoginShell(root string) string {
+	if info, err := os.Stat(filepath.Join(root, "bin/bash")); err == nil && info.Mode().IsRegular() {
+		return "/bin/bash"
+	}
+	return "/bin/sh"
 }
 
 // isBunkerPasswd says whether a line of /etc/passwd is what the bunker user must be.

@@ -2,7 +2,6 @@ package process
 
 import (
 	"maps"
-	"os"
 	"sync"
 
 	"scaibunker/guest-agent/internal/accounts"
@@ -10,12 +9,7 @@ import (
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-var loginShell = sync.OnceValue(func() string {
-	if _, err := os.Stat("/bin/bash"); err == nil {
-		return "/bin/bash"
-	}
-	return "/bin/sh"
-})
+var loginShell = sync.OnceValue(func() string { return accounts.LoginShell("/") })
 
 // Environment is what a user's command finds in its environment; later layers win.
 func Environment(user accounts.User, layers ...map[string]string) map[string]string {
