@@ -27,8 +27,11 @@ def as_json(record: BaseModel) -> dict[str, Any]:
     return record.model_dump(mode="json")
 
 
-def write_table(columns: Sequence[Column[R]], records: Iterable[R]) -> None:
-    """One line per record."""
+def write_records(columns: Sequence[Column[R]], records: Iterable[R], *, in_json: bool) -> None:
+    """A list of records: one line each, or as one JSON value."""
+    if in_json:
+        write_json([as_json(record) for record in records])
+        return
     rows = ([value(record) for _, value in columns] for record in records)
     write_rows([title for title, _ in columns], rows)
 

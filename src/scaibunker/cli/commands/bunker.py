@@ -25,7 +25,7 @@ from scaibunker.cli.options import (
     NetworkOption,
     new_app,
 )
-from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_table
+from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_records
 from scaibunker.cli.progress import notice, working
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
@@ -119,11 +119,7 @@ def list_(
         status=status, lifecycle=lifecycle, label=label, page_size=200
     )
     records = (bunker.record for bunker in found if all_ or status or not bunker.status.is_final)
-    chosen = islice(records, limit)
-    if session.json:
-        write_json([as_json(record) for record in chosen])
-    else:
-        write_table(_COLUMNS, chosen)
+    write_records(_COLUMNS, islice(records, limit), in_json=session.json)
 
 
 def show(session: Session, bunker: BunkerArgument) -> None:

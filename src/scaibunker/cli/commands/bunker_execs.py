@@ -10,7 +10,7 @@ import typer
 from scaibunker.cli import endings, foreground, texts
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.options import BunkerArgument, LimitOption
-from scaibunker.cli.output import Column, as_json, write_json, write_table
+from scaibunker.cli.output import Column, as_json, write_json, write_records
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import ExecRecord
@@ -31,11 +31,7 @@ _COLUMNS: Sequence[Column[ExecRecord]] = (
 def execs(session: Session, bunker: BunkerArgument, limit: LimitOption = 50) -> None:
     """List the commands of a bunker, newest first."""
     found = session.client.execs(bunker_id(session.client, bunker)).list()
-    chosen = islice(found, limit)
-    if session.json:
-        write_json([as_json(record) for record in chosen])
-    else:
-        write_table(_COLUMNS, chosen)
+    write_records(_COLUMNS, islice(found, limit), in_json=session.json)
 
 
 def attach(session: Session, bunker: BunkerArgument, exec_id: ExecArgument) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from scaibunker.cli import texts
 from scaibunker.cli.options import new_app
-from scaibunker.cli.output import Column, as_json, write_json, write_table
+from scaibunker.cli.output import Column, write_records
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import Image
 
@@ -23,11 +23,7 @@ _COLUMNS: Sequence[Column[Image]] = (
 
 def list_(session: Session) -> None:
     """List images."""
-    images = session.client.images.list()
-    if session.json:
-        write_json([as_json(image) for image in images])
-    else:
-        write_table(_COLUMNS, images)
+    write_records(_COLUMNS, session.client.images.list(), in_json=session.json)
 
 
 @app.callback()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from scaibunker.cli.options import new_app
-from scaibunker.cli.output import Column, as_json, write_json, write_table
+from scaibunker.cli.output import Column, write_records
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import Amounts, Worker
 
@@ -24,11 +24,7 @@ _COLUMNS: Sequence[Column[Worker]] = (
 
 def list_(session: Session) -> None:
     """List workers, what they hold and what of it is used."""
-    workers = session.client.workers.list()
-    if session.json:
-        write_json([as_json(worker) for worker in workers])
-    else:
-        write_table(_COLUMNS, workers)
+    write_records(_COLUMNS, session.client.workers.list(), in_json=session.json)
 
 
 def _cores(amounts: Amounts) -> str:
