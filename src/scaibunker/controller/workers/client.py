@@ -125,7 +125,7 @@ class WorkerClient:
         *,
         data: Any = None,
         within_s: float | None = None,
-    ) -> tuple[int, Any]:
+    ) -> Any:
         """A small request and its JSON answer (None if there is no content)."""
         try:
             async with (
@@ -139,7 +139,7 @@ class WorkerClient:
                 ) as response,
             ):
                 body = await _bounded(response, _MAX_ANSWER)
-                return response.status, json.loads(body) if body else None
+                return json.loads(body) if body else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             log.warning("worker answer is broken", method=method, path=path, error=repr(error))
             raise WorkerSilent(sent=True) from None
@@ -147,20 +147,12 @@ class WorkerClient:
     async def order(self, address: str, spec: MachineSpec) -> MachineStatus:
         """Have a machine built; ordering it again is no error."""
         path = f"/v1/machines/{spec.bunker_id}"
-        return _parse(
-            MachineStatus, (await self._json("PUT", address, path, data=spec.model_dump_json()))[1]
-        )
+        answer = await self._json("PUT", address, path, data=spec.model_dump_json())
+        return _parse(MachineStatus, answer)
 
     async def machine(self, address: str, bunker_id: str) -> MachineStatus | None:
         """What the worker sees of a machine; None if it has none of that id."""
-        try:
-            return _parse(
-                MachineStatus, (await self._json("GET", address, f"/v1/machines/{bunker_id}"))[1]
-            )
-        except WorkerRefused as error:
-            if error.status == 404:
-                return None
-            raise
+        return await self._if_known(MachineStatus, address, f"/v1/machines/{bunker_id}")
 
     async def remove(self, address: str, bunker_id: str) -> None:
         """Take a machine down; returns when nothing of it is left."""
@@ -169,16 +161,18 @@ class WorkerClient:
     async def power(self, address: str, bunker_id: str, request: PowerRequest) -> MachineStatus:
         """Freeze a machine or let it go on; returns when it is done."""
         path = f"/v1/machines/{bunker_id}/power"
-        return _parse(
-            MachineStatus,
-            (await self._json("PUT", address, path, data=request.model_dump_json()))[1],
-        )
+        answer = await self._json("PUT", address, path, data=request.model_dump_json())
+        return _parse(MachineStatus, answer)
 
     async def exec_status(self, address: str, bunker_id: str, exec_id: str) -> ExecStatus | None:
         """What the worker knows of a spooled command; None if it knows none."""
         path = f"/v1/machines/{bunker_id}/execs/{exec_id}"
+        return await self._if_known(ExecStatus, address, path)
+
+    async def _if_known(self, model: type[M], address: str, path: str) -> M | None:
+        """What the worker says of something; None if it knows no such thing."""
         try:
-            return _parse(ExecStatus, (await self._json("GET", address, path))[1])
+            return _parse(model, await self._json("GET", address, path))
         except WorkerRefused as error:
             if error.status == 404:
                 return None
@@ -187,17 +181,13 @@ class WorkerClient:
     async def spool(self, address: str, bunker_id: str, exec_id: str, body: Any) -> ExecStatus:
         """Start a command whose output the worker keeps; returns when it has started."""
         path = f"/v1/machines/{bunker_id}/execs/{exec_id}?mode=spool"
-        return _parse(ExecStatus, (await self._json("POST", address, path, data=body))[1])
+        return _parse(ExecStatus, await self._json("POST", address, path, data=body))
 
     async def post(
         self, address: str, path: str, data: Any = None, within_s: float | None = None
     ) -> None:
         """A request whose answer carries nothing; `within_s` if it may take longer than others."""
         await self._json("POST", address, path, data=data, within_s=within_s)
-
-    async def json(self, method: str, address: str, path: str, data: Any = None) -> Any:
-        """A small request and its JSON answer (None if there is no content)."""
-        return (await self._json(method, address, path, data=data))[1]
 
 
 def _parse(model: type[M], body: Any) -> M:
