@@ -100,11 +100,6 @@ class Bunker:
         return self.status in FINAL
 
     @property
-    def takes_commands(self) -> bool:
-        """Whether commands and files can reach it."""
-        return self.status is State.RUNNING and self.desired is not Desired.TERMINATED
-
-    @property
     def hostname(self) -> str:
         """Its host name: the id, in the characters of host names."""
         return self.id.replace("_", "-")

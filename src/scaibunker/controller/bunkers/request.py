@@ -1,6 +1,6 @@
 """What may be asked for at create: permissions, shape, network. Pure rules over the request.
 
-`claims` runs on the raw body, before anything else about it is judged, and again on the validated
+`check_claims` runs on the raw body, before anything else about it is judged, and again on the validated
 one, so that no way of writing a value slips past it.
 """
 
@@ -35,7 +35,6 @@ PROFILE_KEYS: Mapping[str, Key] = {
     NetworkProfile.TRANSIT: Key.NETWORK_TRANSIT,
 }
 MAX_INTERFACES = 16
-MIB = 1024 * 1024
 
 
 def check_claims(caller: Caller, body: Mapping[str, Any]) -> None:

@@ -6,8 +6,8 @@ from scaibunker.controller.bunkers.domain import Bunker, Desired, StatusChange
 from scaibunker.wire.api import bunkers as wire
 
 
-def view(b: Bunker, last_activity_at: datetime | None = None) -> wire.Bunker:
-    """The record; `last_activity_at` where more is known than what is stored."""
+def view(b: Bunker, last_activity_at: datetime) -> wire.Bunker:
+    """The record; `last_activity_at` may be later than what is stored."""
     return wire.Bunker(
         id=b.id,
         tenant_id=b.tenant_id,
@@ -42,7 +42,7 @@ def view(b: Bunker, last_activity_at: datetime | None = None) -> wire.Bunker:
         created_at=b.created_at,
         started_at=b.started_at,
         terminated_at=b.terminated_at,
-        last_activity_at=last_activity_at or b.last_activity_at,
+        last_activity_at=last_activity_at,
         expires_at=b.expires_at,
         passivated=False,
     )

@@ -6,7 +6,6 @@ from datetime import datetime
 from scaibunker.wire.api.images import ImageStatus
 
 PLATFORM = "platform"
-TENANT = "tenant"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from scaigrid.operation import Operation
 
 _INSERT = insert(file_operations)
 OK = "ok"
-FAULT = "INTERNAL_ERROR"
 BROKEN = "BROKEN"
 
 

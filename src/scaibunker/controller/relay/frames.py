@@ -27,7 +27,7 @@ class StreamBroken(Exception):
 
 
 async def read_frames(
-    response: aiohttp.ClientResponse, limit_s: float | None
+    response: aiohttp.ClientResponse, limit_s: float
 ) -> AsyncGenerator[Frame, None]:
     """The frames of a command: its output, and as the last one EXIT.
 
@@ -35,7 +35,7 @@ async def read_frames(
     clean end: a connection that breaks, bytes that are no frames, an ERROR frame, `limit_s` over.
     """
     loop = asyncio.get_running_loop()
-    deadline = None if limit_s is None else loop.time() + limit_s
+    deadline = loop.time() + limit_s
     decoder = Decoder()
     started = False
     while True:
