@@ -59,10 +59,6 @@ class Writer(Reader):
         """Change rows; returns how many. A sequence of values repeats the statement for each."""
         return await self._run(lambda c: c.execute(statement, values).rowcount)
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """Synchronous work on the connection, in its thread."""
-        return await self._run(work)
-
 
 class Runner:
     """Runs work on a connection in a thread; one piece of work at a time.

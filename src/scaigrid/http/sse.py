@@ -52,11 +52,6 @@ class Stopping:
         """End all streams."""
         self._event.set()
 
-    @property
-    def is_set(self) -> bool:
-        """Whether the server is stopping."""
-        return self._event.is_set()
-
     async def wait(self) -> None:
         """Until the server is asked to stop."""
         await self._event.wait()
