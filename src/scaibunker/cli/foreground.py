@@ -8,7 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from scaibunker.cli import endings
+from scaibunker.cli.output import as_json, write_json
 from scaibunker.cli.progress import notice
+from scaibunker.cli.session import Session
 from scaibunker.cli.stdin import Feeder, Input
 from scaibunker.sdk import (
     ExecExited,
@@ -23,29 +26,24 @@ from scaibunker.sdk import (
 )
 
 
-def streamed(
-    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
-) -> ExecExited:
-    """Run it with its output passed on."""
-    whole = source.whole() if source else b""
-    if source and whole is None:
-        execution = execs.start(command, **options)
-        with _fed(execution, source), execution.events() as stream:
-            return passed_on(stream)
-    with execs.stream(command, **_with_input(options, whole)) as stream:
-        return passed_on(stream)
+def run(
+    session: Session,
+    bunker_id: str,
+    command: Sequence[str],
+    source: Input | None,
+    options: ExecOptions,
+) -> int:
+    """Run it and pass its output on, or print its result as JSON; gives our own exit code."""
+    execs = session.client.execs(bunker_id)
+    if session.json:
+        return reported(bunker_id, _captured(execs, command, source, options))
+    return endings.exit_code(_streamed(execs, command, source, options))
 
 
-def captured(
-    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
-) -> ExecResult:
-    """Run it with the head of its output kept."""
-    whole = source.whole() if source else b""
-    if source and whole is None:
-        execution = execs.start(command, **options)
-        with _fed(execution, source):
-            return execution.result()
-    return execs.run(command, **_with_input(options, whole))
+def reported(bunker_id: str, result: ExecResult) -> int:
+    """Print a result as JSON; gives our own exit code."""
+    write_json({"bunker_id": bunker_id, **as_json(result)})
+    return endings.exit_code(result)
 
 
 def passed_on(stream: ExecStream) -> ExecExited:
@@ -60,6 +58,31 @@ def passed_on(stream: ExecStream) -> ExecExited:
         elif isinstance(event, ExecExited):
             end = event
     return end
+
+
+def _streamed(
+    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
+) -> ExecExited:
+    """Run it with its output passed on."""
+    whole = source.whole() if source else b""
+    if source and whole is None:
+        execution = execs.start(command, **options)
+        with _fed(execution, source), execution.events() as stream:
+            return passed_on(stream)
+    with execs.stream(command, **_with_input(options, whole)) as stream:
+        return passed_on(stream)
+
+
+def _captured(
+    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
+) -> ExecResult:
+    """Run it with the head of its output kept."""
+    whole = source.whole() if source else b""
+    if source and whole is None:
+        execution = execs.start(command, **options)
+        with _fed(execution, source):
+            return execution.result()
+    return execs.run(command, **_with_input(options, whole))
 
 
 @contextmanager

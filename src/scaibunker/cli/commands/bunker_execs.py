@@ -10,7 +10,7 @@ import typer
 from scaibunker.cli import endings, foreground, texts
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.options import BunkerArgument, LimitOption
-from scaibunker.cli.output import Column, as_json, write_json, write_records
+from scaibunker.cli.output import Column, write_json, write_records
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import ExecRecord
@@ -41,9 +41,7 @@ def attach(session: Session, bunker: BunkerArgument, exec_id: ExecArgument) -> i
     """
     execution = session.client.execs(bunker_id(session.client, bunker)).execution(exec_id)
     if session.json:
-        result = execution.result()
-        write_json({"bunker_id": execution.bunker_id, **as_json(result)})
-        return endings.exit_code(result)
+        return foreground.reported(execution.bunker_id, execution.result())
     with execution.events() as stream:
         return endings.exit_code(foreground.passed_on(stream))
 

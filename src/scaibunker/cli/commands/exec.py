@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from scaibunker.cli import endings, foreground, stdin
+from scaibunker.cli import foreground, stdin
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.failures import CommandError
 from scaibunker.cli.options import (
@@ -17,7 +17,7 @@ from scaibunker.cli.options import (
     UserOption,
     new_app,
 )
-from scaibunker.cli.output import as_json, write_json
+from scaibunker.cli.output import write_json
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
 from scaibunker.cli.values import environment
@@ -53,20 +53,15 @@ def exec_(
     if env:
         options["env"] = environment(env, session.surroundings.environ)
     found = bunker_id(session.client, bunker)
-    execs = session.client.execs(found)
     if detach:
-        execution = execs.start(command, **options)
+        execution = session.client.execs(found).start(command, **options)
         if session.json:
             write_json({"bunker_id": found, "exec_id": execution.exec_id})
         else:
             typer.echo(execution.exec_id)
         return ExitCode.OK
     source = stdin.opened(session.surroundings.stdin) if interactive else None
-    if not session.json:
-        return endings.exit_code(foreground.streamed(execs, command, source, options))
-    result = foreground.captured(execs, command, source, options)
-    write_json({"bunker_id": found, **as_json(result)})
-    return endings.exit_code(result)
+    return foreground.run(session, found, command, source, options)
 
 
 app.command("exec")(connected(exec_, failure=ExitCode.NOT_RUN))

@@ -1,6 +1,6 @@
 """`scaibunker run`: a bunker for one command, gone when it is done."""
 
-from scaibunker.cli import endings, foreground, stdin
+from scaibunker.cli import foreground, stdin
 from scaibunker.cli.creation import bunker_options
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.options import (
@@ -21,7 +21,6 @@ from scaibunker.cli.options import (
     UserOption,
     new_app,
 )
-from scaibunker.cli.output import as_json, write_json
 from scaibunker.cli.progress import notice, working
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import Bunker, ExecOptions, NotFound, ScaiBunkerError
@@ -74,7 +73,7 @@ def run(
         with working(f"creating a bunker from {image}"):
             bunker = session.client.bunkers.create(wait=True, **options)
         exec_options = ExecOptions(timeout_s=timeout, user=user, cwd=cwd)
-        return _run_in(session, bunker, command, source, exec_options)
+        return foreground.run(session, bunker.id, command, source, exec_options)
     finally:
         if bunker is None:
             pass  # what an interrupted create leaves is taken back by the SDK
@@ -82,20 +81,6 @@ def run(
             notice(f"bunker {bunker.id} is kept")
         else:
             _terminate(session, bunker)
-
-
-def _run_in(
-    session: Session,
-    bunker: Bunker,
-    command: list[str],
-    source: stdin.Input | None,
-    options: ExecOptions,
-) -> int:
-    if not session.json:
-        return endings.exit_code(foreground.streamed(bunker.execs, command, source, options))
-    result = foreground.captured(bunker.execs, command, source, options)
-    write_json({"bunker_id": bunker.id, **as_json(result)})
-    return endings.exit_code(result)
 
 
 def _terminate(session: Session, bunker: Bunker) -> None:
