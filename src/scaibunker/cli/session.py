@@ -59,7 +59,7 @@ def connected(verb: Any, *, failure: ExitCode | None = None) -> Callable[..., No
         own = Choice(**{name: given.pop(name) for name in _CHOICE})
         surroundings: Surroundings = context.obj
         choice = own.over(surroundings.choice)
-        with _ending(choice.json, failure), _warnings(), Interrupts(notice) as interrupts:
+        with ending(choice.json, failure), _warnings(), Interrupts(notice) as interrupts:
             endpoint = _endpoint(choice, surroundings)
             transport = surroundings.http_transport
             with Client(endpoint.base_url, endpoint.api_key, http_transport=transport) as client:
@@ -91,7 +91,8 @@ def _present(command: Any, verb: Any) -> None:
 
 
 @contextmanager
-def _ending(as_json: bool, failure: ExitCode | None) -> Iterator[None]:
+def ending(as_json: bool, failure: ExitCode | None = None) -> Iterator[None]:
+    """Inside, an error ends the command: a message, and the exit code, or always `failure`."""
     try:
         yield
     except ScaiBunkerError as error:

@@ -10,10 +10,9 @@ from typing import Annotated
 
 import typer
 
-from scaibunker.cli import failures
 from scaibunker.cli.extras import load
 from scaibunker.cli.options import new_app
-from scaibunker.sdk import ScaiBunkerError
+from scaibunker.cli.session import ending
 
 app = new_app()
 
@@ -47,11 +46,8 @@ def dev(
     Prints `ready http://HOST:PORT` when a bunker can be created; the keys are then in
     DIR/credentials.json. SIGTERM or Ctrl-C stops it, and leaves nothing behind.
     """
-    try:
+    with ending(as_json=False):
         run = load("dev")
-    except ScaiBunkerError as error:
-        failures.show(error, as_json=False)
-        raise typer.Exit(failures.exit_code(error)) from None
     folder = data_dir or _default_folder(context.obj.environ)
     raise typer.Exit(run(folder, host, port, keep_bunkers))
 

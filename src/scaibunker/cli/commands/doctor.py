@@ -10,13 +10,12 @@ from typing import Protocol
 
 import typer
 
-from scaibunker.cli import failures
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.extras import load
 from scaibunker.cli.options import JsonOption, new_app
 from scaibunker.cli.output import write_json, write_rows
 from scaibunker.cli.progress import working
-from scaibunker.sdk import ScaiBunkerError
+from scaibunker.cli.session import ending
 
 
 class Finding(Protocol):
@@ -39,11 +38,8 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
     Exits with 1 if something is missing that bunkers need here.
     """
     json = json or context.obj.choice.json
-    try:
+    with ending(json):
         collect = load("doctor")
-    except ScaiBunkerError as error:
-        failures.show(error, as_json=json)
-        raise typer.Exit(failures.exit_code(error)) from None
     # What the tier has to log while it looks does not belong among the results.
     with working("looking at this host"), redirect_stdout(sys.stderr):
         findings: Sequence[Finding] = collect()
