@@ -15,7 +15,7 @@ def bunker_id(client: Client, reference: str) -> str:
         return reference
     found = [
         bunker.id
-        for bunker in client.bunkers.list()
+        for bunker in client.bunkers.list(page_size=200)
         if bunker.record.name == reference and not bunker.status.is_final
     ]
     if not found:
