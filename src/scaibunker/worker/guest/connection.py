@@ -271,7 +271,7 @@ class GuestConnection(asyncio.Protocol):
             return
         stream.on_error(reason or GuestUnreachable("the request was given up"))
         self._drop(stream)
-        stream.discard()
+        stream.take()  # and dropped: the connection's window is everybody's
         with contextlib.suppress(H2Error):
             self._h2.reset_stream(stream_id, ErrorCodes.CANCEL)
         self._flush()

@@ -75,13 +75,7 @@ class GuestStream:
         """Give up on this stream; the agent sees it as a caller that went away. What has come and
         was not taken counts as taken: the connection's window is everybody's."""
         self._connection.reset(self.id)
-        self.discard()
-
-    def discard(self) -> None:
-        credit = sum(size for _, size in self._chunks)
-        self._chunks.clear()
-        if credit:
-            self._connection.acknowledge(self.id, credit)
+        self.take()
 
     async def _progress(self) -> None:
         if self._error is not None:
