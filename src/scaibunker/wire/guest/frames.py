@@ -91,8 +91,3 @@ class Decoder:
                 yield Frame(Kind(kind), payload)
         finally:
             del buffer[:position]
-
-    @property
-    def pending(self) -> int:
-        """Bytes of an unfinished frame; not zero at the end of a stream means it was cut."""
-        return len(self._buffer)
