@@ -156,20 +156,14 @@ async def changes(op: Operation, db: Reader, bunker_id: str, after: int) -> list
     return [change_from_row(row) for row in await db.rows(query)]
 
 
-async def on_worker(op: Operation, db: Reader, worker_id: str) -> list[Bunker]:
-    """The live bunkers of a worker."""
-    query = select(bunkers).where(
-        bunkers.c.worker_id == worker_id, bunkers.c.status.in_(_LIVE), reachable(op)
+async def on_worker(op: Operation, db: Reader, worker_id: str) -> dict[str, tuple[State, Desired]]:
+    """The live bunkers of a worker: what each is, and what it is wanted to be."""
+    c = bunkers.c
+    query = select(c.id, c.status, c.desired).where(
+        c.worker_id == worker_id, c.status.in_(_LIVE), reachable(op)
     )
-    return [from_row(row) for row in await db.rows(query)]
-
-
-async def homes(op: Operation, db: Reader, ids: Sequence[str]) -> dict[str, str | None]:
-    """Of these bunkers the live ones, each with its worker."""
-    query = select(bunkers.c.id, bunkers.c.worker_id).where(
-        bunkers.c.id.in_(ids), bunkers.c.status.in_(_LIVE), reachable(op)
-    )
-    return {row["id"]: row["worker_id"] for row in await db.rows(query)}
+    rows = await db.rows(query)
+    return {row["id"]: (State(row["status"]), Desired(row["desired"])) for row in rows}
 
 
 async def unsettled(op: Operation, db: Reader) -> list[str]:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import structlog
 
 from scaibunker.controller.bunkers import repository as bunkers
-from scaibunker.controller.bunkers.domain import Bunker, Desired
+from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.workers import repository
 from scaibunker.controller.workers.domain import Capacity, Worker
@@ -57,23 +57,23 @@ class Heartbeats:
             self._fleet.report(beat.worker_id, beat.machines)
             async with self._database.read() as db:
                 expected = await bunkers.on_worker(op, db, beat.worker_id)
-                named = [machine.bunker_id for machine in beat.machines]
-                homes = await bunkers.homes(op, db, named)
             self._wake(expected, {m.bunker_id: m for m in beat.machines})
             acknowledged = await self._finished(op, beat.finished_execs)
-        strays = [m for m in named if homes.get(m) != beat.worker_id]
+        strays = [m.bunker_id for m in beat.machines if m.bunker_id not in expected]
         if strays:
             log.warning("machines without a bunker", worker_id=beat.worker_id, bunkers=strays)
         return HeartbeatAnswer(
             interval_s=self._interval_s, terminate=strays, acknowledged_execs=acknowledged
         )
 
-    def _wake(self, expected: Sequence[Bunker], machines: dict[str, MachineStatus]) -> None:
-        for bunker in expected:
-            machine = machines.get(bunker.id)
-            as_it_should = machine is not None and machine.state == _EXPECTED.get(bunker.status)
-            if not as_it_should or bunker.desired is Desired.TERMINATED:
-                self._hint(bunker.id)
+    def _wake(
+        self, expected: Mapping[str, tuple[State, Desired]], machines: Mapping[str, MachineStatus]
+    ) -> None:
+        for bunker_id, (status, desired) in expected.items():
+            machine = machines.get(bunker_id)
+            as_it_should = machine is not None and machine.state == _EXPECTED.get(status)
+            if not as_it_should or desired is Desired.TERMINATED:
+                self._hint(bunker_id)
 
 
 def _check(beat: Heartbeat) -> None:
