@@ -3,8 +3,11 @@ package files
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"os"
 	"strconv"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // CopySize is how much of a file is in memory at a time.
@@ -25,4 +28,13 @@ func temporaryName() (string, error) {
 		return "", err
 	}
 	return ".scaibunker-" + hex.EncodeToString(random), nil
+}
+
+// createTemporary makes the file of such a name in an open directory.
+func createTemporary(dir int, name string) (*os.File, error) {
+	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }

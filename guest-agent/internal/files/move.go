@@ -2,7 +2,6 @@ package files
 
 import (
 	"errors"
-	"os"
 	"path"
 	"strings"
 
@@ -116,17 +115,17 @@ func copyRegular(source string, dir int, name string, from *unix.Stat_t) error {
 		return err
 	}
 	defer content.Close()
-	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	file, err := createTemporary(dir, name)
 	if err != nil {
 		return err
 	}
-	file := os.NewFile(uintptr(fd), name)
 	defer file.Close()
 	pooled := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(pooled)
 	if _, err := stream.Copy(file, content, *pooled); err != nil {
 		return err
 	}
+	fd := int(file.Fd())
 	// The owner can be kept by root only; the rest by anyone.
 	_ = unix.Fchown(fd, int(from.Uid), int(from.Gid))
 	if err := unix.Fchmod(fd, from.Mode&0o777); err != nil {

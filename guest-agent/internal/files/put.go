@@ -93,12 +93,10 @@ func (u *upload) open(mode *uint32) (err error) {
 	if err != nil {
 		return err
 	}
-	fd, err := unix.Openat(u.dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
+	if u.file, err = createTemporary(u.dir, name); err != nil {
 		return err
 	}
 	u.temporary = name
-	u.file = os.NewFile(uintptr(fd), name)
 	return nil
 }
 
