@@ -71,10 +71,18 @@ async def test_output_beyond_the_budget_is_dropped_and_said_to_be(tmp_path: Path
     assert kinds == [Kind.STDOUT, Kind.EXIT]
 
 
+async def test_frames_that_come_together_share_what_is_left(tmp_path: Path) -> None:
+    spool = _spool(tmp_path, limit=100)
+    await spool.append(2 * frames.encode(Kind.STDOUT, b"x" * 80))
+    assert spool.status().truncated
+    assert (tmp_path / "exe_abcd.frames").stat().st_size == frames.HEADER.size + 80
+
+
 async def test_removing_a_spool_gives_its_room_back(tmp_path: Path) -> None:
     budget = Budget(100)
     spool = Spool(tmp_path / "exe_abcd.frames", "bnk_abcd", budget)
     await spool.append(frames.encode(Kind.STDOUT, b"x" * 80))
+    await spool.give_up("the guest is gone")
     spool.remove()
     assert budget.left == 100
     assert not (tmp_path / "exe_abcd.frames").exists()

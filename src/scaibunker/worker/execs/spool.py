@@ -30,17 +30,6 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.left = limit
 
-    def take(self, size: int) -> bool:
-        """Whether there is room for `size` more bytes; they count from now on."""
-        if size > self.left:
-            return False
-        self.left -= size
-        return True
-
-    def charge(self, size: int) -> None:
-        """Count bytes that are there already."""
-        self.left -= size
-
 
 class Spool:
     """A command that runs or ran. `finished` is true once its end, or that it has none, is known."""
@@ -99,10 +88,7 @@ class Spool:
             self._note(frame)
             encoded = frames.encode(frame.kind, frame.payload)
             # The end is stored whatever the budget: it is one small frame.
-            if frame.kind in ENDS:
-                self._budget.charge(len(encoded))
-                stored += encoded
-            elif self._budget.take(len(encoded)):
+            if frame.kind in ENDS or len(stored) + len(encoded) <= self._budget.left:
                 stored += encoded
             else:
                 self.truncated = True
@@ -175,6 +161,7 @@ class Spool:
             with self._path.open("ab") as file:
                 file.write(data)
             self._size += len(data)
+            self._budget.left -= len(data)
 
     def _load(self) -> None:
         """What an earlier daemon stored, cut back to its last good frame."""
@@ -189,4 +176,4 @@ class Spool:
                 self.truncated = True
             file.truncate(self._size)
         self._decoder = frames.Decoder()
-        self._budget.charge(self._size)
+        self._budget.left -= self._size
