@@ -9,6 +9,7 @@ from collections.abc import Callable
 import aiohttp
 import structlog
 
+from scaibunker.wire.worker import TOKEN_HEADER
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
@@ -29,7 +30,7 @@ class Reporter:
         self, url: str, token: str, compose: Callable[[], Heartbeat], interval_s: float
     ) -> None:
         self._url = url.rstrip("/") + PATH
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = {TOKEN_HEADER: f"Bearer {token}"}
         self._compose = compose
         self._interval_s = interval_s
         self._changed = asyncio.Event()

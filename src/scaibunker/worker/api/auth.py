@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from scaibunker.wire.codes import Code
+from scaibunker.wire.worker import TOKEN_HEADER
 from scaibunker.worker.api.errors import Handler, answer
 from scaibunker.worker.errors import WorkerFault
 
@@ -16,7 +17,7 @@ def middleware(token: str) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        given = request.headers.get(TOKEN_HEADER, "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, expected):
             return answer(
                 WorkerFault("the worker token is missing or wrong", Code.SERVICE_TOKEN_INVALID)
