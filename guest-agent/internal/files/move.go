@@ -37,11 +37,7 @@ func rename(source, destination string, overwrite bool) error {
 	if err := unix.Lstat(source, &from); err != nil {
 		return explain(err, source)
 	}
-	flags := uint(0)
-	if !overwrite {
-		flags = unix.RENAME_NOREPLACE
-	}
-	err := unix.Renameat2(unix.AT_FDCWD, source, unix.AT_FDCWD, destination, flags)
+	err := renameAt(unix.AT_FDCWD, source, destination, overwrite)
 	switch err {
 	case nil:
 		return nil
@@ -63,6 +59,15 @@ func rename(source, destination string, overwrite bool) error {
 		}
 	}
 	return explain(err, destination)
+}
+
+// renameAt renames below an open directory. Without overwrite an existing destination is EEXIST.
+func renameAt(dir int, from, to string, overwrite bool) error {
+	flags := uint(0)
+	if !overwrite {
+		flags = unix.RENAME_NOREPLACE
+	}
+	return unix.Renameat2(dir, from, dir, to, flags)
 }
 
 // moveAcross moves to another file system: copy beside the destination, rename, remove the source.
@@ -96,11 +101,7 @@ func moveAcross(source, destination string, from *unix.Stat_t, overwrite bool) e
 		return fault.Invalid("destination", "%s is on another file system; only regular files and links can be moved there", destination)
 	}
 	if err == nil {
-		flags := uint(0)
-		if !overwrite {
-			flags = unix.RENAME_NOREPLACE
-		}
-		err = unix.Renameat2(dir, temporary, dir, path.Base(destination), flags)
+		err = renameAt(dir, temporary, path.Base(destination), overwrite)
 	}
 	if err != nil {
 		_ = unix.Unlinkat(dir, temporary, 0)
