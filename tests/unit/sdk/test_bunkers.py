@@ -19,6 +19,7 @@ from scaibunker.sdk import (
     InvalidArgument,
     NotFound,
     StreamBroken,
+    Timeouts,
     WaitTimedOut,
 )
 from tests.unit.sdk.fake_api import BASE, NOW, FakeApi, bunker_events
@@ -201,6 +202,22 @@ def test_wait_until_another_state(api: FakeApi, client: Client) -> None:
 def test_events(api: FakeApi, client: Client) -> None:
     with client.bunkers.events(api.add_bunker()) as events:
         assert [event.status for event in events] == ["running", "terminated"]
+
+
+def test_streams_of_events_wait_for_signs_of_life_whatever_the_time_outs(api: FakeApi) -> None:
+    bunker_id = api.add_bunker()
+    timeouts = Timeouts(read=5)
+    with Client(
+        "http://localhost", "sgk_test", timeouts=timeouts, http_transport=api.transport
+    ) as client:
+        with client.bunkers.events(bunker_id), client.execs(bunker_id).stream("a"):
+            pass
+        with client.execs(bunker_id).start("a").events() as events:
+            list(events)
+    streams = [seen for seen in api.transport.seen if seen.timeout["read"] != 5]
+    assert len(streams) == 3
+    assert {seen.timeout["read"] for seen in streams} == {60}
+    assert {seen.headers["accept"] for seen in streams} == {"text/event-stream"}
 
 
 def test_events_that_break_off(api: FakeApi, client: Client) -> None:

@@ -10,7 +10,7 @@ from typing import Unpack
 from scaibunker.sdk import _calls, _requests
 from scaibunker.sdk._async.exec_stream import AsyncExecStream, decoded
 from scaibunker.sdk._async.execution import AsyncExecution
-from scaibunker.sdk._async.transport import STREAM_SILENCE_S, AsyncTransport
+from scaibunker.sdk._async.transport import AsyncTransport
 from scaibunker.sdk._calls import Call, bunker_path
 from scaibunker.sdk.errors import CommandFailed
 from scaibunker.sdk.options import ExecOptions
@@ -60,8 +60,6 @@ class AsyncExecs:
             "POST",
             bunker_path(self._bunker_id, "exec"),
             body=_requests.exec_request(command, options, "stream"),
-            headers={"Accept": "text/event-stream"},
-            read_timeout=STREAM_SILENCE_S,
         )
         async with self._transport.events(call) as events:
             yield AsyncExecStream(decoded(events))

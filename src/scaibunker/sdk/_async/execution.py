@@ -7,7 +7,7 @@ from typing import Literal
 from scaibunker.sdk import _calls, _requests
 from scaibunker.sdk._async.exec_stream import AsyncExecStream
 from scaibunker.sdk._async.following import followed
-from scaibunker.sdk._async.transport import STREAM_SILENCE_S, AsyncTransport
+from scaibunker.sdk._async.transport import AsyncTransport
 from scaibunker.sdk._calls import Call, bunker_path
 from scaibunker.sdk._runtime import asleep
 from scaibunker.sdk.errors import WaitTimedOut
@@ -49,13 +49,7 @@ class AsyncExecution:
 
         A connection that breaks is made again, and the stream goes on where it was.
         """
-        call = Call(
-            "GET",
-            self._path("events"),
-            headers={"Accept": "text/event-stream"},
-            read_timeout=STREAM_SILENCE_S,
-            repeatable=True,
-        )
+        call = _calls.get(self._path("events"))
         async with aclosing(followed(self._transport, call)) as events:
             yield AsyncExecStream(events, self.exec_id)
 

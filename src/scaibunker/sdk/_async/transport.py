@@ -125,8 +125,14 @@ class AsyncTransport:
     async def events(self, call: Call) -> AsyncIterator[AsyncIterator[ServerEvent]]:
         """Send a call; its answer as server-sent events up to, and without, `[DONE]`.
 
-        An `error` event is raised. Leaving early tells the server by closing the connection.
+        An `error` event is raised, and silence of `STREAM_SILENCE_S` ends it, whatever the client's
+        own time-outs. Leaving early tells the server by closing the connection.
         """
+        call = replace(
+            call,
+            headers={**call.headers, "Accept": "text/event-stream"},
+            read_timeout=STREAM_SILENCE_S,
+        )
         response = await self._with_retries(call, None, _left_open)
         try:
             kind = response.headers.get("content-type", "")

@@ -12,7 +12,7 @@ from scaibunker.sdk import _calls, _requests
 from scaibunker.sdk._calls import Call, bunker_path
 from scaibunker.sdk._sync.exec_stream import ExecStream, decoded
 from scaibunker.sdk._sync.execution import Execution
-from scaibunker.sdk._sync.transport import STREAM_SILENCE_S, Transport
+from scaibunker.sdk._sync.transport import Transport
 from scaibunker.sdk.errors import CommandFailed
 from scaibunker.sdk.options import ExecOptions
 from scaibunker.sdk.records import ExecId, ExecResult
@@ -61,8 +61,6 @@ class Execs:
             "POST",
             bunker_path(self._bunker_id, "exec"),
             body=_requests.exec_request(command, options, "stream"),
-            headers={"Accept": "text/event-stream"},
-            read_timeout=STREAM_SILENCE_S,
         )
         with self._transport.events(call) as events:
             yield ExecStream(decoded(events))

@@ -10,7 +10,7 @@ from scaibunker.sdk._calls import Call, bunker_path
 from scaibunker.sdk._runtime import sleep
 from scaibunker.sdk._sync.exec_stream import ExecStream
 from scaibunker.sdk._sync.following import followed
-from scaibunker.sdk._sync.transport import STREAM_SILENCE_S, Transport
+from scaibunker.sdk._sync.transport import Transport
 from scaibunker.sdk.errors import WaitTimedOut
 from scaibunker.sdk.events import HeadCollector
 from scaibunker.sdk.records import ExecResult
@@ -50,13 +50,7 @@ class Execution:
 
         A connection that breaks is made again, and the stream goes on where it was.
         """
-        call = Call(
-            "GET",
-            self._path("events"),
-            headers={"Accept": "text/event-stream"},
-            read_timeout=STREAM_SILENCE_S,
-            repeatable=True,
-        )
+        call = _calls.get(self._path("events"))
         with closing(followed(self._transport, call)) as events:
             yield ExecStream(events, self.exec_id)
 
