@@ -114,7 +114,7 @@ def _exited(event: ServerEvent) -> ExecExited:
 def _fields(event: ServerEvent) -> dict[str, Any]:
     try:
         fields = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _invalid(event, "its data is not JSON") from None
     if not isinstance(fields, dict):
         raise _invalid(event, "its data is not an object")

@@ -173,6 +173,7 @@ def test_a_broken_stream_is_an_error(
         sse("stdout", {"data": "a", "encoding": "rot13"}),
         b"event: stdout\ndata: {\n\n",
         b"event: stdout\ndata: []\n\n",
+        pytest.param(b"event: stdout\ndata: %b\n\n" % (b"[" * 200_000), id="deep"),
     ],
 )
 def test_events_that_are_not_valid_are_an_error(api: FakeApi, client: Client, piece: bytes) -> None:
