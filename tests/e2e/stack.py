@@ -4,16 +4,17 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.ports import free_port
+from tests.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 BASE = "/v1/modules/scaibunker"
@@ -26,9 +27,7 @@ class DevStack:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[str] | None = None
         self._errors = data_dir.parent / "dev.stderr"
@@ -160,14 +159,15 @@ class Api:
         data: dict[str, Any] = self.http.get(f"/bunkers/{bunker_id}").json()["data"]
         return data
 
-    def until(self, bunker_id: str, *statuses: str, limit_s: float = 90) -> dict[str, Any]:
-        deadline = time.monotonic() + limit_s
-        while True:
-            record = self.status(bunker_id)
-            if record["status"] in statuses:
-                return record
-            assert time.monotonic() < deadline, record
-            time.sleep(0.05)
+    def until(self, bunker_id: str, *statuses: str) -> dict[str, Any]:
+        record: dict[str, Any] = {}
+
+        def reached() -> bool:
+            record.update(self.status(bunker_id))
+            return record["status"] in statuses
+
+        wait_until(reached, 90, lambda: f"{bunker_id} to be {statuses}; it is {record}")
+        return record
 
     def exec(self, bunker_id: str, command: str | list[str], **fields: Any) -> dict[str, Any]:
         answer = self.http.post(f"/bunkers/{bunker_id}/exec", json={"command": command, **fields})

@@ -1,5 +1,6 @@
 """What is left, and what is said, when a part of the running product dies."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -8,6 +9,7 @@ import time
 import httpx
 
 from tests.e2e.stack import Api, DevStack, error_code
+from tests.waiting import wait_until
 
 
 def test_a_vmm_that_is_killed_fails_its_bunker(stack: DevStack, api: Api) -> None:
@@ -34,8 +36,7 @@ def test_a_worker_that_is_killed_in_mid_exec(stack: DevStack, api: Api) -> None:
 
     thread = threading.Thread(target=long)
     thread.start()
-    while api.exec(bunker, "test -s /tmp/begun")["exit_code"] != 0:
-        time.sleep(0.05)
+    wait_until(lambda: bool(api.exec(bunker, "test -s /tmp/begun")["exit_code"] == 0), 60)
     before = stack.worker_pid()
     os.kill(before, signal.SIGKILL)
     thread.join(30)
@@ -43,24 +44,24 @@ def test_a_worker_that_is_killed_in_mid_exec(stack: DevStack, api: Api) -> None:
     assert "had started" in answers[0].json()["error"]["message"]
     # It is started again by itself, and finds everything as it was.
     deadline = time.monotonic() + 60
-    while True:
-        answer = api.http.post(
-            f"/bunkers/{bunker}/exec", json={"command": "cat /proc/$(cat /tmp/pid)/comm"}
-        )
-        if answer.status_code == 200:
-            break
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.1)
-    assert answer.json()["data"]["stdout"] == "sleep\n"
+    found: list[httpx.Response] = []
+
+    def runs() -> bool:
+        body = {"command": "cat /proc/$(cat /tmp/pid)/comm"}
+        found.append(api.http.post(f"/bunkers/{bunker}/exec", json=body))
+        return found[-1].status_code == 200
+
+    wait_until(runs, 60, lambda: f"a command to run; the last one: {found[-1].text}")
+    assert found[-1].json()["data"]["stdout"] == "sleep\n"
     assert stack.worker_pid() != before
+
     # The log learns what became of the command that nobody heard the end of.
-    while True:
+    def logged() -> bool:
         log = api.http.get(f"/bunkers/{bunker}/execs").json()["data"]
         (entry,) = (e for e in log if "begun" in e["command"] and "sleep 6" in e["command"])
-        if entry["exit_code"] == 9:
-            break
-        assert time.monotonic() < deadline, entry
-        time.sleep(0.1)
+        return bool(entry["exit_code"] == 9)
+
+    wait_until(logged, deadline - time.monotonic(), lambda: "the log to learn the end")
     api.delete(bunker)
 
 
@@ -86,12 +87,9 @@ def test_a_controller_that_is_killed_does_not_disturb_machines(stack: DevStack, 
 
 
 def _until_answers(api: Api) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if api.http.get("/bunkers").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return api.http.get("/bunkers").status_code == 200
+        return False
+
+    wait_until(answers, 60, lambda: "the controller to answer")

@@ -14,6 +14,7 @@ import pytest
 
 from scaibunker.wire.guest.frames import Decoder, Kind
 from tests.host.worker_process import WorkerProcess
+from tests.waiting import until
 
 
 async def test_a_machine_is_another_computer(worker: WorkerProcess) -> None:
@@ -87,8 +88,11 @@ async def test_a_spooled_command_survives_its_daemon(worker: WorkerProcess) -> N
     command = "for i in $(seq 1 40); do echo line $i; sleep 0.1; done; exit 7"
     start = json.dumps({"shell": command, "timeout_s": 60}) + "\n"
     await worker.call("POST", path + "?mode=spool", data=start)
-    while (await worker.call("GET", path))["stdout_bytes"] < 20:
-        await asyncio.sleep(0.02)
+
+    async def speaks() -> bool:
+        return bool((await worker.call("GET", path))["stdout_bytes"] >= 20)
+
+    await until(speaks, 60)
     await worker.kill()
     await worker.start()
     await worker.until(machine, "running")
@@ -193,13 +197,17 @@ async def test_binary_output_and_large_input_arrive_intact(worker: WorkerProcess
 async def test_a_caller_that_goes_away_ends_the_process_group(worker: WorkerProcess) -> None:
     machine = await worker.create()
     task = asyncio.create_task(worker.run(machine, "echo $$ > /tmp/p; sleep 300 | cat"))
-    while (await worker.run(machine, "test -s /tmp/p && pgrep -x sleep"))[0] != 0:
-        await asyncio.sleep(0.05)
+
+    async def sleeps() -> bool:
+        return (await worker.run(machine, "test -s /tmp/p && pgrep -x sleep"))[0] == 0
+
+    async def is_over() -> bool:
+        return (await worker.run(machine, "pgrep -x sleep"))[0] != 0
+
+    await until(sleeps, 60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(30):
-        while (await worker.run(machine, "pgrep -x sleep"))[0] == 0:
-            await asyncio.sleep(0.05)
+    await until(is_over, 30)
 
 
 async def test_what_no_machine_owns_is_removed_at_the_next_start(worker: WorkerProcess) -> None:

@@ -6,10 +6,8 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,8 @@ import aiohttp
 from scaibunker.artifacts.manifest import Artifacts
 from scaibunker.wire.guest.frames import Decoder, Frame, Kind
 from scaibunker.wire.worker.machines import MachineSpec
+from tests.ports import free_port
+from tests.waiting import until
 
 BOOT_LIMIT_S = 120.0
 TOKEN = "swt_for_tests"
@@ -33,9 +33,7 @@ class WorkerProcess:
         self._log = folder / "worker.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
 
     # The process
 
@@ -153,13 +151,14 @@ class WorkerProcess:
 
     async def until(self, machine: str, *states: str) -> dict[str, Any]:
         """Wait until the machine is in one of the states."""
-        deadline = time.monotonic() + BOOT_LIMIT_S
-        while True:
-            status: dict[str, Any] = await self.call("GET", f"/v1/machines/{machine}")
-            if status["state"] in states:
-                return status
-            assert time.monotonic() < deadline, status
-            await asyncio.sleep(0.02)
+        status: dict[str, Any] = {}
+
+        async def reached() -> bool:
+            status.update(await self.call("GET", f"/v1/machines/{machine}"))
+            return status["state"] in states
+
+        await until(reached, BOOT_LIMIT_S, lambda: f"{machine} to be {states}; it is {status}")
+        return status
 
     async def exec_frames(
         self, machine: str, command: str, stdin: bytes = b"", **fields: Any
@@ -183,12 +182,12 @@ class WorkerProcess:
         return frames[-1].json()["exit_code"], output
 
     async def _until_it_answers(self) -> None:
-        deadline = time.monotonic() + 60
-        while True:
+        async def answers() -> bool:
             assert self._process is not None
             assert self._process.poll() is None, self.log()
             with contextlib.suppress(aiohttp.ClientError):
                 await self.call("GET", "/v1/health")
-                return
-            assert time.monotonic() < deadline, self.log()
-            await asyncio.sleep(0.02)
+                return True
+            return False
+
+        await until(answers, 60, lambda: f"the daemon to answer: {self.log()}")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from scaigrid.app import Grid, GridSettings
 from scaigrid.http.server import Server, make_server
 from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings
 from tests.integration.simulated_worker import TOKEN
+from tests.waiting import until
 
 BASE = "/v1/modules/scaibunker"
 
@@ -150,25 +151,6 @@ class Stack:
 
         await until(reached, what=lambda: f"{bunker_id} to be {wanted}; it is {record}")
         return record
-
-
-async def until(
-    good: Callable[[], bool | Awaitable[bool]],
-    timeout_s: float = 20,
-    what: Callable[[], str] = lambda: "a condition",
-) -> None:
-    """Wait until something is so."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                result = good()
-                if isinstance(result, Awaitable):
-                    result = await result
-                if result:
-                    return
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"waited {timeout_s} s for {what()}") from None
 
 
 def error_of(response: httpx.Response) -> tuple[int, str]:

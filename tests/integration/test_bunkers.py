@@ -7,7 +7,8 @@ import pytest
 
 from scaibunker.wire.worker.machines import MachineState
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.stack import Stack, error_of, events_of, fields_of, until
+from tests.integration.stack import Stack, error_of, events_of, fields_of
+from tests.waiting import until
 
 
 async def test_a_bunker_is_pending_at_first_and_then_runs(stack: Stack) -> None:
@@ -28,8 +29,7 @@ async def test_wait_holds_the_answer_until_it_runs(stack: Stack, worker: Simulat
     worker.boot = "building"
 
     async def boot_soon() -> None:
-        while not worker.machines:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(worker.machines))
         [bunker_id] = worker.machines
         worker.become(bunker_id, MachineState.RUNNING)
         await worker.beat(stack.client)

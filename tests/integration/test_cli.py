@@ -14,7 +14,8 @@ import pytest
 
 from scaibunker.wire.guest.execs import ExecStart
 from tests.integration.simulated_worker import Output, SimulatedWorker
-from tests.integration.stack import Stack, until
+from tests.integration.stack import Stack
+from tests.waiting import until
 
 BINARY = bytes(range(256)) * 500
 

@@ -10,7 +10,8 @@ from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode, encode_json
 from scaibunker.wire.worker.machines import ExecStatus
 from tests.integration.simulated_worker import Output, SimulatedWorker, Vanish, refuse
-from tests.integration.stack import Stack, error_of, fields_of, until
+from tests.integration.stack import Stack, error_of, fields_of
+from tests.waiting import until
 
 INLINE = 256 * 1024
 

@@ -12,7 +12,8 @@ from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode_json
 from scaibunker.wire.worker.machines import ExecStatus
 from tests.integration.simulated_worker import Output, SimulatedWorker, Vanish
-from tests.integration.stack import BASE, Stack, error_of, events_of, until
+from tests.integration.stack import BASE, Stack, error_of, events_of
+from tests.waiting import until
 
 
 @pytest.fixture

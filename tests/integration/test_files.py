@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from scaibunker.controller.relay.tables import file_operations
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.stack import BASE, Knobs, Stack, error_of, fields_of, until
+from tests.integration.stack import BASE, Knobs, Stack, error_of, fields_of
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from scaibunker.wire.guest.execs import ExecStart
 from scaigrid.idempotency import domain
 from tests.integration.simulated_worker import Output, SimulatedWorker
-from tests.integration.stack import Stack, error_of, until
+from tests.integration.stack import Stack, error_of
+from tests.waiting import until
 
 
 @pytest.fixture

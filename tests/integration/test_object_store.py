@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scaibunker.storage.objects import NoSuchObject, ObjectStore
-from tests.integration.stack import until
+from tests.waiting import until
 
 
 @pytest.fixture

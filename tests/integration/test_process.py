@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -12,18 +11,16 @@ import pytest
 
 from scaibunker.controller.bootstrap import SeedImage, bootstrap
 from scaigrid.settings import DatabaseSettings
-from tests.integration.stack import until
+from tests.ports import free_port
+from tests.waiting import until
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     return {
         "PATH": os.environ["PATH"],
         "SCAIGRID_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/grid.db",
-        "SCAIGRID_HTTP_PORT": str(port),
+        "SCAIGRID_HTTP_PORT": str(free_port()),
         "SCAIBUNKER_WORKER_TOKEN": "a-token-for-the-process-test",
         "SCAIBUNKER_OBJECT_STORE_URL": f"file://{tmp_path}/objects",
     }

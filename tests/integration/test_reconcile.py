@@ -8,7 +8,8 @@ from aiohttp import web
 
 from scaibunker.wire.worker.machines import MachineState
 from tests.integration.simulated_worker import SimulatedWorker, beating, refuse
-from tests.integration.stack import Knobs, Stack, error_of, until
+from tests.integration.stack import Knobs, Stack, error_of
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from scaibunker.sdk import (
 )
 from scaibunker.wire.guest.execs import ExecStart
 from tests.integration.simulated_worker import Output, SimulatedWorker, Vanish
-from tests.integration.stack import Stack, until
+from tests.integration.stack import Stack
+from tests.waiting import until
 
 BINARY = bytes(range(256)) * 1000
 

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.stack import BASE, Stack, until
+from tests.integration.stack import BASE, Stack
+from tests.waiting import until
 
 
 async def test_a_silent_stream_is_kept_alive_by_comments(

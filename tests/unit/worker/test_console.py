@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from scaibunker.worker.vmm.console import FILE_LIMIT, KEEP_BYTES, Console, read_tail
+from tests.waiting import until
 
 
 async def test_the_file_keeps_the_end_and_does_not_grow(tmp_path: Path) -> None:
@@ -15,9 +16,7 @@ async def test_the_file_keeps_the_end_and_does_not_grow(tmp_path: Path) -> None:
     async with await asyncio.start_unix_server(flood, str(socket)):
         console = Console(socket, log)
         console.open()
-        async with asyncio.timeout(20):
-            while not read_tail(log).endswith("the end"):
-                await asyncio.sleep(0.01)
+        await until(lambda: read_tail(log).endswith("the end"))
         await console.close()
     assert KEEP_BYTES <= log.stat().st_size <= FILE_LIMIT
 

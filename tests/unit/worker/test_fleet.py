@@ -1,6 +1,5 @@
 """Machines over their whole life, on a host that exists in memory."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.machine import Machine
 from tests.unit.worker.fake_host import FakeCgroups, FakeDriver, make_host, spec
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -34,9 +34,7 @@ def _fleet(host: Host) -> Fleet:
 
 
 async def _until(machine: Machine, state: MachineState) -> None:
-    async with asyncio.timeout(20):
-        while machine.state is not state:
-            await asyncio.sleep(0.005)
+    await until(lambda: machine.state is state)
 
 
 def _nothing_is_left(host: Host, driver: FakeDriver) -> None:
@@ -119,9 +117,7 @@ async def test_a_vmm_that_dies_while_booting_is_noticed_at_once(tmp_path: Path) 
     driver = FakeDriver(deaf=True)
     host = make_host(tmp_path, driver, boot_timeout_s=600)
     machine = _fleet(host).order(spec())
-    async with asyncio.timeout(20):
-        while not driver.agents or not driver.agents[0].hellos:
-            await asyncio.sleep(0.005)
+    await until(lambda: bool(driver.agents and driver.agents[0].hellos))
     driver.vmms[0].die()
     await _until(machine, MachineState.FAILED)
     assert "stopped before its agent answered" in (machine.status().reason or "")
@@ -147,9 +143,7 @@ async def test_taking_down_a_machine_that_boots(tmp_path: Path) -> None:
     host = make_host(tmp_path, driver, boot_timeout_s=600)
     fleet = _fleet(host)
     fleet.order(spec())
-    async with asyncio.timeout(20):
-        while not driver.vmms:
-            await asyncio.sleep(0.005)
+    await until(lambda: bool(driver.vmms))
     await fleet.destroy("bnk_abcd1234")
     _nothing_is_left(host, driver)
     assert list(host.machines_dir.iterdir()) == []
@@ -208,9 +202,7 @@ async def test_a_machine_that_was_being_built_is_built(host: Host, driver: FakeD
     driver.deaf = True
     first = _fleet(host)
     first.order(spec())
-    async with asyncio.timeout(20):
-        while not driver.vmms:
-            await asyncio.sleep(0.005)
+    await until(lambda: bool(driver.vmms))
     await first.let_go()
     await driver.close()
     driver.deaf = False
