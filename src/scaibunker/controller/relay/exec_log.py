@@ -19,7 +19,7 @@ from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.relay.domain import Ending, ExecEntry, ExecState, Output
 from scaibunker.controller.relay.tables import execs
 from scaibunker.wire.worker.machines import ExecStatus
-from scaigrid.db import Database
+from scaigrid.db import Database, Reader
 from scaigrid.db.batch import BatchWriter
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
@@ -141,11 +141,8 @@ class ExecLog:
     async def get(self, op: Operation, bunker_id: str, exec_id: str) -> ExecEntry | None:
         """An entry of a bunker that the caller may reach."""
         await self._writer.flush()
-        query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
-        query = query.where(execs.c.id == exec_id, execs.c.bunker_id == bunker_id, reachable(op))
         async with self._database.read() as db:
-            row = await db.row(query)
-        return _entry(row) if row else None
+            return await _find(op, db, bunker_id, exec_id)
 
     async def listing(self, op: Operation, bunker_id: str, page: PageRequest) -> Slice[ExecEntry]:
         """A bunker's commands, newest first."""
@@ -159,20 +156,24 @@ class ExecLog:
 
     async def finished(self, op: Operation, reports: Sequence[ExecStatus]) -> list[str]:
         """Take a worker's word for how commands ended; returns the ids that are durable now."""
+        if not reports:
+            return []
         waits: dict[str, asyncio.Future[None]] = {}
         done: list[str] = []
-        for report in reports:
-            if report.exit is None:
-                if not report.running:
-                    self.lose(report.exec_id, report.error or "its end is not known", Output())
+        await self._writer.flush()
+        async with self._database.read() as db:
+            for report in reports:
+                if report.exit is None:
+                    if not report.running:
+                        self.lose(report.exec_id, report.error or "its end is not known", Output())
+                        done.append(report.exec_id)
+                    continue
+                entry = await _find(op, db, report.bunker_id, report.exec_id)
+                if entry is None or entry.state is ExecState.EXITED:
                     done.append(report.exec_id)
-                continue
-            entry = await self.get(op, report.bunker_id, report.exec_id)
-            if entry is None or entry.state is ExecState.EXITED:
-                done.append(report.exec_id)
-                continue
-            ending = Ending(**report.exit.model_dump())
-            waits[report.exec_id] = self.end(report.exec_id, ending, reported_output(report))
+                    continue
+                ending = Ending(**report.exit.model_dump())
+                waits[report.exec_id] = self.end(report.exec_id, ending, reported_output(report))
         await self._writer.flush()
         return [*done, *(i for i, wait in waits.items() if wait.done() and not wait.exception())]
 
@@ -198,6 +199,13 @@ class ExecLog:
             busy = list(await db.values(running))
         for bunker_id in busy:
             self._activity.touch(bunker_id)
+
+
+async def _find(op: Operation, db: Reader, bunker_id: str, exec_id: str) -> ExecEntry | None:
+    query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
+    query = query.where(execs.c.id == exec_id, execs.c.bunker_id == bunker_id, reachable(op))
+    row = await db.row(query)
+    return _entry(row) if row else None
 
 
 def reported_output(report: ExecStatus) -> Output:
