@@ -7,10 +7,20 @@ and the worker's own report corrects that if it comes.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import structlog
-from sqlalchemy import RowMapping, and_, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Executable,
+    RowMapping,
+    and_,
+    bindparam,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from scaibunker.controller.bunkers.activity import Activity
 from scaibunker.controller.bunkers.lifecycle import FINAL
@@ -24,60 +34,29 @@ from scaigrid.db.batch import BatchWriter
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
 
-log = structlog.get_logger(__name__)
-
 MAX_ERROR = 2000
 _OPEN = (ExecState.RUNNING.value, ExecState.LOST.value)
+_ENDING = ("exit_code", "signal", "timed_out", "duration_ms")
+_OUTPUT = ("stdout_bytes", "stderr_bytes", "stdout_head", "stderr_head")
+
+
+def _new(*columns: str) -> "dict[str, BindParameter[Any]]":
+    """New values for columns; SQLAlchemy keeps a parameter of a column's own name to itself."""
+    return {name: bindparam(f"new_{name}") for name in columns}
+
+
+_THIS = execs.c.id == bindparam("exec_id")
 _BEGIN = insert(execs)
 _END = (
     update(execs)
-    .where(execs.c.id == bindparam("exec_id"), execs.c.state.in_(_OPEN))
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "state",
-                "exit_code",
-                "signal",
-                "timed_out",
-                "duration_ms",
-                "stdout_bytes",
-                "stderr_bytes",
-                "stdout_head",
-                "stderr_head",
-                "output_ref",
-            )
-        }
-        | {"error": None}
-    )
+    .where(_THIS, execs.c.state.in_(_OPEN))
+    .values(_new("state", *_ENDING, *_OUTPUT, "output_ref") | {"error": None})
 )
-_KEEP = (
-    update(execs)
-    .where(execs.c.id == bindparam("exec_id"))
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "stdout_bytes",
-                "stderr_bytes",
-                "stdout_head",
-                "stderr_head",
-                "output_ref",
-            )
-        }
-    )
-)
+_KEEP = update(execs).where(_THIS).values(_new(*_OUTPUT, "output_ref"))
 _LOSE = (
     update(execs)
-    .where(execs.c.id == bindparam("exec_id"), execs.c.state == ExecState.RUNNING.value)
-    .values(
-        state=ExecState.LOST.value,
-        error=bindparam("why"),
-        stdout_bytes=bindparam("new_stdout_bytes"),
-        stderr_bytes=bindparam("new_stderr_bytes"),
-        stdout_head=bindparam("new_stdout_head"),
-        stderr_head=bindparam("new_stderr_head"),
-    )
+    .where(_THIS, execs.c.state == ExecState.RUNNING.value)
+    .values(_new("state", "error", *_OUTPUT))
 )
 
 
@@ -105,38 +84,30 @@ class ExecLog:
                 "started_at": entry.started_at,
                 "deadline_at": entry.deadline_at,
                 "timed_out": False,
-                "stdout_bytes": 0,
-                "stderr_bytes": 0,
-                "stdout_head": b"",
-                "stderr_head": b"",
+                **_sizes(entry.output),
             },
         )
 
     def end(self, exec_id: str, ending: Ending, output: Output) -> "asyncio.Future[None]":
         """Record how a command ended. What was called lost is corrected; an end stays."""
-        values = {
-            "state": ExecState.EXITED.value,
-            "exit_code": ending.exit_code,
-            "signal": ending.signal,
-            "timed_out": ending.timed_out,
-            "duration_ms": ending.duration_ms,
-            "output_ref": output.ref,
-            **_sizes(output),
-        }
-        named = {f"new_{name}": value for name, value in values.items()}
-        return self._writer.submit(_END, {"exec_id": exec_id, **named}, urgent=False)
+        told = {name: getattr(ending, name) for name in _ENDING}
+        values = {"state": ExecState.EXITED.value, **told, **_kept(output)}
+        return self._change(_END, exec_id, values)
 
     def lose(self, exec_id: str, why: str, output: Output) -> None:
         """Record that nobody knows how a command ended."""
-        named = {f"new_{name}": value for name, value in _sizes(output).items()}
-        values = {"exec_id": exec_id, "why": why[:MAX_ERROR], **named}
-        self._writer.submit(_LOSE, values, urgent=False)
+        values = {"state": ExecState.LOST.value, "error": why[:MAX_ERROR], **_sizes(output)}
+        self._change(_LOSE, exec_id, values)
 
     def keep(self, exec_id: str, output: Output) -> None:
         """Record where the output of a command that has ended is kept."""
-        values = {"output_ref": output.ref, **_sizes(output)}
+        self._change(_KEEP, exec_id, _kept(output))
+
+    def _change(
+        self, statement: Executable, exec_id: str, values: Mapping[str, Any]
+    ) -> "asyncio.Future[None]":
         named = {f"new_{name}": value for name, value in values.items()}
-        self._writer.submit(_KEEP, {"exec_id": exec_id, **named}, urgent=False)
+        return self._writer.submit(statement, {"exec_id": exec_id, **named}, urgent=False)
 
     async def get(self, op: Operation, bunker_id: str, exec_id: str) -> ExecEntry | None:
         """An entry of a bunker that the caller may reach."""
@@ -210,17 +181,16 @@ async def _find(op: Operation, db: Reader, bunker_id: str, exec_id: str) -> Exec
 
 def reported_output(report: ExecStatus) -> Output:
     """What a worker says of a spooled command's output."""
-    head = report.stdout_preview.encode()[:1024]
-    return Output(report.stdout_bytes, report.stderr_bytes, head, b"", None)
+    sizes = (report.stdout_bytes, report.stderr_bytes)
+    return Output.of(report.stdout_preview.encode(), b"", sizes)
 
 
-def _sizes(output: Output) -> dict[str, int | bytes]:
-    return {
-        "stdout_bytes": output.stdout_bytes,
-        "stderr_bytes": output.stderr_bytes,
-        "stdout_head": output.stdout_head,
-        "stderr_head": output.stderr_head,
-    }
+def _sizes(output: Output) -> dict[str, Any]:
+    return {name: getattr(output, name) for name in _OUTPUT}
+
+
+def _kept(output: Output) -> dict[str, Any]:
+    return {**_sizes(output), "output_ref": output.ref}
 
 
 def _entry(row: RowMapping) -> ExecEntry:
