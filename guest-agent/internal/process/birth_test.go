@@ -10,18 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A child that runs the test's own program looks like one that has not run anything yet.
-func TestStoppedChildIsKilledBeforeItRuns(t *testing.T) {
+// spawnSelf starts a child that runs the test's own program, and so looks like one that has not run
+// anything yet. TestMain does what it is told to be.
+func spawnSelf(t *testing.T, be string) (pid int, exited chan unix.WaitStatus) {
+	t.Helper()
 	if _, err := os.Stat("/proc/self/task"); err != nil {
 		t.Skip(err)
 	}
-	exited := make(chan unix.WaitStatus, 1)
-	pid := 0
+	exited = make(chan unix.WaitStatus, 1)
 	fork := func() (int, error) {
-		return syscall.ForkExec("/proc/self/exe", []string{"stopped"}, &syscall.ProcAttr{Env: []string{"BE_STOPPED=1"}})
+		return syscall.ForkExec("/proc/self/exe", []string{"child"}, &syscall.ProcAttr{Env: []string{be + "=1"}})
 	}
 	must(t, reaper.Spawn(fork, func(p int) { pid = p }, func(s unix.WaitStatus) { exited <- s }))
 	t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGKILL) })
+	return pid, exited
+}
+
+func TestStoppedChildIsKilledBeforeItRuns(t *testing.T) {
+	pid, exited := spawnSelf(t, "BE_STOPPED")
 	eventually(t, "the child to be stopped", func() bool { return isStopped(pid) })
 	if !slices.Contains(unborn(), pid) {
 		t.Skip("the kernel does not list children")
@@ -45,16 +51,7 @@ func TestStoppedChildIsKilledBeforeItRuns(t *testing.T) {
 }
 
 func TestGuardGivesEveryChildItsTime(t *testing.T) {
-	if _, err := os.Stat("/proc/self/task"); err != nil {
-		t.Skip(err)
-	}
-	exited := make(chan unix.WaitStatus, 1)
-	pid := 0
-	fork := func() (int, error) {
-		return syscall.ForkExec("/proc/self/exe", []string{"slow"}, &syscall.ProcAttr{Env: []string{"BE_SLOW=1"}})
-	}
-	must(t, reaper.Spawn(fork, func(p int) { pid = p }, func(s unix.WaitStatus) { exited <- s }))
-	t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGKILL) })
+	pid, exited := spawnSelf(t, "BE_SLOW")
 	if !slices.Contains(unborn(), pid) {
 		t.Skip("the kernel does not list children")
 	}
