@@ -67,10 +67,6 @@ class Child:
         if self._keeper is not None:
             self._keeper.join()
 
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
     def log_tail(self, lines: int = 20) -> str:
         """The end of its log, for a start that failed."""
         with contextlib.suppress(OSError):
