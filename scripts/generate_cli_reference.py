@@ -65,22 +65,22 @@ def _codes() -> Iterator[str]:
 
 def _helps() -> Iterator[tuple[str, str]]:
     root: Any = typer.main.get_command(app)
-    context = _context(root, "scaibunker", None)
+    context = _context(root, "scaibunker")
     yield "scaibunker", root.get_help(context)
     for name in Commands.entries:
         yield from _below(root.get_command(context, name), f"scaibunker {name}")
 
 
 def _below(command: Any, path: str) -> Iterator[tuple[str, str]]:
-    context = _context(command, path, None)
+    context = _context(command, path)
     yield path, command.get_help(context)
     for name, part in getattr(command, "commands", {}).items():
         yield from _below(part, f"{path} {name}")
 
 
-def _context(command: Any, path: str, parent: Any) -> Any:
+def _context(command: Any, path: str) -> Any:
     settings = {"terminal_width": WIDTH, "max_content_width": WIDTH}
-    return command.make_context(path, [], parent, resilient_parsing=True, **settings)
+    return command.make_context(path, [], resilient_parsing=True, **settings)
 
 
 def main() -> int:
