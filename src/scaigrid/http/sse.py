@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from scaigrid.errors import GridError, InternalError, ServerStopping
 from scaigrid.http.errors import body_of
+from scaigrid.http.gone import until_gone
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +88,7 @@ class EventStream(Response):
         start = {"type": "http.response.start", "status": self.status_code}
         await send({**start, "headers": self.raw_headers})
         pump = asyncio.create_task(self._pump(writer))
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         stop = asyncio.create_task(self._stopping.wait())
         ticks = asyncio.create_task(writer.keep_alive())
         tasks = (pump, gone, stop, ticks)
@@ -141,11 +142,6 @@ class _Writer:
             await asyncio.sleep(max(0.0, self._last + KEEPALIVE_S - loop.time()))
             if loop.time() - self._last >= KEEPALIVE_S:
                 await self.write(_COMMENT)
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _error(error: GridError) -> Event:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from scaibunker.controller.relay.frames import StreamBroken
+from scaigrid.http.gone import until_gone
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ class ByteStream(Response):
         """Send the chunks, or stop when the caller goes away."""
         async with self._held:
             pump = asyncio.create_task(self._pump(send))
-            gone = asyncio.create_task(_until_gone(receive))
+            gone = asyncio.create_task(until_gone(receive))
             try:
                 await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -62,11 +63,6 @@ class ByteStream(Response):
             async with asyncio.timeout(self._idle_timeout_s):
                 await send(message)
         await send({"type": "http.response.body", "body": b""})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def chunks_of(

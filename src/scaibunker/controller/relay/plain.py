@@ -15,6 +15,7 @@ from scaibunker.controller.relay.text import encode_pair
 from scaibunker.wire.api.execs import ExecRequest, ExecResult
 from scaibunker.wire.guest.frames import Kind
 from scaigrid.http.body import BodyAborted
+from scaigrid.http.gone import until_gone
 from scaigrid.operation import Operation
 
 PATIENCE_S = 1.0
@@ -104,7 +105,7 @@ async def while_connected(
     try:
         await asyncio.wait((task,), timeout=PATIENCE_S)
         if not task.done():
-            gone = asyncio.create_task(_until_gone(request))
+            gone = asyncio.create_task(until_gone(request.receive))
             try:
                 await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -116,8 +117,3 @@ async def while_connected(
         if not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
