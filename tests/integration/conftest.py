@@ -84,3 +84,9 @@ async def stack(bare: Stack, worker: SimulatedWorker) -> Stack:
     """A controller with one worker that has reported once."""
     await worker.beat(bare.client)
     return bare
+
+
+@pytest.fixture
+async def bunker(stack: Stack) -> str:
+    """The id of a bunker that runs."""
+    return str((await stack.create())["id"])

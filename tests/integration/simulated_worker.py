@@ -29,6 +29,7 @@ from tests.integration.simulated_files import SimulatedFiles
 
 TOKEN = "worker-token-for-tests"
 IMAGE = "a" * 64
+BINARY = bytes(range(256)) * 1000
 
 
 class Output:
@@ -101,6 +102,49 @@ async def echo(start: ExecStart, output: Output) -> None:
     """The default command: says what it was given."""
     await output.out((start.shell or " ".join(start.argv or [])).encode())
     await output.exit(0)
+
+
+async def speak(_: ExecStart, output: Output) -> None:
+    """Every byte there is on standard output, its input on standard error."""
+    await output.out(BINARY)
+    await output.err(output.stdin)
+    await output.exit(3)
+
+
+async def vanish(_: ExecStart, output: Output) -> None:
+    """Its worker dies when it has written something."""
+    await output.out(b"partial")
+    await asyncio.sleep(0.1)  # what was written gets through
+    raise Vanish
+
+
+def saying(out: bytes = b"", err: bytes = b"", code: int = 0) -> Behaviour:
+    """A command that writes so much and ends."""
+
+    async def behaviour(_: ExecStart, output: Output) -> None:
+        await output.out(out)
+        if err:
+            await output.err(err)
+        await output.exit(code)
+
+    return behaviour
+
+
+def pausing(go_on: asyncio.Event, first: bytes, second: bytes = b"", code: int = 0) -> Behaviour:
+    """A command that writes `first` and, once it may go on, `second`, and ends."""
+
+    async def behaviour(_: ExecStart, output: Output) -> None:
+        await output.out(first)
+        await go_on.wait()
+        await output.out(second)
+        await output.exit(code)
+
+    return behaviour
+
+
+def hanging(out: bytes = b"") -> Behaviour:
+    """A command that writes so much and never ends."""
+    return pausing(asyncio.Event(), out)
 
 
 class SimulatedWorker:
@@ -367,6 +411,12 @@ class refusal(web.HTTPException):  # noqa: N801 - raised like a function is call
 
 def refuse(status: int, code: str, message: str) -> web.Response:
     return web.json_response({"code": code, "message": message}, status=status)
+
+
+async def never(_: web.Request) -> web.StreamResponse:
+    """A fault: no answer."""
+    await asyncio.sleep(3600)
+    raise AssertionError
 
 
 def answer_with(model: Any, status: int = 200) -> web.Response:

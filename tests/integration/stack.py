@@ -153,6 +153,16 @@ class Stack:
         return record
 
 
+async def until_caller_is_missed(stack: Stack, bunker_id: str) -> None:
+    """Wait until the log says why nobody knows how the bunker's only command ended."""
+
+    async def logged() -> bool:
+        [entry] = await stack.data_of("GET", f"/bunkers/{bunker_id}/execs")
+        return entry["state"] == "lost" and "went away" in entry["error"]
+
+    await until(logged)
+
+
 def error_of(response: httpx.Response) -> tuple[int, str]:
     """Status and code of a refusal, whose envelope is checked on the way."""
     body = response.json()

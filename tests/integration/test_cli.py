@@ -12,12 +12,9 @@ from typing import Any
 
 import pytest
 
-from scaibunker.wire.guest.execs import ExecStart
-from tests.integration.simulated_worker import Output, SimulatedWorker
+from tests.integration.simulated_worker import BINARY, SimulatedWorker, hanging, pausing, speak
 from tests.integration.stack import Stack
 from tests.waiting import until
-
-BINARY = bytes(range(256)) * 500
 
 
 @dataclass
@@ -60,12 +57,6 @@ def shell(stack: Stack) -> Shell:
     return Shell(stack)
 
 
-async def speak(start: ExecStart, output: Output) -> None:
-    await output.out(BINARY)
-    await output.err(output.stdin)
-    await output.exit(3)
-
-
 async def test_run(shell: Shell, worker: SimulatedWorker) -> None:
     worker.commands[""] = speak
     code, out, err = await shell("run", "debian-12", "--", "speak", stdin=b"from here")
@@ -79,11 +70,7 @@ async def test_run(shell: Shell, worker: SimulatedWorker) -> None:
 async def test_a_signal_ends_the_command_and_the_bunker(
     shell: Shell, worker: SimulatedWorker, number: signal.Signals
 ) -> None:
-    async def forever(_: ExecStart, output: Output) -> None:
-        await output.out(b"started")
-        await asyncio.Event().wait()
-
-    worker.commands[""] = forever
+    worker.commands[""] = hanging(b"started")
     process = await shell.start("run", "debian-12", "--", "sleep", "forever")
     assert process.stdout is not None
     async with asyncio.timeout(60):
@@ -126,13 +113,7 @@ async def test_a_bunker_that_stays(shell: Shell, worker: SimulatedWorker, tmp_pa
 async def test_detached_commands(shell: Shell, worker: SimulatedWorker) -> None:
     go_on = asyncio.Event()
 
-    async def slow(_: ExecStart, output: Output) -> None:
-        await output.out(b"first ")
-        await go_on.wait()
-        await output.out(b"second")
-        await output.exit(4)
-
-    worker.commands[""] = slow
+    worker.commands[""] = pausing(go_on, b"first ", b"second", 4)
     bunker = (await shell.json("bunker", "create", "debian-12"))["id"]
     exec_id = (await shell.json("exec", bunker, "--detach", "--", "slow"))["exec_id"]
     assert (await shell("bunker", "signal", bunker, exec_id, "-s", "SIGUSR1"))[0] == 0
@@ -150,13 +131,7 @@ async def test_detached_commands(shell: Shell, worker: SimulatedWorker) -> None:
 
 async def test_live_input(shell: Shell, worker: SimulatedWorker) -> None:
     ended = asyncio.Event()
-
-    async def cat(_: ExecStart, output: Output) -> None:
-        await output.out(b"ready")
-        await ended.wait()
-        await output.exit(0)
-
-    worker.commands[""] = cat
+    worker.commands[""] = pausing(ended, b"ready")
     bunker = (await shell.json("bunker", "create", "debian-12"))["id"]
     process = await shell.start("exec", bunker, "-i", "--", "cat", stdin=PIPE)
     assert process.stdin is not None

@@ -9,8 +9,15 @@ from aiohttp import web
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode, encode_json
 from scaibunker.wire.worker.machines import ExecStatus
-from tests.integration.simulated_worker import Output, SimulatedWorker, Vanish, refuse
-from tests.integration.stack import Stack, error_of, fields_of
+from tests.integration.simulated_worker import (
+    Output,
+    SimulatedWorker,
+    hanging,
+    refuse,
+    saying,
+    vanish,
+)
+from tests.integration.stack import Stack, error_of, fields_of, until_caller_is_missed
 from tests.waiting import until
 
 INLINE = 256 * 1024
@@ -21,20 +28,10 @@ async def run(stack: Stack, bunker_id: str, **body: object) -> dict[str, object]
     return result
 
 
-@pytest.fixture
-async def bunker(stack: Stack) -> str:
-    return str((await stack.create())["id"])
-
-
 async def test_a_command_answers_with_its_output_and_end(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    async def both(_: ExecStart, output: Output) -> None:
-        await output.out(b"to out\n")
-        await output.err(b"to err\n")
-        await output.exit(3)
-
-    worker.commands["both"] = both
+    worker.commands["both"] = saying(b"to out\n", b"to err\n", 3)
     result = await run(stack, bunker, command="both")
     exec_id = result.pop("exec_id")
     assert isinstance(exec_id, str)
@@ -103,13 +100,8 @@ async def test_binary_output_is_base64_in_both_streams(
     stack: Stack, worker: SimulatedWorker, bunker: str, stream: str
 ) -> None:
     binary = bytes(range(256))
-
-    async def emit(_: ExecStart, output: Output) -> None:
-        await output.out(binary if stream == "out" else b"plain")
-        await output.err(binary if stream == "err" else b"plain")
-        await output.exit(0)
-
-    worker.commands["emit"] = emit
+    said = [binary, b"plain"] if stream == "out" else [b"plain", binary]
+    worker.commands["emit"] = saying(*said)
     result = await run(stack, bunker, command="emit")
     assert result["encoding"] == "base64"
     decoded = [base64.b64decode(str(result[name])) for name in ("stdout", "stderr")]
@@ -133,11 +125,7 @@ async def test_a_character_split_over_frames_is_whole(
 async def test_the_inline_limit_is_exact(
     stack: Stack, worker: SimulatedWorker, bunker: str, size: int, truncated: bool
 ) -> None:
-    async def emit(_: ExecStart, output: Output) -> None:
-        await output.out(b"x" * size)
-        await output.exit(0)
-
-    worker.commands["emit"] = emit
+    worker.commands["emit"] = saying(b"x" * size)
     result = await run(stack, bunker, command="emit")
     assert result["stdout"] == "x" * INLINE
     assert result["stdout_truncated"] is truncated
@@ -178,11 +166,7 @@ async def test_large_output_is_kept_whole(
 async def test_a_store_that_fails_costs_the_object_and_not_the_command(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    async def emit(_: ExecStart, output: Output) -> None:
-        await output.out(b"x" * 10_000_000)
-        await output.exit(3)
-
-    worker.commands["emit"] = emit
+    worker.commands["emit"] = saying(b"x" * 10_000_000, code=3)
     objects = stack.data / "objects"
     objects.rmdir()
     objects.write_text("in the way")
@@ -196,11 +180,7 @@ async def test_a_store_that_fails_costs_the_object_and_not_the_command(
 async def test_output_that_is_not_kept_says_so(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    async def emit(_: ExecStart, output: Output) -> None:
-        await output.out(b"y" * 5000)
-        await output.exit(0)
-
-    worker.commands["emit"] = emit
+    worker.commands["emit"] = saying(b"y" * 5000)
     medium = await run(stack, bunker, command="emit")
     short = await run(stack, bunker, command="short")
     path = f"/bunkers/{bunker}/execs"
@@ -225,12 +205,6 @@ async def test_a_signal_and_a_timeout_are_told_apart(
     assert (result["exit_code"], result["signal"], result["timed_out"]) == (None, "SIGSEGV", False)
     result = await run(stack, bunker, command="late")
     assert (result["exit_code"], result["timed_out"], result["stdout"]) == (None, True, "so far")
-
-
-async def vanish(_: ExecStart, output: Output) -> None:
-    await output.out(b"partial")
-    await asyncio.sleep(0.1)
-    raise Vanish
 
 
 async def end_quietly(_: ExecStart, output: Output) -> None:
@@ -379,10 +353,7 @@ async def test_a_refusal_of_the_worker_is_translated(
 async def test_a_caller_that_goes_away_ends_the_command(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    async def forever(_: ExecStart, output: Output) -> None:
-        await asyncio.sleep(3600)
-
-    worker.commands["forever"] = forever
+    worker.commands["forever"] = hanging()
     call = asyncio.create_task(
         stack.call("POST", f"/bunkers/{bunker}/exec", json={"command": "forever"})
     )
@@ -390,12 +361,7 @@ async def test_a_caller_that_goes_away_ends_the_command(
     call.cancel()
     [sent] = worker.machines[bunker].execs.values()
     await until(lambda: sent.cancelled)
-
-    async def logged() -> bool:
-        [entry] = await stack.data_of("GET", f"/bunkers/{bunker}/execs")
-        return entry["state"] == "lost" and "went away" in entry["error"]
-
-    await until(logged)
+    await until_caller_is_missed(stack, bunker)
 
 
 @pytest.mark.parametrize(

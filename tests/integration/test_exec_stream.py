@@ -11,14 +11,16 @@ import pytest
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode_json
 from scaibunker.wire.worker.machines import ExecStatus
-from tests.integration.simulated_worker import Output, SimulatedWorker, Vanish
-from tests.integration.stack import BASE, Stack, error_of, events_of
+from tests.integration.simulated_worker import (
+    Output,
+    SimulatedWorker,
+    hanging,
+    pausing,
+    saying,
+    vanish,
+)
+from tests.integration.stack import BASE, Stack, error_of, events_of, until_caller_is_missed
 from tests.waiting import until
-
-
-@pytest.fixture
-async def bunker(stack: Stack) -> str:
-    return str((await stack.create())["id"])
 
 
 def streaming(stack: Stack, bunker: str, command: str) -> Any:
@@ -104,11 +106,6 @@ async def test_bytes_arrive_intact_whatever_they_are(
 async def test_a_stream_that_breaks_ends_with_an_error(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    async def vanish(_: ExecStart, output: Output) -> None:
-        await output.out(b"partial")
-        await asyncio.sleep(0.1)
-        raise Vanish
-
     worker.commands["x"] = vanish
     async with streaming(stack, bunker, "x") as response:
         events = await gather(response)
@@ -133,31 +130,20 @@ async def test_what_is_wrong_before_the_stream_has_a_status(
 async def test_a_caller_that_goes_away_ends_the_command(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    async def silent(_: ExecStart, output: Output) -> None:
-        await asyncio.sleep(3600)
-
-    worker.commands["silent"] = silent
+    worker.commands["silent"] = hanging()
     async with streaming(stack, bunker, "silent") as response:
         async for name, _ in events_of(response):
             assert name == "started"
             break
     [sent] = worker.machines[bunker].execs.values()
     await until(lambda: sent.cancelled)
-
-    async def logged() -> bool:
-        [entry] = await stack.data_of("GET", f"/bunkers/{bunker}/execs")
-        return entry["state"] == "lost" and "went away" in entry["error"]
-
-    await until(logged)
+    await until_caller_is_missed(stack, bunker)
 
 
 async def test_a_server_that_stops_says_so_to_its_streams(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    async def silent(_: ExecStart, output: Output) -> None:
-        await asyncio.sleep(3600)
-
-    worker.commands["silent"] = silent
+    worker.commands["silent"] = hanging()
     async with streaming(stack, bunker, "silent") as response:
         events = events_of(response)
         assert (await anext(events))[0] == "started"
@@ -195,13 +181,7 @@ async def test_a_detached_command_runs_on(
 ) -> None:
     go_on = asyncio.Event()
 
-    async def slow(_: ExecStart, output: Output) -> None:
-        await output.out(b"begun\n")
-        await go_on.wait()
-        await output.out(b"done\n")
-        await output.exit(4)
-
-    worker.commands["slow"] = slow
+    worker.commands["slow"] = pausing(go_on, b"begun\n", b"done\n", 4)
     path = f"/bunkers/{bunker}"
     response = await stack.call("POST", f"{path}/exec", json={"command": "slow", "detach": True})
     assert response.status_code == 202
@@ -258,13 +238,7 @@ async def test_output_that_nobody_waited_for_outlives_the_bunker(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
     whole = b"line\n" * 100_000
-
-    async def write(_: ExecStart, output: Output) -> None:
-        await output.out(whole)
-        await output.err(b"short")
-        await output.exit(0)
-
-    worker.commands["write"] = write
+    worker.commands["write"] = saying(whole, b"short")
     path = f"/bunkers/{bunker}"
     started = await stack.data_of("POST", f"{path}/exec", json={"command": "write", "detach": True})
     one = f"{path}/execs/{started['exec_id']}"

@@ -9,14 +9,9 @@ from aiohttp import web
 from sqlalchemy import select
 
 from scaibunker.controller.relay.tables import file_operations
-from tests.integration.simulated_worker import SimulatedWorker
+from tests.integration.simulated_worker import SimulatedWorker, never
 from tests.integration.stack import BASE, Knobs, Stack, error_of, fields_of
 from tests.waiting import until
-
-
-@pytest.fixture
-async def bunker(stack: Stack) -> str:
-    return str((await stack.create())["id"])
 
 
 def files(bunker: str, verb: str = "") -> str:
@@ -121,11 +116,7 @@ class TestStandingStill:
     async def test_a_worker_that_takes_nothing_is_given_up(
         self, stack: Stack, worker: SimulatedWorker, bunker: str
     ) -> None:
-        async def stuck(_: web.Request) -> web.StreamResponse:
-            await asyncio.sleep(3600)
-            raise AssertionError
-
-        worker.faults[f"PUT /v1/machines/{bunker}/files"] = stuck
+        worker.faults[f"PUT /v1/machines/{bunker}/files"] = never
         worker.faults[f"GET /v1/machines/{bunker}/files"] = half_and_stuck
         response = await put(stack, bunker, "/f", b"x" * 50_000_000)
         assert error_of(response) == (502, "WORKER_UNREACHABLE")

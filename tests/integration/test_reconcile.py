@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from scaibunker.wire.worker.machines import MachineState
-from tests.integration.simulated_worker import SimulatedWorker, beating, refuse
+from tests.integration.simulated_worker import SimulatedWorker, beating, hanging, never, refuse
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until
 
@@ -15,11 +15,6 @@ from tests.waiting import until
 @pytest.fixture
 def knobs() -> Knobs:
     return Knobs(terminate_wait_s=5, request_timeout_s=2)
-
-
-async def never(_: web.Request) -> web.StreamResponse:
-    await asyncio.sleep(3600)
-    raise AssertionError
 
 
 async def unavailable(_: web.Request) -> web.StreamResponse:
@@ -362,10 +357,7 @@ async def test_commands_of_a_bunker_that_ended_do_not_stay_running(
     await stack.restart()
     await worker.beat(stack.client)
 
-    async def forever(_: Any, output: Any) -> None:
-        await asyncio.sleep(3600)
-
-    worker.commands["forever"] = forever
+    worker.commands["forever"] = hanging()
     made = await stack.create()
     path = f"/bunkers/{made['id']}"
     await stack.data_of("POST", f"{path}/exec", json={"command": "forever", "detach": True})

@@ -21,12 +21,16 @@ from scaibunker.sdk import (
     Unavailable,
     ValidationFailed,
 )
-from scaibunker.wire.guest.execs import ExecStart
-from tests.integration.simulated_worker import Output, SimulatedWorker, Vanish
+from tests.integration.simulated_worker import (
+    BINARY,
+    SimulatedWorker,
+    hanging,
+    pausing,
+    speak,
+    vanish,
+)
 from tests.integration.stack import Stack
 from tests.waiting import until
-
-BINARY = bytes(range(256)) * 1000
 
 
 @pytest.fixture
@@ -108,12 +112,6 @@ async def test_workers_need_an_administrator(stack: Stack, client: AsyncClient) 
         assert (await admin.workers.get(worker.id)).total.memory_mb == 16_384
 
 
-async def speak(start: ExecStart, output: Output) -> None:
-    await output.out(BINARY)
-    await output.err(output.stdin)
-    await output.exit(3)
-
-
 async def test_commands(worker: SimulatedWorker, client: AsyncClient) -> None:
     worker.commands["speak"] = speak
     bunker = await client.bunkers.create(image="debian-12", wait=True)
@@ -133,11 +131,7 @@ async def test_commands(worker: SimulatedWorker, client: AsyncClient) -> None:
 async def test_leaving_a_stream_ends_the_command(
     worker: SimulatedWorker, client: AsyncClient
 ) -> None:
-    async def forever(_: ExecStart, output: Output) -> None:
-        await output.out(b"first")
-        await asyncio.Event().wait()
-
-    worker.commands["forever"] = forever
+    worker.commands["forever"] = hanging(b"first")
     bunker = await client.bunkers.create(image="debian-12", wait=True)
     async with bunker.stream("forever") as stream:
         async for event in stream:
@@ -150,11 +144,7 @@ async def test_leaving_a_stream_ends_the_command(
 async def test_a_worker_that_dies_in_mid_stream(
     worker: SimulatedWorker, client: AsyncClient
 ) -> None:
-    async def die(_: ExecStart, output: Output) -> None:
-        await output.out(b"half")
-        raise Vanish
-
-    worker.commands["die"] = die
+    worker.commands["die"] = vanish
     bunker = await client.bunkers.create(image="debian-12", wait=True)
     async with bunker.stream("die") as stream:
         with pytest.raises(Unavailable, match="WORKER_UNREACHABLE"):
@@ -168,13 +158,7 @@ async def test_detached_commands(
 ) -> None:
     go_on = asyncio.Event()
 
-    async def slow(_: ExecStart, output: Output) -> None:
-        await output.out(b"first ")
-        await go_on.wait()
-        await output.out(b"second")
-        await output.exit(4)
-
-    worker.commands["slow"] = slow
+    worker.commands["slow"] = pausing(go_on, b"first ", b"second", 4)
     bunker = await client.bunkers.create(image="debian-12", wait=True)
     execution = await bunker.execs.start("slow", timeout_s=3600)
     await execution.write_stdin(b"\xff fed")
