@@ -86,13 +86,8 @@ async def follow(relay: Relay, op: Operation, bunker_id: str, exec_id: str) -> R
 async def _events(
     entry: ExecEntry, frames: AsyncGenerator[Frame, None]
 ) -> AsyncGenerator[Event, None]:
-    teller = Teller(entry.id)
     try:
-        yield Event("started", {"exec_id": entry.id})
-        async with (
-            contextlib.aclosing(frames),
-            contextlib.aclosing(teller.events(frames)) as events,
-        ):
+        async with contextlib.aclosing(Teller(entry.id).events(frames)) as events:
             async for event in events:
                 yield event
     except StreamBroken as broken:

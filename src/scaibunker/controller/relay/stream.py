@@ -1,7 +1,7 @@
 """A command whose output is sent as it comes."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from scaibunker.controller.relay.command import (
@@ -40,22 +40,25 @@ class Teller:
         sizes = (self._sizes[Kind.STDOUT], self._sizes[Kind.STDERR])
         return Output.of(self._heads[Kind.STDOUT], self._heads[Kind.STDERR], sizes)
 
-    async def events(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[Event, None]:
-        """The events of a stream of frames; the last one is `exit`. Raises StreamBroken."""
-        async for frame in frames:
-            if frame.kind in _NAMES:
-                piece = self._take(frame)
-                if piece is not None:
-                    yield _output(frame.kind, piece)
-            elif frame.kind is Kind.GAP:
-                yield Event("gap", {"bytes": gap_of(frame)})
-            elif frame.kind is Kind.EXIT:
-                self.ending = ending_of(frame)
-                for kind, text in self._texts.items():
-                    rest = text.end()
-                    if rest is not None:
-                        yield _output(kind, rest)
-                yield exit_event(self._exec_id, self.ending)
+    async def events(self, frames: AsyncGenerator[Frame, None]) -> AsyncGenerator[Event, None]:
+        """The events of a stream of frames, which is closed after them: the first one is `started`,
+        the last one `exit`. Raises StreamBroken."""
+        yield Event("started", {"exec_id": self._exec_id})
+        async with contextlib.aclosing(frames):
+            async for frame in frames:
+                if frame.kind in _NAMES:
+                    piece = self._take(frame)
+                    if piece is not None:
+                        yield _output(frame.kind, piece)
+                elif frame.kind is Kind.GAP:
+                    yield Event("gap", {"bytes": gap_of(frame)})
+                elif frame.kind is Kind.EXIT:
+                    self.ending = ending_of(frame)
+                    for kind, text in self._texts.items():
+                        rest = text.end()
+                        if rest is not None:
+                            yield _output(kind, rest)
+                    yield exit_event(self._exec_id, self.ending)
 
     def _take(self, frame: Frame) -> Piece | None:
         kind = frame.kind
@@ -118,11 +121,7 @@ async def _events(
     teller = Teller(entry.id)
     why = GONE
     try:
-        yield Event("started", {"exec_id": entry.id})
-        async with (
-            contextlib.aclosing(frames),
-            contextlib.aclosing(teller.events(frames)) as events,
-        ):
+        async with contextlib.aclosing(teller.events(frames)) as events:
             async for event in events:
                 yield event
     except StreamBroken as broken:
