@@ -150,21 +150,19 @@ def hanging(out: bytes = b"") -> Behaviour:
 class SimulatedWorker:
     """One worker. `boot`: what becomes of an order: `running`, `building`, `failed`."""
 
-    def __init__(self, worker_id: str = "wrk_sim", token: str = TOKEN) -> None:
+    def __init__(self, worker_id: str = "wrk_sim") -> None:
         self.worker_id = worker_id
-        self.token = token
+        self.token = TOKEN
         self.boot = "running"
         self.capacity = Capacity(cpu_millicores=16_000, memory_mb=16_384, disk_mb=65_536)
         self.network_profiles = ["isolated"]
         self.images = [IMAGE]
-        self.protocol = PROTOCOL_VERSION
         self.machines: dict[str, SimMachine] = {}
         self.commands: dict[str, Behaviour] = {}
         self.orders: list[str] = []
         self.removed: list[str] = []
         self.faults: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse | None]]] = {}
         self.finished: list[ExecStatus] = []
-        self.answers: list[HeartbeatAnswer] = []
         self.port = 0
         self._runner: web.AppRunner | None = None
         self._spools: set[asyncio.Task[None]] = set()
@@ -212,7 +210,7 @@ class SimulatedWorker:
             worker_id=self.worker_id,
             name=self.worker_id,
             address=self.address,
-            protocol=self.protocol,
+            protocol=PROTOCOL_VERSION,
             version="0-sim",
             acceleration="none",
             network_profiles=self.network_profiles,
@@ -222,16 +220,19 @@ class SimulatedWorker:
             cached_images=self.images,
         )
 
-    async def beat(self, client: httpx.AsyncClient) -> HeartbeatAnswer:
-        """One heartbeat; does what the answer says."""
-        response = await client.post(
+    async def send(self, client: httpx.AsyncClient, report: Heartbeat) -> httpx.Response:
+        """A heartbeat that says `report`."""
+        return await client.post(
             "/v1/modules/scaibunker/heartbeat",
-            content=self.heartbeat().model_dump_json(),
+            content=report.model_dump_json(),
             headers={"Authorization": f"Bearer {self.token}"},
         )
+
+    async def beat(self, client: httpx.AsyncClient) -> HeartbeatAnswer:
+        """One heartbeat; does what the answer says."""
+        response = await self.send(client, self.heartbeat())
         assert response.status_code == 200, response.text
         answer = HeartbeatAnswer.model_validate_json(response.content)
-        self.answers.append(answer)
         for bunker_id in answer.terminate:
             self.machines.pop(bunker_id, None)
         self.finished = [e for e in self.finished if e.exec_id not in answer.acknowledged_execs]
@@ -426,16 +427,14 @@ def answer_with(model: Any, status: int = 200) -> web.Response:
 
 
 @contextlib.asynccontextmanager
-async def beating(
-    worker: SimulatedWorker, client: httpx.AsyncClient, every_s: float = 0.1
-) -> AsyncIterator[None]:
+async def beating(worker: SimulatedWorker, client: httpx.AsyncClient) -> AsyncIterator[None]:
     """Heartbeats for as long as the block runs."""
 
     async def beat() -> None:
         while True:
             with contextlib.suppress(httpx.HTTPError):
                 await worker.beat(client)
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(0.1)
 
     task = asyncio.create_task(beat())
     try:

@@ -21,6 +21,14 @@ async def unavailable(_: web.Request) -> web.StreamResponse:
     return refuse(503, "INTERNAL_ERROR", "busy")
 
 
+async def being_built(stack: Stack, worker: SimulatedWorker) -> dict[str, Any]:
+    """A bunker whose machine does not come up."""
+    worker.boot = "building"
+    made = await stack.create(wait=False)
+    await until(lambda: made["id"] in worker.machines)
+    return made
+
+
 async def test_a_controller_that_dies_before_it_orders_orders_after_its_restart(
     stack: Stack, worker: SimulatedWorker
 ) -> None:
@@ -41,9 +49,7 @@ async def test_a_controller_that_dies_before_it_orders_orders_after_its_restart(
 async def test_a_controller_that_dies_after_the_order_finds_the_machine_running(
     stack: Stack, worker: SimulatedWorker
 ) -> None:
-    worker.boot = "building"
-    made = await stack.create(wait=False)
-    await until(lambda: made["id"] in worker.machines)
+    made = await being_built(stack, worker)
     await stack.stop()
     worker.become(made["id"], MachineState.RUNNING)
     await stack.start()
@@ -104,14 +110,15 @@ async def test_a_machine_that_a_report_leaves_out_is_asked_for_before_it_counts_
     kept, worker.machines = worker.machines, {}
     report = worker.heartbeat()
     worker.machines = kept
-    response = await stack.call(
-        "POST",
-        "/heartbeat",
-        None,
-        content=report.model_dump_json(),
-        headers={"Authorization": f"Bearer {worker.token}"},
-    )
+    asked = []
+
+    async def note(request: web.Request) -> None:
+        asked.append(request.path)
+
+    worker.faults["GET /v1/machines/"] = note
+    response = await worker.send(stack.client, report)
     assert response.status_code == 200
+    await until(lambda: bool(asked))
     async with beating(worker, stack.client):
         await asyncio.sleep(0.5)
         assert await stack.status(made["id"]) == "running"
@@ -128,9 +135,7 @@ async def test_a_machine_that_is_gone_is_lost(stack: Stack, worker: SimulatedWor
 async def test_a_machine_that_vanishes_while_it_is_built_is_ordered_again(
     stack: Stack, worker: SimulatedWorker
 ) -> None:
-    worker.boot = "building"
-    made = await stack.create(wait=False)
-    await until(lambda: made["id"] in worker.machines)
+    made = await being_built(stack, worker)
     worker.machines.clear()
     worker.boot = "running"
     await worker.beat(stack.client)
@@ -219,9 +224,7 @@ class TestSilence:
     async def test_a_bunker_that_was_being_built_moves_to_another_worker(
         self, stack: Stack, worker: SimulatedWorker
     ) -> None:
-        worker.boot = "building"
-        made = await stack.create(wait=False)
-        await until(lambda: made["id"] in worker.machines)
+        made = await being_built(stack, worker)
         other = SimulatedWorker("wrk_other")
         await other.start()
         async with beating(other, stack.client):
@@ -277,9 +280,7 @@ class TestAnswerInTime:
 async def test_a_bunker_that_is_ended_while_it_is_built(
     stack: Stack, worker: SimulatedWorker
 ) -> None:
-    worker.boot = "building"
-    made = await stack.create(wait=False)
-    await until(lambda: made["id"] in worker.machines)
+    made = await being_built(stack, worker)
     assert (await stack.data_of("DELETE", f"/bunkers/{made['id']}"))["status"] == "terminated"
     assert worker.machines == {}
 
@@ -339,13 +340,7 @@ async def test_another_protocol_version_is_refused_with_a_word_about_it(
     stack: Stack, worker: SimulatedWorker
 ) -> None:
     report = worker.heartbeat().model_copy(update={"protocol": 99})
-    response = await stack.call(
-        "POST",
-        "/heartbeat",
-        None,
-        content=report.model_dump_json(),
-        headers={"Authorization": f"Bearer {worker.token}"},
-    )
+    response = await worker.send(stack.client, report)
     assert error_of(response) == (422, "VALIDATION_ERROR")
     assert "version 99" in response.json()["error"]["message"]
 
