@@ -14,6 +14,7 @@ from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay.domain import ExecEntry, ExecState, loggable
 from scaibunker.controller.relay.errors import translate
 from scaibunker.controller.relay.exec_log import ExecLog
+from scaibunker.controller.relay.frames import StreamBroken
 from scaibunker.controller.relay.target import Target, running
 from scaibunker.controller.settings import RelaySettings
 from scaibunker.controller.workers.client import WorkerClient, WorkerSilent
@@ -119,6 +120,13 @@ def not_started(relay: Relay, command: Command, error: WorkerSilent | WorkerRefu
         return unreachable(entry.id, "its worker could not be reached", "It has not run.")
     relay.log.lose(entry.id, "its worker did not answer", entry.output)
     return unreachable(entry.id, "its worker did not answer", "It may have run.")
+
+
+def broken_off(exec_id: str, broken: StreamBroken) -> WorkerUnreachable:
+    """The error for a command whose frames ended without its end."""
+    return unreachable(
+        exec_id, str(broken), "It had started." if broken.started else "It may have run."
+    )
 
 
 def unreachable(exec_id: str, why: str, ran: str) -> WorkerUnreachable:

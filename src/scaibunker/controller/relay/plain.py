@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
-from scaibunker.controller.relay.command import GONE, Command, Relay, begin, relayed, unreachable
+from scaibunker.controller.relay.command import GONE, Command, Relay, begin, broken_off, relayed
 from scaibunker.controller.relay.domain import Ending, Output
 from scaibunker.controller.relay.frames import StreamBroken, ending_of, read_frames
 from scaibunker.controller.relay.outputs import Capture, captured, object_key, output_ref
@@ -66,8 +66,7 @@ async def _follow(
         raise StreamBroken("its worker said nothing", started=False)
     except StreamBroken as broken:
         relay.log.lose(command.entry.id, str(broken), captured(stdout, stderr, None))
-        ran = "It had started." if broken.started else "It may have run."
-        raise unreachable(command.entry.id, str(broken), ran) from None
+        raise broken_off(command.entry.id, broken) from None
     except asyncio.CancelledError:
         relay.log.lose(command.entry.id, GONE, Output())
         raise

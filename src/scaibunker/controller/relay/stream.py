@@ -9,8 +9,8 @@ from scaibunker.controller.relay.command import (
     Command,
     Relay,
     begin,
+    broken_off,
     relayed,
-    unreachable,
 )
 from scaibunker.controller.relay.domain import Ending, Output
 from scaibunker.controller.relay.frames import StreamBroken, ending_of, gap_of, read_frames
@@ -126,8 +126,7 @@ async def _events(
                 yield event
     except StreamBroken as broken:
         why = str(broken)
-        ran = "It had started." if broken.started else "It may have run."
-        raise unreachable(entry.id, why, ran) from None
+        raise broken_off(entry.id, broken) from None
     finally:
         if teller.ending is not None:
             relay.log.end(entry.id, teller.ending, teller.output)
