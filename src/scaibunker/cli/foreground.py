@@ -19,7 +19,6 @@ from scaibunker.sdk import (
     ExecOptions,
     ExecOutput,
     ExecResult,
-    Execs,
     ExecStream,
     Execution,
     ScaiBunkerError,
@@ -35,15 +34,24 @@ def run(
 ) -> int:
     """Run it and pass its output on, or print its result as JSON; gives our own exit code."""
     execs = session.client.execs(bunker_id)
-    if session.json:
-        return reported(bunker_id, _captured(execs, command, source, options))
-    return endings.exit_code(_streamed(execs, command, source, options))
+    whole = source.whole() if source else b""
+    with_input: ExecOptions = {**options, "stdin": whole}
+    end: ExecExited | ExecResult
+    if source and whole is None:
+        execution = execs.start(command, **options)
+        with _fed(execution, source):
+            end = _followed(session, execution)
+    elif session.json:
+        end = execs.run(command, **with_input)
+    else:
+        with execs.stream(command, **with_input) as stream:
+            end = passed_on(stream)
+    return _ended(bunker_id, end)
 
 
-def reported(bunker_id: str, result: ExecResult) -> int:
-    """Print a result as JSON; gives our own exit code."""
-    write_json({"bunker_id": bunker_id, **as_json(result)})
-    return endings.exit_code(result)
+def attach(session: Session, execution: Execution) -> int:
+    """The same for a command that was started on its own, which leaving early does not end."""
+    return _ended(execution.bunker_id, _followed(session, execution))
 
 
 def passed_on(stream: ExecStream) -> ExecExited:
@@ -60,29 +68,17 @@ def passed_on(stream: ExecStream) -> ExecExited:
     return end
 
 
-def _streamed(
-    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
-) -> ExecExited:
-    """Run it with its output passed on."""
-    whole = source.whole() if source else b""
-    if source and whole is None:
-        execution = execs.start(command, **options)
-        with _fed(execution, source), execution.events() as stream:
-            return passed_on(stream)
-    with execs.stream(command, **_with_input(options, whole)) as stream:
+def _followed(session: Session, execution: Execution) -> ExecExited | ExecResult:
+    if session.json:
+        return execution.result()
+    with execution.events() as stream:
         return passed_on(stream)
 
 
-def _captured(
-    execs: Execs, command: Sequence[str], source: Input | None, options: ExecOptions
-) -> ExecResult:
-    """Run it with the head of its output kept."""
-    whole = source.whole() if source else b""
-    if source and whole is None:
-        execution = execs.start(command, **options)
-        with _fed(execution, source):
-            return execution.result()
-    return execs.run(command, **_with_input(options, whole))
+def _ended(bunker_id: str, end: ExecExited | ExecResult) -> int:
+    if isinstance(end, ExecResult):
+        write_json({"bunker_id": bunker_id, **as_json(end)})
+    return endings.exit_code(end)
 
 
 @contextmanager
@@ -100,7 +96,3 @@ def _fed(execution: Execution, source: Input) -> Iterator[None]:
         feeder.forget()
     if feeder.error is not None:
         raise feeder.error
-
-
-def _with_input(options: ExecOptions, whole: bytes | None) -> ExecOptions:
-    return {**options, "stdin": whole}

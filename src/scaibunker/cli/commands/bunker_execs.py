@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scaibunker.cli import endings, foreground, texts
+from scaibunker.cli import foreground, texts
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.options import BunkerArgument, LimitOption
 from scaibunker.cli.output import Column, write_json, write_records
@@ -40,10 +40,7 @@ def attach(session: Session, bunker: BunkerArgument, exec_id: ExecArgument) -> i
     Leaving does not end the command.
     """
     execution = session.client.execs(bunker_id(session.client, bunker)).execution(exec_id)
-    if session.json:
-        return foreground.reported(execution.bunker_id, execution.result())
-    with execution.events() as stream:
-        return endings.exit_code(foreground.passed_on(stream))
+    return foreground.attach(session, execution)
 
 
 def signal(
