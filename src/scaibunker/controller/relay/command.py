@@ -106,6 +106,26 @@ async def relayed(
         yield response
 
 
+@contextlib.asynccontextmanager
+async def asked(
+    relay: Relay, method: str, target: Target, path: str, **how: Any
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """A worker's answer about the bunker, below whose path `path` is; `how` is the client's.
+
+    The worker's refusals become ours. Raises WorkerUnreachable.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            response = await stack.enter_async_context(
+                relay.client.request(
+                    method, target.address, f"/v1/machines/{target.bunker_id}{path}", **how
+                )
+            )
+        except WorkerRefused as refusal:
+            raise translate(refusal) from None
+        yield response
+
+
 def not_started(relay: Relay, command: Command, error: WorkerSilent | WorkerRefused) -> Exception:
     """The error for a command whose worker gave no answer, or refused it; the log knows too."""
     entry = command.entry

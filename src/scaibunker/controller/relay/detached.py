@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from scaibunker.controller.bunkers.errors import BunkerNotRunning
-from scaibunker.controller.relay.command import Relay, begin, not_started, unreachable
+from scaibunker.controller.relay.command import Relay, asked, begin, not_started, unreachable
 from scaibunker.controller.relay.domain import Ending, ExecEntry, ExecState
 from scaibunker.controller.relay.errors import ExecNotFound, ExecNotRunning, translate
 from scaibunker.controller.relay.exec_log import reported_output
@@ -183,14 +183,7 @@ async def spooled(
     relay: Relay, target: Target, entry: ExecEntry, limit_s: float
 ) -> AsyncIterator[AsyncGenerator[Frame, None]]:
     """The frames that a worker keeps of a command, from the first to the last."""
-    path = f"/v1/machines/{entry.bunker_id}/execs/{entry.id}/frames"
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            response = await stack.enter_async_context(
-                relay.client.request(
-                    "GET", target.address, path, answer_within_s=relay.settings.exec_grace_s
-                )
-            )
-        except WorkerRefused as refusal:
-            raise translate(refusal) from None
+    path = f"/execs/{entry.id}/frames"
+    within_s = relay.settings.exec_grace_s
+    async with asked(relay, "GET", target, path, answer_within_s=within_s) as response:
         yield read_frames(response, limit_s)

@@ -14,13 +14,12 @@ from starlette.requests import Request
 
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay.bytestream import ByteStream, chunks_of
-from scaibunker.controller.relay.command import Relay
-from scaibunker.controller.relay.errors import translate
+from scaibunker.controller.relay.command import Relay, asked
 from scaibunker.controller.relay.file_log import FileLog, FileOperation
 from scaibunker.controller.relay.paths import check_mode, check_path
 from scaibunker.controller.relay.target import Target, running
 from scaibunker.controller.relay.upload import Upload
-from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
+from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.wire.api.files import FileEntry, MkdirRequest, MoveRequest
 from scaibunker.wire.guest.files import FilePage
 from scaigrid.errors import ValidationFailed
@@ -201,8 +200,7 @@ class Files:
         ) as response:
             return await _small(response)
 
-    @contextlib.asynccontextmanager
-    async def _request(
+    def _request(
         self,
         method: str,
         target: Target,
@@ -212,24 +210,18 @@ class Files:
         data: Any = None,
         headers: Mapping[str, str] | None = None,
         answer_within_s: float | None = 60.0,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A request about this bunker's files; the worker's refusals become ours."""
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                response = await stack.enter_async_context(
-                    self._relay.client.request(
-                        method,
-                        target.address,
-                        f"/v1/machines/{target.bunker_id}/files{path}",
-                        query=query,
-                        data=data,
-                        headers=headers,
-                        answer_within_s=answer_within_s,
-                    )
-                )
-            except WorkerRefused as refusal:
-                raise translate(refusal) from None
-            yield response
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A request about this bunker's files."""
+        return asked(
+            self._relay,
+            method,
+            target,
+            f"/files{path}",
+            query=query,
+            data=data,
+            headers=headers,
+            answer_within_s=answer_within_s,
+        )
 
 
 def _operation(bunker_id: str, name: str, path: str, user: str) -> FileOperation:
