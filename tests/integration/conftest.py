@@ -1,6 +1,7 @@
 """A migrated database with its identities is made once; each test gets a copy of it."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from scaigrid.permissions.domain import Role
 from scaigrid.settings import DatabaseSettings
 from scaigrid.tenancy import repository as tenancy
 from tests.integration.simulated_worker import IMAGE, SimulatedWorker
-from tests.integration.stack import Knobs, Stack, copy_of
+from tests.integration.stack import Knobs, Stack
 
 
 @dataclass
@@ -36,22 +37,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 async def _prepare(settings: DatabaseSettings) -> dict[str, str]:
-    """Identities of `dev`, and beside them a second plain user and a foreign tenant."""
+    """Identities of `dev`, and beside them a foreign tenant."""
     database = Database(settings)
     await migrate.upgrade(database, [MODULE.migrations])
     image = SeedImage("debian-12", "1", IMAGE, 1 << 30, default_memory_mb=256)
     keys = await bootstrap(settings, [image])
-    clock = SystemClock()
+    op = system_operation("tests", SystemClock())
     async with database.write() as db:
-        for name, tenant_name, role in (
-            ("stranger", "elsewhere", Role.TENANT_ADMIN),
-            ("other_admin", "dev", Role.SUPER_ADMIN),
-        ):
-            op = system_operation("tests", clock)
-            tenant = await tenancy.tenant_by_name(op, db, tenant_name)
-            tenant = tenant or await tenancy.add_tenant(op, db, tenant_name)
-            user = await tenancy.add_user(op, db, tenant.id, name, role)
-            _, keys[name] = await issue(op, db, tenant_id=tenant.id, user_id=user.id, name="t")
+        tenant = await tenancy.add_tenant(op, db, "elsewhere")
+        user = await tenancy.add_user(op, db, tenant.id, "stranger", Role.TENANT_ADMIN)
+        _, keys["stranger"] = await issue(op, db, tenant_id=tenant.id, user_id=user.id, name="t")
     await database.close()
     return keys
 
@@ -65,7 +60,8 @@ def knobs() -> Knobs:
 @pytest.fixture
 async def bare(template: Template, tmp_path: Path, knobs: Knobs) -> AsyncIterator[Stack]:
     """A controller that no worker has reported to."""
-    stack = Stack(copy_of(template.path, tmp_path / "data"), template.keys, knobs)
+    data = shutil.copytree(template.path, tmp_path / "data")
+    stack = Stack(data, template.keys, knobs)
     await stack.start()
     yield stack
     await stack.stop()

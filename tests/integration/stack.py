@@ -1,8 +1,6 @@
 """A controller for tests: the real application behind a real server, on a database of its own."""
 
 import asyncio
-import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,10 +42,10 @@ class Knobs:
 class Stack:
     """One controller. It can be stopped and started again on the same data."""
 
-    def __init__(self, data: Path, keys: dict[str, str], knobs: Knobs | None = None) -> None:
+    def __init__(self, data: Path, keys: dict[str, str], knobs: Knobs) -> None:
         self.data = data
         self.keys = keys
-        self.knobs = knobs or Knobs()
+        self.knobs = knobs
         self.client: httpx.AsyncClient
         self.grid: Grid
         self._server: Server | None = None
@@ -56,12 +54,6 @@ class Stack:
     @property
     def database_settings(self) -> DatabaseSettings:
         return DatabaseSettings(url=f"sqlite+aiosqlite:///{self.data / 'grid.db'}")
-
-    @property
-    def controller(self) -> Controller:
-        assembled = self.grid.assemblies[0]
-        assert isinstance(assembled, Controller)
-        return assembled
 
     def _controller(self, platform: Any) -> Controller:
         knobs = self.knobs
@@ -187,11 +179,3 @@ async def events_of(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
         elif line.startswith("data: "):
             yield name, line[6:]
             name = "message"
-
-
-def copy_of(template: Path, to: Path) -> Path:
-    """A data folder like the template."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(to)
-    shutil.copytree(template, to)
-    return to

@@ -25,7 +25,6 @@ class FakeCgroups:
     def __init__(self) -> None:
         self.groups: dict[str, Limits] = {}
         self.cpu: dict[str, int] = {}
-        self.killed: list[str] = []
 
     def create(self, name: str, limits: Limits) -> None:
         self.groups[name] = limits
@@ -37,7 +36,7 @@ class FakeCgroups:
         self.cpu[name] = cpu_millicores
 
     def kill(self, name: str) -> None:
-        self.killed.append(name)
+        pass
 
     def delete(self, name: str) -> None:
         self.groups.pop(name, None)
