@@ -1,8 +1,6 @@
 """The reference page of the command line is what the command line says of itself."""
 
-import importlib.util
 import shlex
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,20 +8,14 @@ import pytest
 import typer
 
 from scaibunker.cli.app import app
+from tests.rules.generators import ROOT, load
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts" / "generate_cli_reference.py"
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_cli_reference", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("generate_cli_reference")
 
 
 def test_up_to_date(generator: ModuleType) -> None:

@@ -1,6 +1,5 @@
 """The server's reference pages say what the code says, and what tiers share is the same in both."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -14,19 +13,12 @@ from scaibunker.wire.api.bunkers import BunkerStatus
 from scaibunker.wire.codes import Code
 from scaigrid.auth import models as identity
 from scaigrid.http import envelope
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts" / "generate_server_reference.py"
+from tests.rules.generators import ROOT, load
 
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_server_reference", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("generate_server_reference")
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,16 @@
 """The blocking client is what the generator makes of the asyncio one, to the letter."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "generate_sdk_sync.py"
+from tests.rules.generators import load
 
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_sdk_sync", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("generate_sdk_sync")
 
 
 def test_up_to_date(generator: ModuleType) -> None:
