@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
-from urllib.parse import urlencode
 
 from scaibunker.controller.bunkers.errors import BunkerNotRunning
 from scaibunker.controller.relay.command import Relay, asked, begin, not_started, unreachable
@@ -73,13 +72,9 @@ async def follow(relay: Relay, op: Operation, bunker_id: str, exec_id: str) -> R
     entry = await find(relay, op, bunker_id, exec_id)
     target = await _of_detached(relay, op, entry)
     held = contextlib.AsyncExitStack()
-    try:
-        frames = await held.enter_async_context(
-            spooled(relay, target, entry, _time_left(op, relay, entry))
-        )
-    except BaseException:
-        await held.aclose()
-        raise
+    frames = await held.enter_async_context(
+        spooled(relay, target, entry, _time_left(op, relay, entry))
+    )
     return Running(_events(entry, frames), held)
 
 
@@ -137,7 +132,7 @@ async def send_stdin(
         raise ValidationFailed.of("data", "or eof must be given")
     entry = await find(relay, op, bunker_id, exec_id)
     target = await _running(relay, op, entry)
-    query = "?" + urlencode({"eof": "true"}) if body.eof else ""
+    query = "?eof=true" if body.eof else ""
     # It is taken when the command reads it, which may be as late as its end.
     await _post(relay, target, entry, f"stdin{query}", data, _time_left(op, relay, entry))
 

@@ -57,11 +57,7 @@ async def output(
         return _whole(relay, head, range_header)
     if entry.detach or entry.state is ExecState.LOST:
         held = AsyncExitStack()
-        try:
-            chunks = await detached.spooled_output(relay, op, entry, stream, held)
-        except BaseException:
-            await held.aclose()
-            raise
+        chunks = await detached.spooled_output(relay, op, entry, stream, held)
         return ByteStream(chunks, held, idle_timeout_s=relay.settings.file_idle_timeout_s)
     raise ObjectNotFound(
         "The output of this command is not kept.",
