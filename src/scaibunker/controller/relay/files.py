@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 User = Literal["bunker", "root"]
 M = TypeVar("M", bound=BaseModel)
 _PASSED = ("content-length", "content-range", "accept-ranges", "x-file-entry")
-_MAX_RANGE = 128
 _MAX_ANSWER = 4 * 1024 * 1024
 
 
@@ -64,7 +63,7 @@ class Files:
                     target,
                     "",
                     {"path": path, "user": user},
-                    headers=_range(range_header),
+                    headers={"Range": range_header} if range_header else None,
                 )
             )
         except BaseException as error:
@@ -226,10 +225,6 @@ class Files:
 
 def _operation(bunker_id: str, name: str, path: str, user: str) -> FileOperation:
     return FileOperation(bunker_id, name, path[:4096], user)
-
-
-def _range(header: str | None) -> dict[str, str] | None:
-    return {"Range": header} if header and len(header) <= _MAX_RANGE else None
 
 
 async def _counted(

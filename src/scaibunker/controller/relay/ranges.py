@@ -18,8 +18,6 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     first, last = found.groups()
     if not first:
         start, end = max(0, size - int(last)), size
-        if int(last) == 0:
-            raise RangeNotSatisfiable(f"The content has {size} bytes.")
     else:
         start, end = int(first), min(size, int(last) + 1) if last else size
         if last and int(last) < int(first):
