@@ -62,7 +62,7 @@ async def refresh(relay: Relay, op: Operation, entry: ExecEntry) -> ExecEntry:
     if status is None:
         return entry
     if status.exit is not None:
-        await relay.log.end(entry.id, Ending(**status.exit.model_dump()), reported_output(status))
+        relay.log.end(entry.id, Ending(**status.exit.model_dump()), reported_output(status))
         return await find(relay, op, entry.bunker_id, entry.id)
     return replace(entry, output=reported_output(status))
 
