@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import hashlib
 import io
 import lzma
 import os
@@ -21,7 +20,8 @@ from scaibunker.artifacts import golang
 from scaibunker.artifacts.bake import Limits, TarballRefused, bake
 from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.artifacts.settings import from_environment
-from scaibunker.artifacts.store import Store
+from scaibunker.artifacts.store import Store, digest
+from tests.host.ext4 import assert_sound, debugfs, names
 
 SMALL = Limits(content_bytes=64 << 20, entries=20_000, seconds=120)
 CAPABILITY = bytes.fromhex("010000020004000000000000000000000000")
@@ -61,21 +61,6 @@ def tarball(tmp_path: Path) -> Tarball:
     return Tarball(tmp_path / "rootfs.tar")
 
 
-def debugfs(image: Path, command: str) -> str:
-    done = subprocess.run(
-        ["/usr/sbin/debugfs", "-R", command, image],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return done.stdout
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def full(tarball: Tarball) -> Path:
     """One of everything that a root file system can hold."""
     tarball.add("./", type=tarfile.DIRTYPE, mode=0o755)
@@ -103,11 +88,7 @@ def test_everything_survives_and_the_checker_finds_nothing(
 ) -> None:
     image = tmp_path / "image.ext4"
     bake(baker, full(tarball), image, SMALL)
-
-    check = subprocess.run(
-        ["/usr/sbin/e2fsck", "-fn", image], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert check.returncode == 0, check.stdout
+    assert_sound(image)
 
     su = debugfs(image, "stat /bin/su")
     assert "Mode:  04755" in su
@@ -157,7 +138,7 @@ def test_equal_content_gives_equal_bytes_however_it_is_packed(
         source, image = tmp_path / name, tmp_path / f"{name}.ext4"
         source.write_bytes(data)
         bake(baker, source, image, SMALL)
-        assert sha256(image) == sha256(reference), name
+        assert digest(image) == digest(reference), name
 
 
 @pytest.mark.parametrize(
@@ -309,5 +290,6 @@ def test_not_a_byte_of_the_tarball_is_skipped(
         tarball.add(f"{index:03d}", b"%d" % index)
     image = tmp_path / "image.ext4"
     bake(baker, tarball.close(), image, SMALL)
-    listed = [line.split("/")[5] for line in debugfs(image, "ls -p /").splitlines() if line]
-    assert [name for name in listed if name.isdigit()] == [f"{i:03d}" for i in range(100)]
+    assert [name for name in names(image, "/") if name.isdigit()] == [
+        f"{i:03d}" for i in range(100)
+    ]
