@@ -1,6 +1,5 @@
 """A real worker daemon for tests, with real microVMs, and a look at what it leaves on the host."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,15 +7,6 @@ import pytest
 
 from scaibunker.artifacts.manifest import Artifacts, ArtifactsMissing, load
 from tests.host.worker_process import WorkerProcess
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs root."""
-    for item in items:
-        if "tests/host/" in item.nodeid:
-            item.add_marker(pytest.mark.host)
-            if os.geteuid() != 0:
-                item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
 @pytest.fixture(scope="session")
