@@ -79,7 +79,7 @@ class Controller:
         hint = self.reconciler.hint
         reading = Reading(database, notifier)
         changes = Changes(database, reading, self._activity, hint, reconcile.terminate_wait_s)
-        create = Create(database, placement, limits, hint)
+        create = Create(database, reading, placement, limits, hint)
         self._log = ExecLog(database, self._writer, self._activity)
         relaying = Relay(database, self._client, self._log, self._activity, _store(relay), relay)
         self._keeper = Keeper(relaying, clock)

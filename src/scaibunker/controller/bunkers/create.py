@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from scaibunker.controller.bunkers import repository
 from scaibunker.controller.bunkers.domain import Bunker, Desired, ImageRef, Network
-from scaibunker.controller.bunkers.errors import BunkerNotFound, SnapshotNotFound
+from scaibunker.controller.bunkers.errors import SnapshotNotFound
 from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.bunkers.request import (
     check_claims,
     check_limits,
@@ -39,11 +40,13 @@ class Create:
     def __init__(
         self,
         database: Database,
+        reading: Reading,
         placement: Placement,
         limits: LimitSettings,
         hint: Callable[[str], None],
     ) -> None:
         self._database = database
+        self._reading = reading
         self._placement = placement
         self._limits = limits
         self._hint = hint
@@ -68,7 +71,7 @@ class Create:
                 await repository.add(op, db, bunker)
         except IntegrityError:
             # An attempt under the same idempotency key got this far and died before it answered.
-            bunker = await self._earlier(op, draft.id)
+            bunker = await self._reading.get(op, draft.id)
         self._hint(bunker.id)
         return bunker
 
@@ -113,13 +116,6 @@ class Create:
             last_activity_at=now,
             expires_at=now + timedelta(seconds=lifetime) if lifetime else None,
         )
-
-    async def _earlier(self, op: Operation, bunker_id: str) -> Bunker:
-        async with self._database.read() as db:
-            bunker = await repository.get(op, db, bunker_id)
-        if bunker is None:
-            raise BunkerNotFound
-        return bunker
 
 
 def _usable(image: Image) -> ImageRef:
