@@ -1,6 +1,7 @@
 """The SQL of idempotency keys. An entry's id is made from its caller, which is its scope."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
@@ -42,31 +43,24 @@ async def begin(op: Operation, db: Writer, entry_id: str, fingerprint: str) -> E
 
 async def extend(op: Operation, db: Writer, entry_id: str) -> None:
     """Say that the request is still being worked on."""
-    await db.execute(
-        update(keys)
-        .where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
-        .values(lease_until=op.now() + LEASE)
-    )
+    await _change(op, db, entry_id, lease_until=op.now() + LEASE)
 
 
 async def lapse(op: Operation, db: Writer, entry_id: str) -> None:
     """Say that nobody works on the request any more, and that how far it came is not known."""
-    await db.execute(
-        update(keys)
-        .where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
-        .values(lease_until=op.now())
-    )
+    await _change(op, db, entry_id, lease_until=op.now())
 
 
 async def finish(
     op: Operation, db: Writer, entry_id: str, status: int, media_type: str | None, body: bytes
 ) -> None:
     """Keep the answer."""
-    await db.execute(
-        update(keys)
-        .where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
-        .values(status=status, media_type=media_type, body=body)
-    )
+    await _change(op, db, entry_id, status=status, media_type=media_type, body=body)
+
+
+async def _change(op: Operation, db: Writer, entry_id: str, **values: Any) -> None:
+    mine = (keys.c.id == entry_id) & of_tenant(op, keys.c.tenant_id)
+    await db.execute(update(keys).where(mine).values(**values))
 
 
 async def forget(op: Operation, db: Writer, entry_id: str) -> None:
