@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.worker.fake_agent import FakeAgent, Handler
+from scaibunker.worker.guest.connection import GuestConnection, open_session
+from tests.unit.worker.fake_agent import TOKEN, FakeAgent, Handler
 
-StartAgent = Callable[..., Awaitable[Path]]
+StartAgent = Callable[..., Awaitable[FakeAgent]]
+Connect = Callable[..., Awaitable[GuestConnection]]
 
 
 @pytest.fixture
-async def start_agent(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[FakeAgent]]]:
+async def start_agent(tmp_path: Path) -> AsyncIterator[StartAgent]:
     """A factory of fake agents, each on `tmp_path/agent.sock`."""
     agents: list[FakeAgent] = []
 
@@ -24,3 +26,18 @@ async def start_agent(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[F
     yield start
     for agent in agents:
         await agent.stop()
+
+
+@pytest.fixture
+async def connect(start_agent: StartAgent, tmp_path: Path) -> AsyncIterator[Connect]:
+    """A factory of sessions with fake agents."""
+    sessions: list[GuestConnection] = []
+
+    async def open_one(handler: Handler, **options: object) -> GuestConnection:
+        await start_agent(handler, **options)
+        sessions.append(await open_session(tmp_path / "agent.sock", TOKEN, 5))
+        return sessions[-1]
+
+    yield open_one
+    for session in sessions:
+        session.close()

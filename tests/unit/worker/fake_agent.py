@@ -48,6 +48,12 @@ class FakeExchange:
         self._session.h2.end_stream(self._id)
         self._session.flush()
 
+    async def answer(self, body: bytes = b"", status: int = 200) -> None:
+        """The whole answer."""
+        await self.respond(status)
+        await self.write(body)
+        await self.end()
+
     def break_off(self) -> None:
         self._session.h2.reset_stream(self._id)
         self._session.flush()

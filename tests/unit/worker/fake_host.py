@@ -116,9 +116,7 @@ class FakeDriver:
     async def _answer(self, exchange: FakeExchange) -> None:
         path = exchange.headers[":path"]
         self.requests.append(f"{exchange.headers[':method']} {path}")
-        await exchange.respond(200)
-        await exchange.write(b'{"execs": []}' if path == "/v1/execs" else b"")
-        await exchange.end()
+        await exchange.answer(b'{"execs": []}' if path == "/v1/execs" else b"")
 
 
 def make_host(folder: Path, driver: FakeDriver, boot_timeout_s: float = 20) -> Host:

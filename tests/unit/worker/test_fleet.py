@@ -103,18 +103,19 @@ async def test_a_step_that_fails_leaves_nothing_but_the_reason(
     assert again.status().reason == reason
 
 
-async def test_a_guest_that_never_answers_fails_in_time(tmp_path: Path) -> None:
-    driver = FakeDriver(deaf=True)
+async def test_a_guest_that_never_answers_fails_in_time(tmp_path: Path, driver: FakeDriver) -> None:
+    driver.deaf = True
     host = make_host(tmp_path, driver, boot_timeout_s=0.1)
     machine = _fleet(host).order(spec())
     await _until(machine, MachineState.FAILED)
     assert "did not answer within 0.1 s" in (machine.status().reason or "")
     _nothing_is_left(host, driver)
-    await driver.close()
 
 
-async def test_a_vmm_that_dies_while_booting_is_noticed_at_once(tmp_path: Path) -> None:
-    driver = FakeDriver(deaf=True)
+async def test_a_vmm_that_dies_while_booting_is_noticed_at_once(
+    tmp_path: Path, driver: FakeDriver
+) -> None:
+    driver.deaf = True
     host = make_host(tmp_path, driver, boot_timeout_s=600)
     machine = _fleet(host).order(spec())
     await until(lambda: bool(driver.agents and driver.agents[0].hellos))
@@ -122,7 +123,6 @@ async def test_a_vmm_that_dies_while_booting_is_noticed_at_once(tmp_path: Path) 
     await _until(machine, MachineState.FAILED)
     assert "stopped before its agent answered" in (machine.status().reason or "")
     _nothing_is_left(host, driver)
-    await driver.close()
 
 
 async def test_a_vmm_that_dies_later_is_told_with_its_cause(host: Host, driver: FakeDriver) -> None:
@@ -138,8 +138,8 @@ async def test_a_vmm_that_dies_later_is_told_with_its_cause(host: Host, driver: 
     _nothing_is_left(host, driver)
 
 
-async def test_taking_down_a_machine_that_boots(tmp_path: Path) -> None:
-    driver = FakeDriver(deaf=True)
+async def test_taking_down_a_machine_that_boots(tmp_path: Path, driver: FakeDriver) -> None:
+    driver.deaf = True
     host = make_host(tmp_path, driver, boot_timeout_s=600)
     fleet = _fleet(host)
     fleet.order(spec())
@@ -147,7 +147,6 @@ async def test_taking_down_a_machine_that_boots(tmp_path: Path) -> None:
     await fleet.destroy("bnk_abcd1234")
     _nothing_is_left(host, driver)
     assert list(host.machines_dir.iterdir()) == []
-    await driver.close()
 
 
 async def test_pause_and_resume(host: Host, driver: FakeDriver) -> None:
@@ -207,9 +206,9 @@ async def test_a_machine_that_was_being_built_is_built(host: Host, driver: FakeD
     await driver.close()
     driver.deaf = False
     driver.vmms[0].die()
-    again = _fleet(host).get("bnk_abcd1234")
-    await _until(again, MachineState.RUNNING)
-    await _fleet(host).let_go()
+    second = _fleet(host)
+    await _until(second.get("bnk_abcd1234"), MachineState.RUNNING)
+    await second.let_go()
 
 
 async def test_leftovers_of_nobody_are_removed(host: Host) -> None:

@@ -1,7 +1,6 @@
 """The session on a guest channel: handshake, flow control, and every way in which it breaks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,41 +11,32 @@ from scaibunker.worker.errors import GuestUnreachable
 from scaibunker.worker.guest.agent import GuestAgent
 from scaibunker.worker.guest.connection import open_session
 from scaibunker.worker.guest.link import GuestLink
-from tests.unit.worker.fake_agent import TOKEN, FakeAgent, FakeExchange
-
-Start = Callable[..., Awaitable[FakeAgent]]
+from tests.unit.worker.conftest import Connect, StartAgent
+from tests.unit.worker.fake_agent import TOKEN, FakeExchange
 
 
 async def _echo(exchange: FakeExchange) -> None:
     await exchange.body_ended.wait()
-    await exchange.respond(200)
-    await exchange.write(bytes(exchange.body))
-    await exchange.end()
+    await exchange.answer(bytes(exchange.body))
 
 
-async def test_a_request_and_its_answer(start_agent: Start, tmp_path: Path) -> None:
-    await start_agent(_echo)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+async def test_a_request_and_its_answer(connect: Connect) -> None:
+    connection = await connect(_echo)
     stream = await connection.request("POST", "/x", body=b"hello")
     assert await stream.response() == 200
     assert await stream.read(100) == b"hello"
-    connection.close()
 
 
-async def test_stale_bytes_before_the_echo_are_thrown_away(
-    start_agent: Start, tmp_path: Path
-) -> None:
+async def test_stale_bytes_before_the_echo_are_thrown_away(connect: Connect) -> None:
     stale = b"\x00\x00\x04\x08" * 5000 + ECHO_MAGIC + b"another nonce..." + b"half a fra"
-    await start_agent(_echo, greeting=stale)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(_echo, greeting=stale)
     stream = await connection.request("POST", "/x", body=b"hello")
     await stream.response()
     assert await stream.read(100) == b"hello"
-    connection.close()
 
 
 async def test_an_agent_that_never_answers_is_told_after_the_timeout(
-    start_agent: Start, tmp_path: Path
+    start_agent: StartAgent, tmp_path: Path
 ) -> None:
     agent = await start_agent(_echo, deaf=True)
     with pytest.raises(GuestUnreachable, match=r"within 0\.95 s"):
@@ -54,19 +44,15 @@ async def test_an_agent_that_never_answers_is_told_after_the_timeout(
     assert agent.hellos == 2  # said again after half a second
 
 
-async def test_a_large_body_goes_both_ways(start_agent: Start, tmp_path: Path) -> None:
-    await start_agent(_echo)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+async def test_a_large_body_goes_both_ways(connect: Connect) -> None:
+    connection = await connect(_echo)
     body = bytes(range(256)) * 12_000
     stream = await connection.request("POST", "/x", body=body)
     await stream.response()
     assert await stream.read(len(body)) == body
-    connection.close()
 
 
-async def test_a_consumer_that_does_not_read_stops_only_its_own_stream(
-    start_agent: Start, tmp_path: Path
-) -> None:
+async def test_a_consumer_that_does_not_read_stops_only_its_own_stream(connect: Connect) -> None:
     written = 0
 
     async def flood(exchange: FakeExchange) -> None:
@@ -78,8 +64,7 @@ async def test_a_consumer_that_does_not_read_stops_only_its_own_stream(
                 written += 65536
         await exchange.end()
 
-    await start_agent(flood)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(flood)
     flooding = await connection.request("GET", "/flood")
     await flooding.response()
     for _ in range(20):  # other requests go on meanwhile
@@ -88,47 +73,36 @@ async def test_a_consumer_that_does_not_read_stops_only_its_own_stream(
         assert await stream.read(10) == b""
     assert written <= REPLAY_WINDOW
     assert len(await flooding.read(64 * 65536)) == 64 * 65536
-    connection.close()
 
 
-async def test_an_answer_longer_than_its_limit_is_refused(
-    start_agent: Start, tmp_path: Path
-) -> None:
+async def test_an_answer_longer_than_its_limit_is_refused(connect: Connect) -> None:
     async def long(exchange: FakeExchange) -> None:
-        await exchange.respond(200)
-        await exchange.write(b"x" * 5000)
-        await exchange.end()
+        await exchange.answer(b"x" * 5000)
 
-    await start_agent(long)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(long)
     stream = await connection.request("GET", "/x")
     with pytest.raises(GuestUnreachable, match="longer than 1000 bytes"):
         await stream.read(1000)
-    connection.close()
 
 
-async def test_giving_up_a_stream_resets_it_in_the_guest(
-    start_agent: Start, tmp_path: Path
-) -> None:
+async def test_giving_up_a_stream_resets_it_in_the_guest(connect: Connect) -> None:
     exchanges: list[FakeExchange] = []
 
     async def hang(exchange: FakeExchange) -> None:
         exchanges.append(exchange)
         await exchange.respond(200)
 
-    await start_agent(hang)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(hang)
     stream = await connection.request("GET", "/x")
     await stream.response()
     stream.reset()
     async with asyncio.timeout(5):
         await exchanges[0].was_reset.wait()
-    connection.close()
 
 
 @pytest.mark.parametrize("how", ["reset", "drop", "garbage"])
 async def test_an_answer_that_breaks_off_is_an_error(
-    start_agent: Start, tmp_path: Path, how: str
+    start_agent: StartAgent, tmp_path: Path, how: str
 ) -> None:
     async def breaking(exchange: FakeExchange) -> None:
         await exchange.respond(200)
@@ -153,13 +127,11 @@ async def test_an_answer_that_breaks_off_is_an_error(
     connection.close()
 
 
-async def test_an_early_answer_ends_the_sending(start_agent: Start, tmp_path: Path) -> None:
+async def test_an_early_answer_ends_the_sending(connect: Connect) -> None:
     async def refuse(exchange: FakeExchange) -> None:
-        await exchange.respond(409)
-        await exchange.end()
+        await exchange.answer(status=409)
 
-    await start_agent(refuse)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(refuse)
 
     async def endless():  # type: ignore[no-untyped-def]
         for _ in range(1000):
@@ -168,20 +140,13 @@ async def test_an_early_answer_ends_the_sending(start_agent: Start, tmp_path: Pa
     async with asyncio.timeout(20):
         stream = await connection.request("PUT", "/x", body=endless())
         assert await stream.response() == 409
-    connection.close()
 
 
-async def test_readers_that_leave_do_not_use_the_connection_up(
-    start_agent: Start, tmp_path: Path
-) -> None:
+async def test_readers_that_leave_do_not_use_the_connection_up(connect: Connect) -> None:
     async def flood(exchange: FakeExchange) -> None:
-        await exchange.respond(200)
-        if exchange.headers[":path"] == "/flood":
-            await exchange.write(b"x" * REPLAY_WINDOW)
-        await exchange.end()
+        await exchange.answer(b"x" * REPLAY_WINDOW)
 
-    await start_agent(flood)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(flood)
     async with asyncio.timeout(30):
         for _ in range(100):  # 25 MiB in all; the connection's window is 16
             stream = await connection.request("GET", "/flood")
@@ -191,16 +156,14 @@ async def test_readers_that_leave_do_not_use_the_connection_up(
         stream = await connection.request("GET", "/flood")
         await stream.response()
         assert len(await stream.read(REPLAY_WINDOW)) == REPLAY_WINDOW
-    connection.close()
 
 
 async def test_requests_that_are_given_up_free_their_place(
-    start_agent: Start, tmp_path: Path
+    start_agent: StartAgent, tmp_path: Path
 ) -> None:
     async def hang(exchange: FakeExchange) -> None:
         if exchange.headers[":path"] == "/answer":
-            await exchange.respond(200)
-            await exchange.end()
+            await exchange.answer()
 
     await start_agent(hang)
     agent = GuestAgent(GuestLink(tmp_path / "agent.sock", TOKEN))
@@ -215,33 +178,27 @@ async def test_requests_that_are_given_up_free_their_place(
 
 
 @pytest.mark.parametrize("status", ["0", "99", "abc", "600"])
-async def test_an_answer_that_is_none_ends_the_session(
-    start_agent: Start, tmp_path: Path, status: str
-) -> None:
+async def test_an_answer_that_is_none_ends_the_session(connect: Connect, status: str) -> None:
     async def lie(exchange: FakeExchange) -> None:
         exchange._session.h2.config.validate_outbound_headers = False
         exchange._session.h2.send_headers(exchange._id, [(":status", status)])
         exchange._session.flush()
 
-    await start_agent(lie)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(lie)
     stream = await connection.request("GET", "/x")
     with pytest.raises(GuestUnreachable):
         async with asyncio.timeout(10):
             await stream.response()
-    connection.close()
 
 
-async def test_a_flood_of_empty_frames_ends_the_session(start_agent: Start, tmp_path: Path) -> None:
+async def test_a_flood_of_empty_frames_ends_the_session(connect: Connect) -> None:
     async def flood(exchange: FakeExchange) -> None:
         await exchange.respond(200)
         ping = b"\0\0\10\6\0\0\0\0\0" + b"12345678"
         exchange._session._writer.write(ping * 20_000)
 
-    await start_agent(flood)
-    connection = await open_session(tmp_path / "agent.sock", TOKEN, 5)
+    connection = await connect(flood)
     stream = await connection.request("GET", "/x")
     with pytest.raises(GuestUnreachable, match="floods"):
         async with asyncio.timeout(20):
             await stream.read(10)
-    connection.close()

@@ -1,7 +1,7 @@
 """All of a machine's commands: a guest that lies about them, and what becomes of them at its end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.execs.spools import Spools
 from scaibunker.worker.guest.agent import GuestAgent
 from scaibunker.worker.guest.link import GuestLink
-from tests.unit.worker.fake_agent import TOKEN, FakeAgent, FakeExchange
+from tests.unit.worker.conftest import StartAgent
+from tests.unit.worker.fake_agent import TOKEN, FakeExchange
+from tests.waiting import until
 
-Start = Callable[..., Awaitable[FakeAgent]]
 LYING = (
     '{"execs": [{"exec_id": "%s", "running": true, "pid": 1, "frames_start": 0, "frames_end": 9}]}'
 )
@@ -38,12 +39,10 @@ async def agent(tmp_path: Path) -> AsyncIterator[GuestAgent]:
 
 @pytest.mark.parametrize("name", ["/tmp/evil", "../../evil", "exe_a.b", "exe_", "x" * 300])
 async def test_a_guest_names_no_files(
-    start_agent: Start, tmp_path: Path, folder: Path, agent: GuestAgent, name: str
+    start_agent: StartAgent, tmp_path: Path, folder: Path, agent: GuestAgent, name: str
 ) -> None:
     async def answer(exchange: FakeExchange) -> None:
-        await exchange.respond(200)
-        await exchange.write((LYING % name).encode())
-        await exchange.end()
+        await exchange.answer((LYING % name).encode())
 
     await start_agent(answer)
     before = sorted(tmp_path.rglob("*"))
@@ -54,7 +53,7 @@ async def test_a_guest_names_no_files(
 
 
 async def test_the_machines_end_is_the_end_of_its_commands(
-    start_agent: Start, folder: Path, agent: GuestAgent
+    start_agent: StartAgent, folder: Path, agent: GuestAgent
 ) -> None:
     async def begin(exchange: FakeExchange) -> None:
         await exchange.respond(200)
@@ -69,9 +68,8 @@ async def test_the_machines_end_is_the_end_of_its_commands(
         return b"".join([data async for data in spool.follow()])
 
     follower = asyncio.create_task(follow())
+    await until(lambda: spool.status().stdout_bytes > 0, 5)
     async with asyncio.timeout(5):
-        while spool.status().stdout_bytes == 0:
-            await asyncio.sleep(0.005)
         await spools.give_up("the machine stopped")
         kinds = [frame.kind for frame in frames.Decoder().feed(await follower)]
     assert kinds == [Kind.STDOUT, Kind.ERROR]
@@ -83,7 +81,7 @@ async def test_the_machines_end_is_the_end_of_its_commands(
 
 
 async def test_output_that_cannot_be_stored_ends_the_following(
-    start_agent: Start, folder: Path, agent: GuestAgent
+    start_agent: StartAgent, folder: Path, agent: GuestAgent
 ) -> None:
     go_on = asyncio.Event()
 
@@ -98,13 +96,11 @@ async def test_output_that_cannot_be_stored_ends_the_following(
     (folder / "exe_abcd.frames").unlink()
     (folder / "exe_abcd.frames").mkdir()  # writing to it fails from now on
     go_on.set()
-    async with asyncio.timeout(5):
-        while not spools.finished():
-            await asyncio.sleep(0.005)
+    await until(lambda: bool(spools.finished()), 5)
     assert "cannot store" in (spool.status().error or "")
 
 
-async def test_an_id_is_used_once(start_agent: Start, folder: Path, agent: GuestAgent) -> None:
+async def test_an_id_is_used_once(start_agent: StartAgent, folder: Path, agent: GuestAgent) -> None:
     async def begin(exchange: FakeExchange) -> None:
         await exchange.respond(200)
 
@@ -117,7 +113,7 @@ async def test_an_id_is_used_once(start_agent: Start, folder: Path, agent: Guest
 
 
 async def test_output_that_the_agent_no_longer_has_goes_on_from_its_oldest_byte(
-    start_agent: Start, folder: Path, agent: GuestAgent
+    start_agent: StartAgent, folder: Path, agent: GuestAgent
 ) -> None:
     stored = frames.encode(Kind.STDOUT, b"so far")
     (folder / "exe_abcd.frames").write_bytes(stored)
@@ -142,16 +138,15 @@ async def test_output_that_the_agent_no_longer_has_goes_on_from_its_oldest_byte(
     await start_agent(answer)
     spools = Spools(folder, 1 << 20, lambda: None)
     await spools.resume(agent)
+    await until(lambda: bool(spools.finished()), 5)
     async with asyncio.timeout(5):
-        while not spools.finished():
-            await asyncio.sleep(0.005)
         await too_late[0].was_reset.wait()
     (told,) = spools.finished()
     assert (told.exit and told.exit.exit_code, told.truncated) == (3, True)
 
 
 async def test_nothing_is_kept_of_a_command_that_the_agent_refuses(
-    start_agent: Start, folder: Path, agent: GuestAgent
+    start_agent: StartAgent, folder: Path, agent: GuestAgent
 ) -> None:
     async def refuse(exchange: FakeExchange) -> None:
         await exchange.respond(422)
