@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import aiohttp
 import structlog
-from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
@@ -19,6 +17,7 @@ from scaibunker.controller.relay.file_log import FileLog, FileOperation
 from scaibunker.controller.relay.paths import check_mode, check_path
 from scaibunker.controller.relay.target import Target, running
 from scaibunker.controller.relay.upload import Upload
+from scaibunker.controller.workers.client import AnswerTooLong, parsed, small_json
 from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.wire.api.files import FileEntry, MkdirRequest, MoveRequest
 from scaibunker.wire.guest.files import FilePage
@@ -28,9 +27,7 @@ from scaigrid.operation import Operation
 log = structlog.get_logger(__name__)
 
 User = Literal["bunker", "root"]
-M = TypeVar("M", bound=BaseModel)
 _PASSED = ("content-length", "content-range", "accept-ranges", "x-file-entry")
-_MAX_ANSWER = 4 * 1024 * 1024
 
 
 def file_claims(op: Operation, query: QueryParams, body: Mapping[str, Any]) -> None:
@@ -104,7 +101,7 @@ class Files:
                         answer_within_s=None,
                     ) as response,
                 ):
-                    return _parsed(FileEntry, await _small(response))
+                    return parsed(FileEntry, await _small(response))
             except (WorkerUnreachable, TimeoutError):
                 raise upload.fault or WorkerUnreachable(
                     "The bunker's worker broke the upload off; the old file, if any, is unchanged."
@@ -128,7 +125,7 @@ class Files:
         with self._log.logged(op, operation):
             target = await self._target(op, operation, user)
             answer = await self._small(target, "GET", "/stat", {"path": path, "user": user})
-            return _parsed(FileEntry, answer)
+            return parsed(FileEntry, answer)
 
     async def listing(
         self,
@@ -153,7 +150,7 @@ class Files:
             }
             if after is not None:
                 query["after"] = check_path(after, "cursor")
-            return _parsed(FilePage, await self._small(target, "GET", "/list", query))
+            return parsed(FilePage, await self._small(target, "GET", "/list", query))
 
     async def mkdir(self, op: Operation, bunker_id: str, body: MkdirRequest) -> FileEntry:
         """Make a directory and its missing parents."""
@@ -162,7 +159,7 @@ class Files:
             mode = check_mode(body.mode)
             target = await self._target(op, operation, body.user)
             data = body.model_copy(update={"mode": mode}).model_dump_json()
-            return _parsed(FileEntry, await self._small(target, "POST", "/mkdir", None, data))
+            return parsed(FileEntry, await self._small(target, "POST", "/mkdir", None, data))
 
     async def move(self, op: Operation, bunker_id: str, body: MoveRequest) -> FileEntry:
         """Rename a file."""
@@ -173,7 +170,7 @@ class Files:
             check_path(body.destination, "destination")
             target = await self._target(op, operation, body.user, field="source")
             data = body.model_dump_json()
-            return _parsed(FileEntry, await self._small(target, "POST", "/move", None, data))
+            return parsed(FileEntry, await self._small(target, "POST", "/move", None, data))
 
     async def _target(
         self, op: Operation, operation: FileOperation, user: User, field: str = "path"
@@ -238,22 +235,11 @@ async def _counted(
 
 async def _small(response: aiohttp.ClientResponse) -> Any:
     """A small JSON answer; None if there is none."""
-    body = bytearray()
     try:
         async with asyncio.timeout(60):
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_ANSWER:
-                    raise WorkerUnreachable("The bunker's worker answered too much.")
-        return json.loads(body) if body else None
+            return await small_json(response)
+    except AnswerTooLong:
+        raise WorkerUnreachable("The bunker's worker answered too much.") from None
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         log.warning("worker answer is broken", error=repr(error))
-        raise WorkerUnreachable from None
-
-
-def _parsed(model: type[M], answer: Any) -> M:
-    try:
-        return model.model_validate(answer)
-    except ValidationError as error:
-        log.warning("worker answer makes no sense", faults=error.error_count())
         raise WorkerUnreachable from None

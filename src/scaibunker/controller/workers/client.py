@@ -138,8 +138,7 @@ class WorkerClient:
                     headers={"Content-Type": "application/json"} if data else None,
                 ) as response,
             ):
-                body = await _bounded(response, _MAX_ANSWER)
-                return json.loads(body) if body else None
+                return await small_json(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             log.warning("worker answer is broken", method=method, path=path, error=repr(error))
             raise WorkerSilent(sent=True) from None
@@ -148,7 +147,7 @@ class WorkerClient:
         """Have a machine built; ordering it again is no error."""
         path = f"/v1/machines/{spec.bunker_id}"
         answer = await self._json("PUT", address, path, data=spec.model_dump_json())
-        return _parse(MachineStatus, answer)
+        return parsed(MachineStatus, answer)
 
     async def machine(self, address: str, bunker_id: str) -> MachineStatus | None:
         """What the worker sees of a machine; None if it has none of that id."""
@@ -162,7 +161,7 @@ class WorkerClient:
         """Freeze a machine or let it go on; returns when it is done."""
         path = f"/v1/machines/{bunker_id}/power"
         answer = await self._json("PUT", address, path, data=request.model_dump_json())
-        return _parse(MachineStatus, answer)
+        return parsed(MachineStatus, answer)
 
     async def exec_status(self, address: str, bunker_id: str, exec_id: str) -> ExecStatus | None:
         """What the worker knows of a spooled command; None if it knows none."""
@@ -172,7 +171,7 @@ class WorkerClient:
     async def _if_known(self, model: type[M], address: str, path: str) -> M | None:
         """What the worker says of something; None if it knows no such thing."""
         try:
-            return _parse(model, await self._json("GET", address, path))
+            return parsed(model, await self._json("GET", address, path))
         except WorkerRefused as error:
             if error.status == 404:
                 return None
@@ -181,7 +180,7 @@ class WorkerClient:
     async def spool(self, address: str, bunker_id: str, exec_id: str, body: Any) -> ExecStatus:
         """Start a command whose output the worker keeps; returns when it has started."""
         path = f"/v1/machines/{bunker_id}/execs/{exec_id}?mode=spool"
-        return _parse(ExecStatus, await self._json("POST", address, path, data=body))
+        return parsed(ExecStatus, await self._json("POST", address, path, data=body))
 
     async def post(
         self, address: str, path: str, data: Any = None, within_s: float | None = None
@@ -190,7 +189,8 @@ class WorkerClient:
         await self._json("POST", address, path, data=data, within_s=within_s)
 
 
-def _parse(model: type[M], body: Any) -> M:
+def parsed(model: type[M], body: Any) -> M:
+    """A worker's answer as what it should be. Raises WorkerSilent if it is something else."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -200,13 +200,24 @@ def _parse(model: type[M], body: Any) -> M:
         raise WorkerSilent(sent=True) from None
 
 
+class AnswerTooLong(ValueError):
+    """A worker sends more than an answer of this sort can have."""
+
+
+async def small_json(response: aiohttp.ClientResponse) -> Any:
+    """A small JSON answer; None if there is none. Raises AnswerTooLong, or ValueError if it is no
+    JSON; the time limit is the caller's."""
+    body = await _bounded(response, _MAX_ANSWER)
+    return json.loads(body) if body else None
+
+
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, of at most `limit` bytes. Raises ValueError if it is longer."""
+    """The body, of at most `limit` bytes. Raises AnswerTooLong."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > limit:
-            raise ValueError("answer too long")
+            raise AnswerTooLong("answer too long")
     return bytes(body)
 
 
