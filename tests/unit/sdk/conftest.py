@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scaibunker.sdk import AsyncClient, Client, RetryPolicy
+from scaibunker.sdk import AsyncClient, Client, Files, RetryPolicy
 from tests.unit.sdk.fake_api import FakeApi
 
 AT_ONCE = RetryPolicy(base_delay=0, max_delay=0)
@@ -26,3 +26,9 @@ async def aclient(api: FakeApi) -> AsyncClient:
     return AsyncClient(
         "http://localhost", "sgk_test", retries=AT_ONCE, http_transport=api.transport
     )
+
+
+@pytest.fixture
+def files(api: FakeApi, client: Client) -> Files:
+    """The files of a bunker that runs."""
+    return client.files(api.add_bunker())

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.unit.sdk.fake_transport import FakeTransport, Seen, ok, refused, streamed
+from tests.unit.sdk.fake_transport import OCTETS, FakeTransport, Seen, ok, refused, streamed
 
 NOW = "2026-01-01T00:00:00Z"
 BASE = "/v1/modules/scaibunker"
@@ -188,7 +188,7 @@ class FakeApi:
                 return streamed(exec_events(parts[0], self.ran[parts[0]]))
             case "GET", ["output"]:
                 content = getattr(self.ran[parts[0]], seen.params["stream"])
-                return streamed([content[:5], content[5:]], "application/octet-stream")
+                return streamed([content[:5], content[5:]], OCTETS)
             case "POST", ["signal"]:
                 self.signals.append(json.loads(seen.body)["signal"])
                 self.input_over.set()
@@ -245,12 +245,11 @@ class FakeApi:
         return refused(405, "METHOD_NOT_ALLOWED")
 
     def _content(self, seen: Seen, file: FakeFile) -> httpx.Response:
-        kind = "application/octet-stream"
         if "range" not in seen.headers:
-            return streamed([file.content[:3], file.content[3:]], kind)
+            return streamed([file.content[:3], file.content[3:]], OCTETS)
         begin, _, end = seen.headers["range"].removeprefix("bytes=").partition("-")
         part = file.content[int(begin) : int(end) + 1 if end else None]
-        return streamed([part], kind, 206)
+        return streamed([part], OCTETS, 206)
 
 
 def bunker_record(bunker_id: str, **more: Any) -> dict[str, Any]:

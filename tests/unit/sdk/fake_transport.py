@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 Piece = bytes | Exception
+OCTETS = "application/octet-stream"
 
 
 @dataclass

@@ -8,18 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaibunker.sdk import Client, Files, StreamBroken, TransferFailed, UnsafePath
+from scaibunker.sdk import Files, StreamBroken, TransferFailed, UnsafePath
 from scaibunker.sdk.local_target import LocalTarget, link_stays_inside, parts_below
 from scaibunker.sdk.transfers import MAX_SKIPPED
 from tests.unit.sdk.fake_api import FakeApi, FakeFile, file_entry
-from tests.unit.sdk.fake_transport import ok, streamed
-
-OCTETS = "application/octet-stream"
-
-
-@pytest.fixture
-def files(api: FakeApi, client: Client) -> Files:
-    return client.files(api.add_bunker())
+from tests.unit.sdk.fake_transport import OCTETS, ok, streamed
 
 
 @pytest.fixture

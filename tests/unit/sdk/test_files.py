@@ -22,14 +22,7 @@ from scaibunker.sdk import (
 )
 from scaibunker.sdk.transfers import CHUNK_BYTES
 from tests.unit.sdk.fake_api import FakeApi, FakeFile
-from tests.unit.sdk.fake_transport import Pieces, refused, streamed
-
-OCTETS = "application/octet-stream"
-
-
-@pytest.fixture
-def files(api: FakeApi, client: Client) -> Files:
-    return client.files(api.add_bunker())
+from tests.unit.sdk.fake_transport import OCTETS, Pieces, refused, streamed
 
 
 def test_write_and_read(api: FakeApi, files: Files) -> None:
