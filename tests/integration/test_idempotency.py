@@ -30,6 +30,12 @@ async def create(stack: Stack, key: str, who: str = "user", **body: Any) -> Any:
     )
 
 
+async def forget_answers(stack: Stack) -> None:
+    """As if every attempt so far had died before its answer was kept."""
+    async with stack.grid.database.write() as db:
+        await db.execute(text("UPDATE idempotency_keys SET status = NULL, body = NULL"))
+
+
 async def test_the_same_request_gives_the_first_answer_again(stack: Stack, key: str) -> None:
     first, second = await create(stack, key), await create(stack, key)
     assert (first.status_code, second.status_code) == (201, 201)
@@ -169,8 +175,7 @@ async def test_an_entry_whose_lease_ran_out_is_worked_on_with_the_same_ids(
 ) -> None:
     monkeypatch.setattr("scaigrid.idempotency.repository.LEASE", timedelta(0))
     first = await create(stack, key)
-    async with stack.grid.database.write() as db:
-        await db.execute(text("UPDATE idempotency_keys SET status = NULL, body = NULL"))
+    await forget_answers(stack)
     again = await create(stack, key)
     assert again.status_code == 201
     assert again.json()["data"]["id"] == first.json()["data"]["id"]
@@ -184,8 +189,7 @@ async def test_a_command_of_an_attempt_that_died_is_not_run_again(
     bunker = (await stack.create())["id"]
     options: dict[str, Any] = {"json": {"command": "x"}, "headers": {"Idempotency-Key": key}}
     first = await stack.call("POST", f"/bunkers/{bunker}/exec", **options)
-    async with stack.grid.database.write() as db:
-        await db.execute(text("UPDATE idempotency_keys SET status = NULL, body = NULL"))
+    await forget_answers(stack)
     again = await stack.call("POST", f"/bunkers/{bunker}/exec", **options)
     assert error_of(again) == (502, "WORKER_UNREACHABLE")
     assert "It may have run." in again.json()["error"]["message"]
@@ -199,8 +203,7 @@ async def test_an_api_key_of_an_attempt_that_died_is_not_made_again(
     monkeypatch.setattr("scaigrid.idempotency.repository.LEASE", timedelta(0))
     options: dict[str, Any] = {"json": {"name": "a"}, "headers": {"Idempotency-Key": key}}
     await bare.call("POST", "/v1/api-keys", **options)
-    async with bare.grid.database.write() as db:
-        await db.execute(text("UPDATE idempotency_keys SET status = NULL, body = NULL"))
+    await forget_answers(bare)
     again = await bare.call("POST", "/v1/api-keys", **options)
     assert error_of(again) == (409, "IDEMPOTENCY_CONFLICT")
     names = [k["name"] for k in await bare.data_of("GET", "/v1/api-keys")]
