@@ -81,9 +81,11 @@ class Files:
     ) -> FileEntry:
         """Replace a file with the request's body; atomic: all of it, or the old file stays."""
         operation = _operation(bunker_id, "write", path, user)
-        with self._log.logged(op, operation), self._relay.activity.use(bunker_id):
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._log.logged(op, operation))
             mode = check_mode(mode)
             target = await self._target(op, operation, user)
+            held.enter_context(self._relay.activity.use(bunker_id))
             length = request.headers.get("content-length")
             idle_s = self._relay.settings.file_idle_timeout_s
             query = {"path": path, "user": user, "mode": mode}
