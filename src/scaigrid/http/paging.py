@@ -5,7 +5,6 @@ added. It is opaque to callers.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,28 +61,46 @@ def newest_first(
 def encode(position: Position) -> str:
     """A position as a cursor."""
     at, key = position
-    raw = json.dumps([at.astimezone(UTC).isoformat(), key], separators=(",", ":"))
-    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+    return wrap(json.dumps([at.astimezone(UTC).isoformat(), key], separators=(",", ":")))
 
 
 def decode(cursor: str) -> Position:
     """A cursor as a position. Raises ValidationFailed if it is none of ours."""
     try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        at, key = json.loads(raw)
+        at, key = json.loads(unwrap(cursor))
         if not isinstance(key, str) or not isinstance(at, str):
             raise ValueError
         time = datetime.fromisoformat(at)
         if time.tzinfo is None:
             raise ValueError
         key.encode()
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        raise ValidationFailed.of("cursor", "is not a cursor of this listing") from None
+    except (ValueError, TypeError, RecursionError):
+        raise _foreign() from None
     return time, key
 
 
+def wrap(text: str) -> str:
+    """What a listing goes on from, as a cursor."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def unwrap(cursor: str) -> str:
+    """What was made into a cursor. Raises ValidationFailed if it is none."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise _foreign() from None
+
+
+def _foreign() -> ValidationFailed:
+    return ValidationFailed.of("cursor", "is not a cursor of this listing")
+
+
 def page_request(
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Entries at most.")] = 50,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="Entries at most.")
+    ] = DEFAULT_LIMIT,
     cursor: Annotated[
         str | None, Query(max_length=512, description="`next_cursor` of the page before.")
     ] = None,

@@ -1,7 +1,5 @@
 """`/bunkers/{id}/files`."""
 
-import base64
-import binascii
 from typing import Annotated
 
 from fastapi import Header, Query, Request
@@ -21,10 +19,10 @@ from scaibunker.controller.relay.files import Files, User, file_claims
 from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api.files import FileEntry, MkdirRequest, MoveRequest
-from scaigrid.errors import GridError, ValidationFailed
+from scaigrid.errors import GridError
 from scaigrid.http.access import Needs
-from scaigrid.http.paging import MAX_LIMIT, Slice
-from scaigrid.http.routes import Answer, Op, Routes, many, one, raw
+from scaigrid.http.paging import DEFAULT_LIMIT, MAX_LIMIT, Slice, unwrap, wrap
+from scaigrid.http.routes import Answer, Endpoint, Op, Routes, many, one, raw
 
 Path = Annotated[str, Query(description="Absolute path inside the bunker.", max_length=4096)]
 AsUser = Annotated[User, Query(description="Whose rights the operation has.")]
@@ -51,14 +49,14 @@ class FileEndpoints:
         def add(
             method: str,
             path: str,
-            endpoint: object,
+            endpoint: Endpoint,
             answers: Answer | list[Answer],
             *errors: type[GridError],
         ) -> None:
             routes.add(
                 method,
                 path,
-                endpoint,  # type: ignore[arg-type] # one of our own methods
+                endpoint,
                 access=Needs(Key.FILES),
                 answers=answers,
                 errors=[*common, *errors],
@@ -128,16 +126,16 @@ class FileEndpoints:
         path: Path,
         user: AsUser = "bunker",
         recursive: Annotated[bool, Query()] = False,
-        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
         cursor: Annotated[str | None, Query(max_length=8192)] = None,
     ) -> Slice[FileEntry]:
         """List a directory, by path."""
-        after = _decode(cursor) if cursor else None
+        after = unwrap(cursor) if cursor else None
         page = await self._files.listing(
             op, bunker_id, path, user, recursive=recursive, limit=limit, after=after
         )
         more = page.next_after if page.has_more else None
-        return Slice(page.entries, _encode(more) if more else None)
+        return Slice(page.entries, wrap(more) if more else None)
 
     async def stat_file(
         self, op: Op, bunker_id: str, path: Path, user: AsUser = "bunker"
@@ -152,15 +150,3 @@ class FileEndpoints:
     async def move_file(self, op: Op, bunker_id: str, body: MoveRequest) -> FileEntry:
         """Rename a file or directory."""
         return await self._files.move(op, bunker_id, body)
-
-
-def _encode(path: str) -> str:
-    return base64.urlsafe_b64encode(path.encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str) -> str:
-    try:
-        raw_path = cursor + "=" * (-len(cursor) % 4)
-        return base64.b64decode(raw_path, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise ValidationFailed.of("cursor", "is not a cursor of this listing") from None
