@@ -68,8 +68,8 @@ async def test_the_machines_end_is_the_end_of_its_commands(
         return b"".join([data async for data in spool.follow()])
 
     follower = asyncio.create_task(follow())
-    await until(lambda: spool.status().stdout_bytes > 0, 5)
     async with asyncio.timeout(5):
+        await until(lambda: spool.status().stdout_bytes > 0, 5)
         await spools.give_up("the machine stopped")
         kinds = [frame.kind for frame in frames.Decoder().feed(await follower)]
     assert kinds == [Kind.STDOUT, Kind.ERROR]
@@ -138,8 +138,8 @@ async def test_output_that_the_agent_no_longer_has_goes_on_from_its_oldest_byte(
     await start_agent(answer)
     spools = Spools(folder, 1 << 20, lambda: None)
     await spools.resume(agent)
-    await until(lambda: bool(spools.finished()), 5)
     async with asyncio.timeout(5):
+        await until(lambda: bool(spools.finished()), 5)
         await too_late[0].was_reset.wait()
     (told,) = spools.finished()
     assert (told.exit and told.exit.exit_code, told.truncated) == (3, True)
