@@ -90,7 +90,7 @@ class Grid:
         await migrate.check(self.database, self.migrations)
         started: list[Assembly] = []
         sweeper = asyncio.create_task(
-            self.idempotency.sweep(system_operation("idempotency", self.clock))
+            self.idempotency.run(system_operation("idempotency", self.clock))
         )
         try:
             for assembly in self.assemblies:

@@ -37,6 +37,7 @@ from scaibunker.controller.workers.service import Heartbeats
 from scaibunker.storage.objects import BadStoreUrl, ObjectStore
 from scaigrid.db.batch import BatchWriter
 from scaigrid.http.routes import Routes
+from scaigrid.loops import forever
 from scaigrid.module import Module, Platform
 from scaigrid.operation import system_operation
 from scaigrid.settings import SettingsError, read_section
@@ -129,9 +130,7 @@ class Controller:
 
     async def _sweep(self) -> None:
         op = system_operation("exec_log", self._clock)
-        while True:
-            await self._log.sweep(op)
-            await asyncio.sleep(SWEEP_S)
+        await forever("exec_log", lambda: self._log.sweep(op), SWEEP_S)
 
 
 def _store(settings: RelaySettings) -> ObjectStore:

@@ -30,6 +30,7 @@ from scaigrid.idempotency.domain import (
     is_kept,
     is_key,
 )
+from scaigrid.loops import forever
 from scaigrid.operation import Operation
 
 REPLAYED = "Idempotency-Replayed"
@@ -162,12 +163,14 @@ class Idempotency:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def sweep(self, op: Operation) -> None:
+    async def run(self, op: Operation) -> None:
         """Delete expired entries, for ever."""
-        while True:
+
+        async def sweep() -> None:
             async with self._database.write() as db:
                 await repository.sweep(db, op.now())
-            await asyncio.sleep(SWEEP_S)
+
+        await forever("idempotency", sweep, SWEEP_S)
 
 
 async def _run(run: Run, claim: Claim, request_id: str) -> Response:

@@ -1,6 +1,5 @@
 """When a bunker was last used. Kept in memory and written once a second, not once a command."""
 
-import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from sqlalchemy import bindparam, update
 from scaibunker.controller.bunkers.tables import bunkers
 from scaigrid.clock import Clock
 from scaigrid.db.batch import BatchWriter
+from scaigrid.loops import forever
 
 FLUSH_S = 1.0
 _TOUCH = (
@@ -60,12 +60,14 @@ class Activity:
         """Hand what is new to the writer."""
         for bunker_id in self._users:
             self.touch(bunker_id)
-        fresh, self._fresh = self._fresh, {}
-        for bunker_id, at in fresh.items():
+        for bunker_id, at in list(self._fresh.items()):
             self._writer.submit(_TOUCH, {"bunker": bunker_id, "at": at}, urgent=False)
+            del self._fresh[bunker_id]  # not before: what a full queue refuses is tried again
 
     async def run(self) -> None:
         """Flush for ever."""
-        while True:
-            await asyncio.sleep(FLUSH_S)
+
+        async def once() -> None:
             self.flush()
+
+        await forever("activity", once, FLUSH_S)

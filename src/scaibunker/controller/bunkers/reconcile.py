@@ -4,7 +4,6 @@ Takes no input but the database and what workers say; is run on a hint and on a 
 killed between any two lines. No step holds a transaction over a request to a worker.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -28,6 +27,7 @@ from scaibunker.controller.worklist import Worklist
 from scaibunker.wire.worker.machines import MachineSpec, PowerRequest
 from scaigrid.clock import Clock
 from scaigrid.db import Database
+from scaigrid.loops import forever
 from scaigrid.operation import Operation, system_operation
 
 log = structlog.get_logger(__name__)
@@ -70,17 +70,15 @@ class Reconciler:
 
     async def run(self) -> None:
         """Look for work from time to time, for ever."""
-        while True:
-            try:
-                for bunker_id in await self._unsettled():
-                    self.hint(bunker_id)
-            except Exception:
-                log.exception("looking for work failed")
-            await asyncio.sleep(self._settings.reconcile_interval_s)
+        await forever("reconciler", self._look_for_work, self._settings.reconcile_interval_s)
 
     async def close(self) -> None:
         """Break off all passes; what they were doing is found again."""
         await self._worklist.close()
+
+    async def _look_for_work(self) -> None:
+        for bunker_id in await self._unsettled():
+            self.hint(bunker_id)
 
     async def _unsettled(self) -> Sequence[str]:
         op = self._op()
