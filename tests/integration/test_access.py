@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from scaibunker.controller.relay.tables import file_operations
 from scaigrid.clock import SystemClock
 from scaigrid.http.routes import GuardedRoute
 from tests.integration.simulated_worker import SimulatedWorker
@@ -120,8 +122,14 @@ async def test_another_tenant_finds_nothing(stack: Stack, worker: SimulatedWorke
     bunker_id = str((await stack.create("user"))["id"])
     made = await stack.data_of("POST", f"/bunkers/{bunker_id}/exec", json={"command": "x"})
     assert await stack.data_of("GET", "/bunkers", "stranger") == []
+    before = await stack.data_of("GET", f"/bunkers/{bunker_id}")
     for response in await every_call(stack, bunker_id, "stranger", made["exec_id"]):
         assert error_of(response) == (404, "BUNKER_NOT_FOUND"), response.request.url
+    after = await stack.data_of("GET", f"/bunkers/{bunker_id}")
+    assert after["last_activity_at"] == before["last_activity_at"]
+    await stack.data_of("GET", f"/bunkers/{bunker_id}/execs")  # writes what still waits
+    async with stack.grid.database.read() as db:
+        assert not await db.rows(select(file_operations))
     assert await stack.status(bunker_id) == "running"
     assert worker.removed == []
 

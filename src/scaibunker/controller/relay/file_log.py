@@ -3,9 +3,11 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import insert
 
+from scaibunker.controller.bunkers.errors import BunkerNotFound
 from scaibunker.controller.relay.tables import file_operations
 from scaigrid.db.batch import BatchWriter
 from scaigrid.errors import GridError
@@ -38,10 +40,17 @@ class FileLog:
 
     @contextlib.contextmanager
     def logged(self, op: Operation, operation: FileOperation) -> Iterator[FileOperation]:
-        """Log the operation when the block ends, however it ends."""
+        """Log the operation when the block ends, however it ends.
+
+        Not if the caller finds no such bunker: there is none then that the entry could belong to.
+        """
         started, at = op.clock.monotonic(), op.now()
+        found = True
         try:
             yield operation
+        except BunkerNotFound:
+            found = False
+            raise
         except GridError as error:
             operation.outcome = error.code
             raise
@@ -49,21 +58,27 @@ class FileLog:
             operation.outcome = BROKEN
             raise
         finally:
-            self._writer.submit(
-                _INSERT,
-                {
-                    "id": new_id("fop"),
-                    "bunker_id": operation.bunker_id,
-                    "tenant_id": op.user.tenant_id,
-                    "user_id": op.user.user_id,
-                    "operation": operation.operation,
-                    "path": operation.path,
-                    "target": operation.target,
-                    "as_user": operation.as_user,
-                    "bytes": operation.bytes,
-                    "outcome": operation.outcome,
-                    "at": at,
-                    "duration_ms": round((op.clock.monotonic() - started) * 1000),
-                },
-                urgent=False,
-            )
+            if found:
+                self._write(op, operation, at, op.clock.monotonic() - started)
+
+    def _write(
+        self, op: Operation, operation: FileOperation, at: datetime, duration_s: float
+    ) -> None:
+        self._writer.submit(
+            _INSERT,
+            {
+                "id": new_id("fop"),
+                "bunker_id": operation.bunker_id,
+                "tenant_id": op.user.tenant_id,
+                "user_id": op.user.user_id,
+                "operation": operation.operation,
+                "path": operation.path,
+                "target": operation.target,
+                "as_user": operation.as_user,
+                "bytes": operation.bytes,
+                "outcome": operation.outcome,
+                "at": at,
+                "duration_ms": round(duration_s * 1000),
+            },
+            urgent=False,
+        )
