@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 NETWORK_PROFILES = ["isolated"]
 """The profiles that this worker can give to a machine."""
 UID_RANGES, UIDS_EACH = 1000, 1000
+_WORKER_ID = re.compile(r"wrk_[0-9a-z_-]{1,60}", re.ASCII)
 SHUTDOWN_TIMEOUT_S = 5.0
 SETTLE_TIMEOUT_S = 3.0
 """Seconds that machines of an earlier daemon get to answer before the API opens."""
@@ -213,6 +215,13 @@ def _worker_id(data_dir: Path) -> str:
     path = data_dir / "worker-id"
     if not path.exists():
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(f"wrk_{secrets.token_hex(8)}")
+        with temporary.open("w") as file:
+            file.write(f"wrk_{secrets.token_hex(8)}")
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut leaves a name without what it names
         temporary.rename(path)
-    return path.read_text().strip()
+    worker_id = path.read_text().strip()
+    if not _WORKER_ID.fullmatch(worker_id):
+        # Control groups and users are derived from it: with none, all workers' would be meant.
+        raise WorkerFault(f"{path} does not hold a worker's id; restore or remove it")
+    return worker_id

@@ -40,6 +40,9 @@ async def _mkfs(path: Path) -> None:
     try:
         async with asyncio.timeout(MKFS_TIMEOUT_S):
             _, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise WorkerFault(f"mke2fs has taken more than {MKFS_TIMEOUT_S:g} s") from None
     except BaseException:
         process.kill()
         raise
