@@ -19,6 +19,7 @@ from scaigrid.settings import (
     DatabaseSettings,
     HttpSettings,
     SettingsError,
+    check_file,
     read_section,
 )
 
@@ -30,13 +31,14 @@ USAGE = 2
 
 def serve() -> int:
     """`http`: the API."""
+    modules = installed()
+    _check_file(modules)
     settings = GridSettings(
         http=read_section(HttpSettings),
         database=read_section(DatabaseSettings),
         auth=read_section(AuthSettings),
     )
     logs.configure(settings.http.log_level)
-    modules = installed()
     asyncio.run(_with_database(settings.database, migrate.check, modules))
     grid = Grid(settings, modules)
     server = make_server(grid, settings.http)
@@ -46,11 +48,18 @@ def serve() -> int:
 
 def upgrade() -> int:
     """`migrate`: bring the schema up to date, then exit."""
+    modules = installed()
+    _check_file(modules)
     settings = read_section(DatabaseSettings)
     logs.configure()
-    asyncio.run(_with_database(settings, migrate.upgrade, installed()))
+    asyncio.run(_with_database(settings, migrate.upgrade, modules))
     structlog.get_logger(__name__).info("schema is up to date")
     return 0
+
+
+def _check_file(modules: Sequence[Module]) -> None:
+    own = (HttpSettings, DatabaseSettings, AuthSettings)
+    check_file([*own, *(section for module in modules for section in module.settings)])
 
 
 async def _with_database(

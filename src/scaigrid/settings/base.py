@@ -3,7 +3,14 @@
 from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from scaigrid.settings.file import SettingsError, values_of
 
 
 class Section(BaseSettings):
@@ -17,12 +24,21 @@ class Section(BaseSettings):
         extra="ignore",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then the file."""
+        in_file = InitSettingsSource(settings_cls, init_kwargs=values_of(settings_cls))
+        return init_settings, env_settings, in_file
+
 
 S = TypeVar("S", bound=Section)
-
-
-class SettingsError(Exception):
-    """A setting has a wrong value. The message names it and the rule, never the value."""
 
 
 def variable(section: type[Section], field: str) -> str:
@@ -31,7 +47,7 @@ def variable(section: type[Section], field: str) -> str:
 
 
 def read_section(section: type[S]) -> S:
-    """Read a section from the environment. Raises SettingsError naming each wrong setting."""
+    """Read a section from environment and file. Raises SettingsError naming each wrong setting."""
     try:
         return section()
     except ValidationError as error:
