@@ -10,7 +10,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from scaigrid.settings.file import SettingsError, values_of
+from scaigrid.settings.errors import SettingsError
+from scaigrid.settings.file import values_of
 
 
 class Section(BaseSettings):

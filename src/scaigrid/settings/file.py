@@ -13,13 +13,11 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
+from scaigrid.settings.errors import SettingsError
+
 CONFIG = "SCAIGRID_CONFIG"
 LIMIT = 1024 * 1024
 """Bytes of a file at most."""
-
-
-class SettingsError(Exception):
-    """A setting has a wrong value. The message names it and the rule, never the value."""
 
 
 def table_of(section: type[BaseSettings]) -> tuple[str, ...]:
@@ -74,5 +72,5 @@ def _load() -> dict[str, Any]:
     except UnicodeDecodeError:
         raise SettingsError(f"{CONFIG}: the file is not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        # The parser's message tells the place, and no more than one character of the content.
+        # The parser's message has the place, and a character or a key at most: never a value.
         raise SettingsError(f"{CONFIG}: the file is not TOML: {error}") from None
