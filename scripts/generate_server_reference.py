@@ -28,7 +28,7 @@ from scaigrid.app import Grid, GridSettings
 from scaigrid.errors import GridError, default_message
 from scaigrid.http.errors import status_of
 from scaigrid.modes import LATER, MODES
-from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, Section
+from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, RedisSettings, Section
 from scaigrid.settings.base import variable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,6 +94,7 @@ def _grid(scratch: Path) -> Grid:
     settings = GridSettings(
         http=HttpSettings(),
         database=DatabaseSettings(url=f"sqlite:///{scratch}/none.db"),
+        redis=RedisSettings(url="redis://localhost"),
         auth=AuthSettings(),
     )
     module = replace(
@@ -291,7 +292,12 @@ def _settings() -> Iterator[str]:
         + ", ".join(f"`{mode}`" for mode in LATER)
         + " are not part of this release).\n"
     )
-    sections: tuple[type[Section], ...] = (HttpSettings, DatabaseSettings, AuthSettings)
+    sections: tuple[type[Section], ...] = (
+        HttpSettings,
+        DatabaseSettings,
+        RedisSettings,
+        AuthSettings,
+    )
     for section in (*sections, *MODULE.settings):
         yield f"## {(section.__doc__ or '').strip().rstrip('.')}\n"
         yield "| variable | default | meaning |\n|---|---|---|"

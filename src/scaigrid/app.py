@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
 
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.auth.routes import IdentityEndpoints
 from scaigrid.auth.service import ApiKeys
 from scaigrid.clock import Clock, SystemClock
 from scaigrid.db import Database, migrate
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.health import HealthEndpoints
 from scaigrid.http import errors
 from scaigrid.http.access import Gate
@@ -24,10 +24,12 @@ from scaigrid.http.edge import Edge
 from scaigrid.http.routes import SECURITY_SCHEMES, Enforcement, install
 from scaigrid.http.sse import Stopping
 from scaigrid.idempotency.service import Idempotency
+from scaigrid.live.bus import Bus
+from scaigrid.live.store import LiveStore
 from scaigrid.module import Assembly, Module, Platform
 from scaigrid.operation import system_operation
 from scaigrid.permissions.domain import Permissions
-from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings
+from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, RedisSettings
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,7 @@ class GridSettings:
 
     http: HttpSettings
     database: DatabaseSettings
+    redis: RedisSettings
     auth: AuthSettings
 
 
@@ -50,11 +53,13 @@ class Grid:
         self.clock = clock or SystemClock()
         self.stopping = Stopping()
         self.database = Database(settings.database)
+        self.live = LiveStore(settings.redis)
+        self.bus = Bus(self.live)
         self.idempotency = Idempotency(self.database)
         self._modules = tuple(modules)
         permissions = Permissions(key for module in modules for key in module.permissions)
         authenticator = Authenticator(self.database, permissions, self.clock, settings.auth)
-        platform = Platform(self.database, self.clock, self.stopping)
+        platform = Platform(self.database, self.live, self.bus, self.clock, self.stopping)
         self.assemblies: list[Assembly] = [module.assemble(platform) for module in modules]
         self.app = _application(self._lifespan)
         rooms = [
@@ -79,8 +84,8 @@ class Grid:
         """Why requests cannot be served now; empty if they can."""
         try:
             await self.database.ping()
-        except SQLAlchemyError:
-            log.exception("the database does not answer")
+        except DatabaseUnavailable:
+            log.warning("the database does not answer")
             return ["the database does not answer"]
         return [fault for assembly in self.assemblies for fault in await assembly.faults()]
 
@@ -88,6 +93,7 @@ class Grid:
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Refuse a schema that is behind, run what the modules run, and stop it all."""
         await migrate.check(self.database, self.migrations)
+        await self.bus.start()
         started: list[Assembly] = []
         sweeper = asyncio.create_task(
             self.idempotency.run(system_operation("idempotency", self.clock))
@@ -103,6 +109,8 @@ class Grid:
             await asyncio.gather(sweeper, return_exceptions=True)
             for assembly in reversed(started):
                 await assembly.stop()
+            await self.bus.stop()
+            await self.live.close()
             await self.database.close()
 
 

@@ -18,6 +18,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    RedisSettings,
     SettingsError,
     check_file,
     read_section,
@@ -36,6 +37,7 @@ def serve() -> int:
     settings = GridSettings(
         http=read_section(HttpSettings),
         database=read_section(DatabaseSettings),
+        redis=read_section(RedisSettings),
         auth=read_section(AuthSettings),
     )
     logs.configure(settings.http.log_level)
@@ -58,7 +60,7 @@ def upgrade() -> int:
 
 
 def _check_file(modules: Sequence[Module]) -> None:
-    own = (HttpSettings, DatabaseSettings, AuthSettings)
+    own = (HttpSettings, DatabaseSettings, RedisSettings, AuthSettings)
     check_file([*own, *(section for module in modules for section in module.settings)])
 
 

@@ -15,6 +15,8 @@ from scaigrid.clock import Clock
 from scaigrid.db import Database
 from scaigrid.http.routes import Routes
 from scaigrid.http.sse import Stopping
+from scaigrid.live.bus import Bus
+from scaigrid.live.store import LiveStore
 from scaigrid.permissions.domain import PermissionKey
 from scaigrid.settings import Section
 
@@ -26,6 +28,8 @@ class Platform:
     """What a module gets from the platform."""
 
     database: Database
+    live: LiveStore
+    bus: Bus
     clock: Clock
     stopping: Stopping
 

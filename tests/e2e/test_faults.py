@@ -41,7 +41,9 @@ def test_a_worker_that_is_killed_in_mid_exec(stack: DevStack, api: Api) -> None:
     os.kill(before, signal.SIGKILL)
     thread.join(30)
     assert (answers[0].status_code, error_code(answers[0])) == (502, "WORKER_UNREACHABLE")
-    assert "had started" in answers[0].json()["error"]["message"]
+    # Which one depends on whether its first frame had come through when the worker died.
+    said = answers[0].json()["error"]["message"]
+    assert "had started" in said or "may have run" in said, said
     # It is started again by itself, and finds everything as it was.
     deadline = time.monotonic() + 60
     found: list[httpx.Response] = []

@@ -1,8 +1,7 @@
 """A migrated database with its identities is made once; each test gets a copy of it."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,27 +12,44 @@ from scaibunker.controller.module import MODULE
 from scaigrid.auth.service import issue
 from scaigrid.clock import SystemClock
 from scaigrid.db import Database, migrate
+from scaigrid.ids import new_id
 from scaigrid.operation import system_operation
 from scaigrid.permissions.domain import Role
-from scaigrid.settings import DatabaseSettings
+from scaigrid.settings import DatabaseSettings, RedisSettings
 from scaigrid.tenancy import repository as tenancy
 from tests.integration.simulated_worker import IMAGE, SimulatedWorker
 from tests.integration.stack import Knobs, Stack
+from tests.integration.stores import MariaDbStore, SqliteStore, Store
+from tests.servers import MariaDb, RedisServer, running
 
 
 @dataclass
 class Template:
-    """A data folder to copy, and the keys that are good in it."""
+    """Databases to copy, and the keys that are good in them."""
 
-    path: Path
+    store: Store
     keys: dict[str, str]
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    path = tmp_path_factory.mktemp("template")
-    settings = DatabaseSettings(url=f"sqlite+aiosqlite:///{path / 'grid.db'}")
-    return Template(path, asyncio.run(_prepare(settings)))
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
+    yield from running(MariaDb(tmp_path_factory.mktemp("mariadb")))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    yield from running(RedisServer(tmp_path_factory.mktemp("redis")))
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """Every test that is built on this one runs on both databases."""
+    store: Store
+    if request.param == "sqlite":
+        store = SqliteStore(tmp_path_factory.mktemp("template"))
+    else:
+        store = MariaDbStore(request.getfixturevalue("mariadb_server"))
+    return Template(store, asyncio.run(_prepare(store.template)))
 
 
 async def _prepare(settings: DatabaseSettings) -> dict[str, str]:
@@ -58,10 +74,19 @@ def knobs() -> Knobs:
 
 
 @pytest.fixture
-async def bare(template: Template, tmp_path: Path, knobs: Knobs) -> AsyncIterator[Stack]:
+def redis_settings(redis_server: RedisServer) -> RedisSettings:
+    """A part of Redis that no other test uses."""
+    return RedisSettings(url=redis_server.url, prefix=new_id("test").replace("_", "-"))
+
+
+@pytest.fixture
+async def bare(
+    template: Template, redis_settings: RedisSettings, tmp_path: Path, knobs: Knobs
+) -> AsyncIterator[Stack]:
     """A controller that no worker has reported to."""
-    data = shutil.copytree(template.path, tmp_path / "data")
-    stack = Stack(data, template.keys, knobs)
+    data = tmp_path / "data"
+    database = template.store.copy(data)
+    stack = Stack(data, database, redis_settings, template.keys, knobs)
     await stack.start()
     yield stack
     await stack.stop()

@@ -18,7 +18,7 @@ from scaibunker.controller.settings import (
 )
 from scaigrid.app import Grid, GridSettings
 from scaigrid.http.server import Server, make_server
-from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings
+from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, RedisSettings
 from tests.integration.simulated_worker import TOKEN
 from tests.waiting import until
 
@@ -42,18 +42,23 @@ class Knobs:
 class Stack:
     """One controller. It can be stopped and started again on the same data."""
 
-    def __init__(self, data: Path, keys: dict[str, str], knobs: Knobs) -> None:
+    def __init__(
+        self,
+        data: Path,
+        database: DatabaseSettings,
+        redis: RedisSettings,
+        keys: dict[str, str],
+        knobs: Knobs,
+    ) -> None:
         self.data = data
+        self.database_settings = database
+        self.redis_settings = redis
         self.keys = keys
         self.knobs = knobs
         self.client: httpx.AsyncClient
         self.grid: Grid
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def database_settings(self) -> DatabaseSettings:
-        return DatabaseSettings(url=f"sqlite+aiosqlite:///{self.data / 'grid.db'}")
 
     def _controller(self, platform: Any) -> Controller:
         knobs = self.knobs
@@ -79,7 +84,12 @@ class Stack:
 
     async def start(self) -> None:
         http = HttpSettings(port=0, stop_timeout_s=2)
-        settings = GridSettings(http=http, database=self.database_settings, auth=AuthSettings())
+        settings = GridSettings(
+            http=http,
+            database=self.database_settings,
+            redis=self.redis_settings,
+            auth=AuthSettings(),
+        )
         self.grid = Grid(settings, [replace(MODULE, assemble=self._controller)])
         self._server = make_server(self.grid, http)
         self._task = asyncio.create_task(self._server.serve())

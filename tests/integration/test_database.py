@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,34 @@ from sqlalchemy.exc import IntegrityError
 from scaibunker.controller.module import MODULE
 from scaigrid.db import Database, metadata, migrate
 from scaigrid.db.batch import BatchWriter
+from scaigrid.ids import new_id
 from scaigrid.settings import DatabaseSettings
 from scaigrid.tenancy.tables import tenants
+
+for room in (
+    "audit",
+    "accounting",
+    "auth",
+    "groups",
+    "idempotency",
+    "permissions",
+    "tasks",
+    "tenancy",
+):
+    import_module(f"scaigrid.{room}.tables")
 
 MODULES = [MODULE.migrations]
 ADD = insert(tenants)
 ROW = {"created_at": datetime(2026, 1, 1, tzinfo=UTC)}
 
 
-@pytest.fixture
-async def empty(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(DatabaseSettings(url=f"sqlite:///{tmp_path / 'x.db'}"))
+@pytest.fixture(params=["sqlite", "mariadb"])
+async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'x.db'}"
+    else:
+        url = request.getfixturevalue("mariadb_server").url(new_id("empty"))
+    database = Database(DatabaseSettings(url=url))
     yield database
     await database.close()
 
@@ -58,7 +76,8 @@ async def test_half_a_schema_is_behind_too(empty: Database) -> None:
 
 async def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
     async with database.write() as db:
-        await db.execute(text("UPDATE alembic_version SET version_num = 'from_the_future'"))
+        await db.execute(text("DELETE FROM alembic_version"))
+        await db.execute(text("INSERT INTO alembic_version VALUES ('from_the_future')"))
     with pytest.raises(migrate.SchemaBehind, match="newer"):
         await migrate.check(database, MODULES)
 
@@ -118,15 +137,19 @@ async def test_a_cancellation_at_any_moment_leaves_the_database_usable(
     assert "n1000" in await names(database)
 
 
-async def test_writers_take_turns(database: Database) -> None:
+async def test_writers_that_lock_a_row_take_turns(database: Database) -> None:
+    async with database.write() as db:
+        await db.execute(ADD, {"id": "lock", "name": "lock", **ROW})
+
     async def add(number: int) -> None:
         async with database.write() as db:
+            await db.row(select(tenants).where(tenants.c.id == "lock").with_for_update())
             count = await db.value(text("SELECT count(*) FROM tenants"))
             await asyncio.sleep(0)
             await db.execute(ADD, {"id": f"t{count}", "name": f"n{count}", **ROW})
 
     await asyncio.gather(*(add(n) for n in range(20)))
-    assert await names(database) == {f"n{n}" for n in range(20)}
+    assert await names(database) == {"lock", *(f"n{n}" for n in range(1, 21))}
 
 
 async def test_foreign_keys_hold(database: Database) -> None:

@@ -12,14 +12,16 @@ import pytest
 from scaibunker.controller.bootstrap import SeedImage, bootstrap
 from scaigrid.settings import DatabaseSettings
 from tests.ports import free_port
+from tests.servers import RedisServer
 from tests.waiting import until
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, redis_server: RedisServer) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "SCAIGRID_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/grid.db",
+        "SCAIGRID_REDIS_URL": redis_server.url,
         "SCAIGRID_HTTP_PORT": str(free_port()),
         "SCAIBUNKER_WORKER_TOKEN": "a-token-for-the-process-test",
         "SCAIBUNKER_OBJECT_STORE_URL": f"file://{tmp_path}/objects",

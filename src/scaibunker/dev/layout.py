@@ -1,12 +1,16 @@
 """Where things lie in a data folder, and the secrets that are made once for it."""
 
+import hashlib
 import json
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy.engine import URL
+
+SOCKET_PATH_LIMIT = 107
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,34 @@ class Layout:
         return self.root / "logs"
 
     @property
+    def redis_socket(self) -> Path:
+        """In the folder, or where a path is short enough for a socket (107 bytes)."""
+        here = self.root / "redis.sock"
+        if len(os.fsencode(here)) <= SOCKET_PATH_LIMIT:
+            return here
+        mark = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(f"/run/scaibunker-dev-{mark}") / "redis.sock"
+
+    @property
+    def redis_url(self) -> str:
+        return f"unix://{quote(str(self.redis_socket))}"
+
+    @property
     def lock(self) -> Path:
         return self.root / "dev.lock"
 
     def make(self) -> None:
         """Make the folders that are missing; nobody else may look into them."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.objects, self.imports, self.worker, self.logs):
+        sockets = self.redis_socket.parent
+        for folder in (self.objects, self.imports, self.worker, self.logs, sockets):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def clear(self) -> None:
+        """Remove what is of no use after a stop."""
+        self.redis_socket.unlink(missing_ok=True)
+        if self.redis_socket.parent != self.root:
+            self.redis_socket.parent.rmdir()
 
 
 @dataclass(frozen=True)

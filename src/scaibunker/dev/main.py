@@ -1,8 +1,8 @@
 """`scaibunker dev`: everything on one machine, nothing to set up by hand.
 
-Start: build what is missing, migrate, make identities, start controller and worker, and say `ready`
+Start: build what is missing, migrate, make identities, start Redis, controller and worker, and say `ready`
 when a bunker can be created. Stop: take the bunkers down (unless they are to be kept), then the
-worker, then the controller.
+worker, then the controller, then Redis.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ READY_TIMEOUT_S = 60.0
 DRAIN_AT_ONCE = 8
 WORKER_STOP_S = 30.0
 CONTROLLER_STOP_S = 10.0
+REDIS_STOP_S = 5.0
 POLL_S = 0.05
 
 
@@ -77,20 +78,25 @@ def started(
         # The database holds what bunkers are given; nobody else on this machine may read it.
         os.umask(0o077)
         credentials = prepare(layout, host, port, artifacts)
-        controller, worker = _children(layout, host, port, credentials, artifacts, keep_bunkers)
+        redis, controller, worker = _children(
+            layout, host, port, credentials, artifacts, keep_bunkers
+        )
         client = Client(credentials.base_url, credentials.keys["super_admin"])
         begun = datetime.now(UTC)
         try:
+            redis.start()
             controller.start()
             worker.start()
-            _wait_until_ready(client, controller, worker, begun, stop)
+            _wait_until_ready(client, (redis, controller, worker), begun, stop)
             yield credentials
         finally:
             if not keep_bunkers:
                 _drain(client)
             worker.stop(WORKER_STOP_S)
             controller.stop(CONTROLLER_STOP_S)
+            redis.stop(REDIS_STOP_S)
             client.close()
+            layout.clear()
 
 
 def say(message: str) -> None:
@@ -105,7 +111,7 @@ def _children(
     credentials: Credentials,
     artifacts: Artifacts,
     keep_bunkers: bool,
-) -> tuple[Child, Child]:
+) -> tuple[Child, Child, Child]:
     def on_death(name: str, code: int) -> None:
         say(f"the {name} ended with code {code}; starting it again (log: {layout.logs})")
 
@@ -120,7 +126,7 @@ def _children(
         on_death,
         keep_bunkers=keep_bunkers,
     )
-    return controller, worker
+    return stack.redis(layout, on_death), controller, worker
 
 
 def _check_host() -> None:
@@ -129,7 +135,9 @@ def _check_host() -> None:
             "needs root: machines get namespaces, control groups and users of their own"
         )
     missing = [
-        tool for tool in ("qemu-system-x86_64", "mke2fs", "setpriv") if not shutil.which(tool)
+        tool
+        for tool in ("qemu-system-x86_64", "mke2fs", "setpriv", "redis-server")
+        if not shutil.which(tool)
     ]
     if missing:
         raise StartFailed(f"{', '.join(missing)} missing; `scaibunker doctor` says what to install")
@@ -146,7 +154,7 @@ def _only_one(layout: Layout) -> Iterator[None]:
 
 
 def _wait_until_ready(
-    client: Client, controller: Child, worker: Child, begun: datetime, stop: threading.Event
+    client: Client, children: Sequence[Child], begun: datetime, stop: threading.Event
 ) -> None:
     """Ready means that the worker has reported since `begun`: a bunker can be created. What it said
     before an earlier stop does not count."""
@@ -156,7 +164,7 @@ def _wait_until_ready(
             if any(w.last_heartbeat_at > begun for w in client.workers.list()):
                 return
         if time.monotonic() > deadline:
-            tails = "\n".join(f"--- {c.name}\n{c.log_tail()}" for c in (controller, worker))
+            tails = "\n".join(f"--- {c.name}\n{c.log_tail()}" for c in children)
             raise StartFailed(f"not ready within {READY_TIMEOUT_S:g} s\n{tails}")
         stop.wait(POLL_S)
 

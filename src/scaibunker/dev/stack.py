@@ -34,11 +34,35 @@ def controller_environment(layout: Layout, host: str, port: int, token: str) -> 
         **base_environment(),
         "SCAIGRID_MODE": "http",
         "SCAIGRID_DATABASE_URL": layout.database_url,
+        "SCAIGRID_REDIS_URL": layout.redis_url,
         "SCAIGRID_HTTP_HOST": host,
         "SCAIGRID_HTTP_PORT": str(port),
         "SCAIBUNKER_WORKER_TOKEN": token,
         "SCAIBUNKER_OBJECT_STORE_URL": layout.objects.as_uri(),
     }
+
+
+def redis(layout: Layout, on_death: Callable[[str, int], None]) -> Child:
+    """In memory alone, reached through a socket that only we may open."""
+    settings = {
+        "port": "0",
+        "unixsocket": str(layout.redis_socket),
+        "unixsocketperm": "700",
+        "save": "",
+        "appendonly": "no",
+        "dir": str(layout.redis_socket.parent),
+    }
+    return Child(
+        "redis",
+        [
+            "redis-server",
+            *(word for name, value in settings.items() for word in (f"--{name}", value)),
+        ],
+        base_environment(),
+        layout.logs / "redis.log",
+        dies_with_us_by="TERM",
+        on_death=on_death,
+    )
 
 
 def controller(

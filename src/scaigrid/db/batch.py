@@ -2,7 +2,8 @@
 
 A write is durable when its future is done. Writes are applied in the order in which they were
 handed in, many to a transaction. One that is not urgent waits a moment for company. Whoever
-reads what was written through here flushes first.
+reads what was written through here flushes first. While the database does not answer the queue
+waits, so that nothing is lost that the process lives to write.
 """
 
 import asyncio
@@ -15,9 +16,10 @@ from typing import Any
 import structlog
 from sqlalchemy import Executable
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from scaigrid.db.engine import Database
+from scaigrid.db.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,8 @@ PATIENCE_S = 0.1
 """How long a write that is not urgent waits for company."""
 MAX_PENDING = 10_000
 """Writes in the queue at most; more wait for room."""
+RETRY_S = 0.5
+"""Pause before a database that does not answer is asked again."""
 _BATCH = 500
 
 
@@ -54,7 +58,7 @@ class BatchWriter:
         """Write what is left, then end."""
         if self._task is None:
             return
-        with contextlib.suppress(TimeoutError, SQLAlchemyError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await self.flush()
         self._task.cancel()
@@ -98,18 +102,25 @@ class BatchWriter:
                 self._urgent.clear()
             await self._write(batch)
 
-    async def _write(self, batch: list[_Write]) -> None:
-        try:
-            await self._apply(batch)
-        except Exception as error:  # whatever it is, the queue must go on
-            if len(batch) > 1:  # one bad write must not take the others with it
-                for write in batch:
-                    await self._write([write])
-                return
-            log.exception("a small write was refused")
-            if not batch[0].done.done():
-                batch[0].done.set_exception(error)
-            return
+    async def _write(self, batch: list[_Write], *, in_doubt: bool = False) -> None:
+        """Write them. `in_doubt`: an attempt may have been committed, so what is there is done."""
+        while True:
+            try:
+                await self._apply(batch)
+            except DatabaseUnavailable as error:
+                in_doubt = in_doubt or error.in_doubt
+                await asyncio.sleep(RETRY_S)
+            except Exception as error:  # whatever it is, the queue must go on
+                if len(batch) > 1:  # one bad write must not take the others with it
+                    for write in batch:
+                        await self._write([write], in_doubt=in_doubt)
+                    return
+                if not (in_doubt and isinstance(error, IntegrityError)):
+                    _refuse(batch[0], error)
+                    return
+                break
+            else:
+                break
         for write in batch:
             if not write.done.done():
                 write.done.set_result(None)
@@ -121,6 +132,12 @@ class BatchWriter:
                 connection.execute(group[0].statement, [write.values for write in group])
 
         await self._database.apply(work)
+
+
+def _refuse(write: _Write, error: Exception) -> None:
+    log.error("a small write was refused", exc_info=error)
+    if not write.done.done():
+        write.done.set_exception(error)
 
 
 def _retrieved(done: "asyncio.Future[None]") -> None:

@@ -5,7 +5,8 @@ their own package; a module's first revision depends on the platform's. `SCAIGRI
 upgrades all lines to their heads.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from alembic import command
@@ -13,10 +14,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from scaigrid.db.engine import Database
+from scaigrid.db.errors import DatabaseBusy
 
+LOCK_S = 300
+"""How long to wait for another process that migrates."""
 HERE = Path(__file__).parent / "migrations"
 
 
@@ -35,12 +40,18 @@ def config(modules: Sequence[Path]) -> Config:
 
 
 async def upgrade(database: Database, modules: Sequence[Path]) -> None:
-    """Run every revision that is missing, all in one transaction. Does nothing if none is."""
+    """Run every revision that is missing. Does nothing if none is.
+
+    On SQLite all of them are one transaction. MariaDB commits each change of the schema by itself,
+    so a revision there is written to be run again if it was broken off (`if_not_exists`), and only
+    one process migrates at a time.
+    """
     settings = config(modules)
 
     def run(connection: Connection) -> None:
         settings.attributes["connection"] = connection
-        command.upgrade(settings, "heads")
+        with _alone(connection):
+            command.upgrade(settings, "heads")
 
     await database.apply(run)
 
@@ -63,6 +74,20 @@ async def check(database: Database, modules: Sequence[Path]) -> None:
             f"the database is at {_names(found)}, this version needs {_names(wanted)}; "
             "run SCAIGRID_MODE=migrate first"
         )
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Hold a lock against other migrating processes; SQLite's one writer needs none."""
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    if connection.scalar(text("SELECT GET_LOCK('scaigrid_migrate', :s)"), {"s": LOCK_S}) != 1:
+        raise DatabaseBusy("Another process is migrating the database.")
+    try:
+        yield
+    finally:
+        connection.execute(text("DO RELEASE_LOCK('scaigrid_migrate')"))
 
 
 def _names(revisions: set[str]) -> str:

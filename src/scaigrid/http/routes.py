@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import (
     GridError,
     IdempotencyConflict,
@@ -97,7 +98,7 @@ class Declaration:
         """The operation's own errors and those that every operation of its sort has."""
         found: list[type[GridError]] = [*self.errors, ValidationFailed, InternalError]
         if not isinstance(self.access, Public):
-            found += [TokenMissing, TokenInvalid]
+            found += [TokenMissing, TokenInvalid, DatabaseUnavailable]
         if isinstance(self.access, Needs):
             found.append(PermissionDenied)
         if isinstance(self.access, Service):

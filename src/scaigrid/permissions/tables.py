@@ -1,4 +1,4 @@
-"""Tables of custom roles."""
+"""Tables of custom roles, and of the keys that a user has by itself."""
 
 from sqlalchemy import Column, ForeignKey, String, Table, UniqueConstraint
 
@@ -26,4 +26,19 @@ custom_role_members = Table(
     metadata,
     Column("role_id", String(ID), ForeignKey("custom_roles.id"), primary_key=True),
     Column("user_id", String(ID), ForeignKey("users.id"), primary_key=True, index=True),
+)
+
+custom_role_groups = Table(
+    "custom_role_groups",
+    metadata,
+    Column("role_id", String(ID), ForeignKey("custom_roles.id"), primary_key=True),
+    Column("group_id", String(ID), ForeignKey("user_groups.id"), primary_key=True, index=True),
+)
+"""Who is in such a group, or in one below it, has the role."""
+
+user_permissions = Table(
+    "user_permissions",
+    metadata,
+    Column("user_id", String(ID), ForeignKey("users.id"), primary_key=True),
+    Column("permission", String(128), primary_key=True),
 )

@@ -10,11 +10,13 @@ from scaigrid.settings.database import DatabaseSettings
 from scaigrid.settings.errors import SettingsError
 from scaigrid.settings.file import check_file
 from scaigrid.settings.http import HttpSettings
+from scaigrid.settings.redis import RedisSettings
 
 __all__ = [
     "AuthSettings",
     "DatabaseSettings",
     "HttpSettings",
+    "RedisSettings",
     "Section",
     "SettingsError",
     "check_file",

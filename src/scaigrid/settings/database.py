@@ -9,7 +9,8 @@ from sqlalchemy.exc import ArgumentError
 
 from scaigrid.settings.base import Section
 
-DRIVERS = ("sqlite", "sqlite+aiosqlite")
+SQLITE = ("sqlite", "sqlite+aiosqlite")
+MARIADB = ("mariadb", "mariadb+asyncmy", "mysql", "mysql+asyncmy")
 
 
 class DatabaseSettings(Section):
@@ -17,15 +18,38 @@ class DatabaseSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="SCAIGRID_DATABASE_")
 
-    url: str
-    """Where the database is: `sqlite:///` and an absolute path (`sqlite+aiosqlite:///` is the same).
-    Required."""
+    url: str = Field(repr=False)
+    """Where the database is: `mariadb://user:password@host/name` (MariaDB 10.11 or later, also
+    through `?unix_socket=`), or `sqlite:///` and an absolute path, for a single process on one
+    machine. Required."""
 
-    pool_size: Annotated[int, Field(ge=1, le=100)] = 5
+    pool_size: Annotated[int, Field(ge=1, le=1000)] = 5
     """Connections that are kept open for reading."""
 
+    write_pool_size: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Connections that are kept open for writing. SQLite has one, whatever this says."""
+
+    pool_recycle_s: Annotated[int, Field(ge=1, le=86_400)] = 1800
+    """How old a connection to MariaDB may become, in seconds."""
+
+    connect_timeout_s: Annotated[int, Field(ge=1, le=300)] = 5
+    """How long connecting to MariaDB may take, in seconds."""
+
     busy_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10
-    """How long a statement waits for another process's lock, in seconds."""
+    """How long a statement waits for a lock that another holds, or for a free connection, in
+    seconds."""
+
+    statement_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30
+    """How long a statement may run on MariaDB, in seconds."""
+
+    retry_s: Annotated[float, Field(ge=0, le=300)] = 3
+    """How long a database that does not answer is asked again, where that is safe, before the
+    request is refused with 503, in seconds."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is SQLite; MariaDB otherwise."""
+        return make_url(self.url).drivername in SQLITE
 
     @field_validator("url")
     @classmethod
@@ -34,8 +58,11 @@ class DatabaseSettings(Section):
             url = make_url(value)
         except ArgumentError:
             raise ValueError("not a database URL") from None
-        if url.drivername not in DRIVERS:
-            raise ValueError(f"the driver must be one of {', '.join(DRIVERS)}")
-        if not url.database or not url.database.startswith("/"):
-            raise ValueError("the path must be absolute (four slashes in all)")
+        if url.drivername in SQLITE:
+            if not url.database or not url.database.startswith("/"):
+                raise ValueError("the path must be absolute (four slashes in all)")
+        elif url.drivername not in MARIADB:
+            raise ValueError(f"the driver must be one of {', '.join((*SQLITE, *MARIADB))}")
+        elif not url.database:
+            raise ValueError("it must name the database")
         return value

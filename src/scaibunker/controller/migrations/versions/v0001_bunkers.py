@@ -44,6 +44,7 @@ def _images() -> None:
         sa.UniqueConstraint(
             "owner", "name", "version", name="uq_scaibunker_images_owner_name_version"
         ),
+        if_not_exists=True,
     )
 
 
@@ -66,9 +67,13 @@ def _workers() -> None:
         sa.Column("registered_at", sa.DateTime(), nullable=False),
         sa.Column("last_heartbeat_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_scaibunker_workers"),
+        if_not_exists=True,
     )
     op.create_index(
-        "ix_scaibunker_workers_last_heartbeat_at", "scaibunker_workers", ["last_heartbeat_at"]
+        "ix_scaibunker_workers_last_heartbeat_at",
+        "scaibunker_workers",
+        ["last_heartbeat_at"],
+        if_not_exists=True,
     )
 
 
@@ -121,10 +126,18 @@ def _bunkers() -> None:
                 ("worker_id", "scaibunker_workers.id"),
             )
         ),
+        if_not_exists=True,
     )
-    op.create_index(f"ix_{table}_status", table, ["status"])
-    op.create_index(f"ix_{table}_worker_id_status", table, ["worker_id", "status"])
-    op.create_index(f"ix_{table}_tenant_id_created_at_id", table, ["tenant_id", "created_at", "id"])
+    op.create_index(f"ix_{table}_status", table, ["status"], if_not_exists=True)
+    op.create_index(
+        f"ix_{table}_worker_id_status", table, ["worker_id", "status"], if_not_exists=True
+    )
+    op.create_index(
+        f"ix_{table}_tenant_id_created_at_id",
+        table,
+        ["tenant_id", "created_at", "id"],
+        if_not_exists=True,
+    )
 
 
 def _bunker_parts() -> None:
@@ -136,8 +149,9 @@ def _bunker_parts() -> None:
         sa.Column("value", sa.String(255), nullable=False),
         sa.PrimaryKeyConstraint("bunker_id", "key", name=f"pk_{table}"),
         _of_bunker(table),
+        if_not_exists=True,
     )
-    op.create_index(f"ix_{table}_key_value", table, ["key", "value"])
+    op.create_index(f"ix_{table}_key_value", table, ["key", "value"], if_not_exists=True)
     table = "scaibunker_bunker_events"
     op.create_table(
         table,
@@ -150,8 +164,11 @@ def _bunker_parts() -> None:
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("sequence", name=f"pk_{table}"),
         _of_bunker(table),
+        if_not_exists=True,
     )
-    op.create_index(f"ix_{table}_bunker_id_sequence", table, ["bunker_id", "sequence"])
+    op.create_index(
+        f"ix_{table}_bunker_id_sequence", table, ["bunker_id", "sequence"], if_not_exists=True
+    )
 
 
 def _execs() -> None:
@@ -180,9 +197,17 @@ def _execs() -> None:
         sa.Column("error", sa.Text()),
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
         _of_bunker(table),
+        if_not_exists=True,
     )
-    op.create_index(f"ix_{table}_bunker_id_started_at_id", table, ["bunker_id", "started_at", "id"])
-    op.create_index(f"ix_{table}_state_deadline_at", table, ["state", "deadline_at"])
+    op.create_index(
+        f"ix_{table}_bunker_id_started_at_id",
+        table,
+        ["bunker_id", "started_at", "id"],
+        if_not_exists=True,
+    )
+    op.create_index(
+        f"ix_{table}_state_deadline_at", table, ["state", "deadline_at"], if_not_exists=True
+    )
 
 
 def _file_operations() -> None:
@@ -203,8 +228,11 @@ def _file_operations() -> None:
         sa.Column("duration_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
         _of_bunker(table),
+        if_not_exists=True,
     )
-    op.create_index(f"ix_{table}_bunker_id_at_id", table, ["bunker_id", "at", "id"])
+    op.create_index(
+        f"ix_{table}_bunker_id_at_id", table, ["bunker_id", "at", "id"], if_not_exists=True
+    )
 
 
 def _of_bunker(table: str) -> sa.ForeignKeyConstraint:

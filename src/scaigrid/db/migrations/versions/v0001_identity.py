@@ -26,6 +26,7 @@ def _people() -> None:
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tenants"),
         sa.UniqueConstraint("name", name="uq_tenants_name"),
+        if_not_exists=True,
     )
     op.create_table(
         "users",
@@ -37,6 +38,7 @@ def _people() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_users_tenant_id"),
         sa.UniqueConstraint("tenant_id", "name", name="uq_users_tenant_id_name"),
+        if_not_exists=True,
     )
 
 
@@ -50,6 +52,7 @@ def _roles() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_custom_roles"),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_custom_roles_tenant_id"),
         sa.UniqueConstraint("tenant_id", "name", name="uq_custom_roles_tenant_id_name"),
+        if_not_exists=True,
     )
     op.create_table(
         "custom_role_permissions",
@@ -59,6 +62,7 @@ def _roles() -> None:
         sa.ForeignKeyConstraint(
             ["role_id"], ["custom_roles.id"], name="fk_custom_role_permissions_role_id"
         ),
+        if_not_exists=True,
     )
     op.create_table(
         "custom_role_members",
@@ -69,8 +73,11 @@ def _roles() -> None:
             ["role_id"], ["custom_roles.id"], name="fk_custom_role_members_role_id"
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_custom_role_members_user_id"),
+        if_not_exists=True,
     )
-    op.create_index("ix_custom_role_members_user_id", "custom_role_members", ["user_id"])
+    op.create_index(
+        "ix_custom_role_members_user_id", "custom_role_members", ["user_id"], if_not_exists=True
+    )
 
 
 def _keys() -> None:
@@ -89,9 +96,13 @@ def _keys() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_api_keys_tenant_id"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_api_keys_user_id"),
         sa.UniqueConstraint("digest", name="uq_api_keys_digest"),
+        if_not_exists=True,
     )
     op.create_index(
-        "ix_api_keys_user_id_created_at_id", "api_keys", ["user_id", "created_at", "id"]
+        "ix_api_keys_user_id_created_at_id",
+        "api_keys",
+        ["user_id", "created_at", "id"],
+        if_not_exists=True,
     )
     op.create_table(
         "idempotency_keys",
@@ -105,5 +116,8 @@ def _keys() -> None:
         sa.Column("media_type", sa.String(128)),
         sa.Column("body", sa.LargeBinary(1 << 24)),
         sa.PrimaryKeyConstraint("id", name="pk_idempotency_keys"),
+        if_not_exists=True,
     )
-    op.create_index("ix_idempotency_keys_expires_at", "idempotency_keys", ["expires_at"])
+    op.create_index(
+        "ix_idempotency_keys_expires_at", "idempotency_keys", ["expires_at"], if_not_exists=True
+    )

@@ -1,0 +1,1 @@
+"""What was used: one tick for each minute of each resource, and sums over them."""

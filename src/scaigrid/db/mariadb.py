@@ -1,0 +1,97 @@
+"""MariaDB: the database of production, shared by all replicas.
+
+Reads run on connections in autocommit mode, one round trip each. Writing transactions are READ
+COMMITTED: a statement sees what others have committed and locks the rows that it changes and no
+gaps between them, so that two inserts never deadlock. What must not change between reading and
+writing is read `FOR UPDATE` (`with_for_update()`, which SQLite, with its one writer, leaves out).
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from sqlalchemy import event, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection
+
+from scaigrid.db.backend import Run, Work
+from scaigrid.db.errors import lost_commit
+from scaigrid.db.faults import translate
+from scaigrid.settings.database import DatabaseSettings
+
+T = TypeVar("T")
+
+
+class MariaDbBackend:
+    """A pool for reading and one for writing."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._reading = self._engine(
+            settings.pool_size, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+        )
+        self._writing = self._engine(settings.write_pool_size, isolation_level="READ COMMITTED")
+
+    def _engine(self, pool_size: int, **options: Any) -> AsyncEngine:
+        settings = self._settings
+        engine = create_async_engine(
+            make_url(settings.url).set(drivername="mariadb+asyncmy"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=settings.busy_timeout_s,
+            pool_recycle=settings.pool_recycle_s,
+            connect_args={"connect_timeout": settings.connect_timeout_s, "charset": "utf8mb4"},
+            **options,
+        )
+        session = (
+            "SET SESSION time_zone='+00:00', "
+            "sql_mode='STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+            f"innodb_lock_wait_timeout={max(1, round(settings.busy_timeout_s))}, "
+            f"max_statement_time={settings.statement_timeout_s:g}, "
+            "idle_transaction_timeout=60"
+        )
+
+        def prepare(connection: PoolProxiedConnection, _record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute(session)
+            cursor.close()
+
+        event.listen(engine.sync_engine, "connect", prepare)
+        return engine
+
+    async def read(self, work: Work[T]) -> T:
+        """Run work on a connection in autocommit mode."""
+        async with self._reading.connect() as connection:
+            return await connection.run_sync(work)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Run]:
+        """A transaction: committed at the end of the block, rolled back if it raises."""
+        async with self._writing.connect() as connection:
+            await connection.begin()
+
+            async def run(work: Work[T]) -> T:
+                return await connection.run_sync(work)
+
+            yield run
+            await _commit(connection)
+
+    async def apply(self, work: Work[T]) -> T:
+        """A whole transaction."""
+        async with self.transaction() as run:
+            return await run(work)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._reading.dispose()
+        await self._writing.dispose()
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    """Commit; a connection that is lost in the middle leaves the outcome open."""
+    try:
+        await connection.commit()
+    except Exception as error:
+        if translate(error) is not None:
+            raise lost_commit() from error
+        raise

@@ -1,0 +1,189 @@
+"""Partners, suspended tenants, groups, single permissions, modules of a tenant, audit, usage, tasks."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "grid_0002"
+down_revision = "grid_0001"
+branch_labels = None
+depends_on = None
+
+ID = sa.String(64)
+NAME = sa.String(128)
+TIME = sa.DateTime()
+
+
+def upgrade() -> None:
+    """Make the tables and columns."""
+    _partners()
+    _groups()
+    _permissions()
+    _modules()
+    _audit()
+    _usage()
+    _tasks()
+
+
+def _table(name: str, *parts: sa.Column[object] | sa.Constraint, key: tuple[str, ...]) -> None:
+    op.create_table(
+        name, *parts, sa.PrimaryKeyConstraint(*key, name=f"pk_{name}"), if_not_exists=True
+    )
+
+
+def _references(table: str, column: str, target: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint([column], [f"{target}.id"], name=f"fk_{table}_{column}")
+
+
+def _index(table: str, *columns: str) -> None:
+    op.create_index(f"ix_{table}_{'_'.join(columns)}", table, list(columns), if_not_exists=True)
+
+
+def _has(table: str, column: str) -> bool:
+    return any(c["name"] == column for c in sa.inspect(op.get_bind()).get_columns(table))
+
+
+def _status() -> "sa.Column[str]":
+    return sa.Column("status", sa.String(16), nullable=False, server_default="active")
+
+
+def _partners() -> None:
+    _table(
+        "partners",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("name", NAME, nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.UniqueConstraint("name", name="uq_partners_name"),
+        key=("id",),
+    )
+    if not _has("tenants", "status"):
+        with op.batch_alter_table("tenants") as tenants:
+            tenants.add_column(sa.Column("partner_id", ID))
+            tenants.add_column(_status())
+            tenants.create_foreign_key("fk_tenants_partner_id", "partners", ["partner_id"], ["id"])
+    _index("tenants", "partner_id")
+    if not _has("users", "status"):
+        with op.batch_alter_table("users") as users:
+            users.add_column(sa.Column("subject", sa.String(255)))
+            users.add_column(_status())
+            users.create_unique_constraint("uq_users_subject", ["subject"])
+
+
+def _groups() -> None:
+    table = "user_groups"
+    _table(
+        table,
+        sa.Column("id", ID, nullable=False),
+        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("parent_id", ID),
+        sa.Column("name", NAME, nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.UniqueConstraint("tenant_id", "name", name=f"uq_{table}_tenant_id_name"),
+        _references(table, "tenant_id", "tenants"),
+        _references(table, "parent_id", table),
+        key=("id",),
+    )
+    _index(table, "parent_id")
+    table = "user_group_members"
+    _table(
+        table,
+        sa.Column("group_id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        _references(table, "group_id", "user_groups"),
+        _references(table, "user_id", "users"),
+        key=("group_id", "user_id"),
+    )
+    _index(table, "user_id")
+
+
+def _permissions() -> None:
+    table = "custom_role_groups"
+    _table(
+        table,
+        sa.Column("role_id", ID, nullable=False),
+        sa.Column("group_id", ID, nullable=False),
+        _references(table, "role_id", "custom_roles"),
+        _references(table, "group_id", "user_groups"),
+        key=("role_id", "group_id"),
+    )
+    _index(table, "group_id")
+    table = "user_permissions"
+    _table(
+        table,
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("permission", NAME, nullable=False),
+        _references(table, "user_id", "users"),
+        key=("user_id", "permission"),
+    )
+
+
+def _modules() -> None:
+    table = "tenant_modules"
+    _table(
+        table,
+        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("module", sa.String(64), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("changed_at", TIME, nullable=False),
+        _references(table, "tenant_id", "tenants"),
+        key=("tenant_id", "module"),
+    )
+
+
+def _audit() -> None:
+    table = "audit_log"
+    _table(
+        table,
+        sa.Column("id", ID, nullable=False),
+        sa.Column("at", TIME, nullable=False),
+        sa.Column("tenant_id", ID),
+        sa.Column("actor_type", sa.String(16), nullable=False),
+        sa.Column("actor_id", ID),
+        sa.Column("actor_name", NAME),
+        sa.Column("action", NAME, nullable=False),
+        sa.Column("method", sa.String(8), nullable=False),
+        sa.Column("path", sa.String(1024), nullable=False),
+        sa.Column("resource_type", sa.String(64)),
+        sa.Column("resource_id", sa.String(255)),
+        sa.Column("outcome", sa.String(16), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("code", sa.String(64)),
+        sa.Column("address", sa.String(64)),
+        sa.Column("request_id", ID, nullable=False),
+        sa.Column("details", sa.JSON()),
+        key=("id",),
+    )
+    _index(table, "tenant_id", "at", "id")
+    _index(table, "at", "id")
+    _index(table, "actor_id", "at")
+    _index(table, "resource_id", "at")
+
+
+def _usage() -> None:
+    table = "usage_ticks"
+    _table(
+        table,
+        sa.Column("resource_id", ID, nullable=False),
+        sa.Column("minute", TIME, nullable=False),
+        sa.Column("module", sa.String(64), nullable=False),
+        sa.Column("tenant_id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("cpu_seconds", sa.Double(), nullable=False),
+        sa.Column("memory_mb_seconds", sa.Double(), nullable=False),
+        sa.Column("disk_mb_seconds", sa.Double(), nullable=False),
+        sa.Column("gpu_seconds", sa.Double(), nullable=False),
+        sa.Column("egress_bytes", sa.BigInteger(), nullable=False),
+        key=("resource_id", "minute"),
+    )
+    _index(table, "tenant_id", "minute")
+    _index(table, "user_id", "minute")
+
+
+def _tasks() -> None:
+    _table(
+        "task_runs",
+        sa.Column("name", NAME, nullable=False),
+        sa.Column("done_until", TIME, nullable=False),
+        sa.Column("owner", ID),
+        sa.Column("lease_until", TIME),
+        key=("name",),
+    )

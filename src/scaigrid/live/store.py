@@ -1,0 +1,71 @@
+"""The connection to Redis.
+
+Everything that uses it must have an answer for the time when Redis is not there: `LiveStoreDown`
+says so within the configured time, and after that at once for a moment, so that an outage costs
+one time-out and not one per request.
+"""
+
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from scaigrid.settings.redis import RedisSettings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+HOLD_OFF_S = 1.0
+"""How long Redis is left alone after it did not answer."""
+
+
+class LiveStoreDown(Exception):
+    """Redis does not answer."""
+
+
+class LiveStore:
+    """Owns the connections. Connects at the first use, not when it is made."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._prefix = settings.prefix
+        self._pool = BlockingConnectionPool.from_url(
+            settings.url,
+            max_connections=settings.pool_size,
+            timeout=settings.timeout_s,
+            socket_timeout=settings.timeout_s,
+            socket_connect_timeout=settings.timeout_s,
+            decode_responses=True,
+        )
+        self.client: Redis = Redis(connection_pool=self._pool)
+        self._down_until = 0.0
+
+    def key(self, *parts: str) -> str:
+        """The name of a key of ours."""
+        return ":".join((self._prefix, *parts))
+
+    async def ask(self, command: Awaitable[T]) -> T:
+        """The answer to a command of `client`. Raises LiveStoreDown."""
+        if time.monotonic() < self._down_until:
+            if hasattr(command, "close"):
+                command.close()
+            raise LiveStoreDown
+        try:
+            return await command
+        except (RedisError, OSError, TimeoutError) as error:
+            if time.monotonic() >= self._down_until:
+                log.warning("redis does not answer", error=repr(error))
+            self._down_until = time.monotonic() + HOLD_OFF_S
+            raise LiveStoreDown from error
+
+    async def ping(self) -> None:
+        """Raise LiveStoreDown if Redis does not answer."""
+        await self.ask(self.client.ping())
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.client.aclose()
+        await self._pool.disconnect()

@@ -1,0 +1,15 @@
+"""The table of background tasks: which run was done, and who is doing one."""
+
+from sqlalchemy import Column, String, Table
+
+from scaigrid.db.types import ID, UtcDateTime, metadata
+
+task_runs = Table(
+    "task_runs",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("done_until", UtcDateTime, nullable=False),
+    Column("owner", String(ID)),
+    Column("lease_until", UtcDateTime),
+)
+"""`done_until` is the time of the last run that is done: whatever was due after it is missing."""

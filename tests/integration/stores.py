@@ -1,0 +1,63 @@
+"""The databases that the suite runs on: a template that is made once, and a copy for each test."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scaigrid.settings import DatabaseSettings
+from tests.servers import MariaDb
+
+
+class Store(Protocol):
+    """One kind of database."""
+
+    @property
+    def template(self) -> DatabaseSettings:
+        """Where the template is made."""
+        ...
+
+    def copy(self, folder: Path) -> DatabaseSettings:
+        """A database of the test's own, with what the template has."""
+        ...
+
+
+@dataclass(frozen=True)
+class SqliteStore:
+    """Files."""
+
+    folder: Path
+
+    @property
+    def template(self) -> DatabaseSettings:
+        return _sqlite(self.folder)
+
+    def copy(self, folder: Path) -> DatabaseSettings:
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return _sqlite(folder)
+
+
+def _sqlite(folder: Path) -> DatabaseSettings:
+    return DatabaseSettings(url=f"sqlite+aiosqlite:///{folder / 'grid.db'}")
+
+
+@dataclass(frozen=True)
+class MariaDbStore:
+    """Databases of one server. There is one copy, which every test gets as if it were new."""
+
+    server: MariaDb
+
+    @property
+    def template(self) -> DatabaseSettings:
+        return DatabaseSettings(url=self.server.url("template"))
+
+    def copy(self, folder: Path) -> DatabaseSettings:
+        folder.mkdir(exist_ok=True)
+        url = self.server.url("copy")
+        tables = self.server.sql("SHOW TABLES IN template").split()
+        there = set(self.server.sql("SHOW TABLES IN copy").split())
+        made = [f"CREATE TABLE copy.{t} LIKE template.{t}" for t in tables if t not in there]
+        emptied = [f"DELETE FROM copy.{t}" for t in tables if t in there]  # noqa: S608
+        filled = [f"INSERT INTO copy.{t} SELECT * FROM template.{t}" for t in tables]  # noqa: S608
+        self.server.sql("; ".join(["SET foreign_key_checks=0", *made, *emptied, *filled]))
+        return DatabaseSettings(url=url)

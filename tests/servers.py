@@ -1,0 +1,194 @@
+"""Database and Redis servers of the tests' own: private folders, free ports, ended by pid."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tests.ports import free_port
+
+START_S = 60
+
+
+class ServerFailed(Exception):
+    """A server did not start; the message has the end of its log."""
+
+
+class ServerProcess:
+    """A child process that listens. It can be killed and started again on the same data."""
+
+    def __init__(self, folder: Path, argv: list[str]) -> None:
+        self.folder = folder
+        self._argv = argv
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def answers(self) -> bool:
+        """Whether it can be used."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+            )
+        deadline = time.monotonic() + START_S
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ServerFailed(self._log.read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would be."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End it in good order."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+S = TypeVar("S", bound=ServerProcess)
+
+
+def running(server: S) -> Iterator[S]:
+    """The body of a fixture: a server that runs for as long as it is used."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class MariaDb(ServerProcess):
+    """A `mariadbd`, reached through a socket in its folder; root has no password there."""
+
+    def __init__(self, folder: Path) -> None:
+        data, self.socket = folder / "data", folder / "s"
+        self.port = free_port()
+        install = shutil.which("mariadb-install-db")
+        server = shutil.which("mariadbd", path="/usr/sbin:/usr/bin:/usr/local/bin")
+        if install is None or server is None:
+            raise ServerFailed("mariadbd is not installed: scripts/host-packages run test")
+        subprocess.run(
+            [
+                install,
+                "--no-defaults",
+                f"--datadir={data}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--user=root",
+            ],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            timeout=120,
+        )
+        super().__init__(
+            folder,
+            [
+                server,
+                "--no-defaults",
+                f"--datadir={data}",
+                f"--socket={self.socket}",
+                "--bind-address=127.0.0.1",
+                f"--port={self.port}",
+                f"--pid-file={folder / 'pid'}",
+                "--user=root",
+                "--innodb-buffer-pool-size=64M",
+                "--innodb-log-file-size=16M",
+                "--max-connections=400",
+                "--skip-name-resolve",
+                "--skip-log-bin",
+            ],
+        )
+
+    def answers(self) -> bool:
+        """A connection can be made and asked."""
+        return self._client("SELECT 1").returncode == 0
+
+    def sql(self, statement: str) -> str:
+        """What the client program prints for a statement."""
+        done = self._client(statement)
+        if done.returncode:
+            raise ServerFailed(done.stderr.decode())
+        return done.stdout.decode()
+
+    def _client(self, statement: str) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            [
+                "mariadb",
+                "--no-defaults",
+                f"--socket={self.socket}",
+                "-uroot",
+                "-N",
+                "-e",
+                statement,
+            ],
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+
+    def url(self, database: str) -> str:
+        """The URL of a database, which is made if it is not there."""
+        self.sql(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        return f"mariadb://root@localhost/{database}?unix_socket={self.socket}"
+
+
+class RedisServer(ServerProcess):
+    """A `redis-server` on a port of its own, in memory alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        super().__init__(
+            folder,
+            [
+                "redis-server",
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                str(folder),
+            ],
+        )
+
+    def answers(self) -> bool:
+        """It says PONG."""
+        return b"PONG" in self._client("ping").stdout
+
+    def wipe(self) -> None:
+        """Forget everything."""
+        self._client("flushall")
+
+    def _client(self, *command: str) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            ["redis-cli", "-p", str(self.port), *command],
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}/0"
