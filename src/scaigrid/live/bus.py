@@ -13,7 +13,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from scaigrid.ids import new_token
-from scaigrid.live.store import LiveStore, LiveStoreDown
+from scaigrid.live.store import HEALTH_CHECK_S, LiveStore, LiveStoreDown
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +73,12 @@ class Bus:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._live.client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                async with self._live.listener() as client, client.pubsub() as pubsub:
                     await pubsub.subscribe(self._channel)
                     while True:
-                        message = await pubsub.get_message(timeout=None)
+                        message = await pubsub.get_message(
+                            ignore_subscribe_messages=True, timeout=HEALTH_CHECK_S
+                        )
                         if message is not None:
                             self._take(message["data"])
             except (RedisError, OSError, TimeoutError) as error:

@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+HEALTH_CHECK_S = 5
+"""How often a silent subscription is asked whether it is still there."""
 HOLD_OFF_S = 1.0
 """How long Redis is left alone after it did not answer."""
 
@@ -31,7 +33,7 @@ class LiveStore:
     """Owns the connections. Connects at the first use, not when it is made."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._prefix = settings.prefix
+        self._settings = settings
         self._pool = BlockingConnectionPool.from_url(
             settings.url,
             max_connections=settings.pool_size,
@@ -43,9 +45,21 @@ class LiveStore:
         self.client: Redis = Redis(connection_pool=self._pool)
         self._down_until = 0.0
 
+    def listener(self) -> Redis:
+        """A client of its own for a subscription, which may be silent for as long as it likes; a
+        connection that is broken is noticed by asking now and then. Its user closes it."""
+        client: Redis = Redis.from_url(
+            self._settings.url,
+            socket_connect_timeout=self._settings.timeout_s,
+            socket_keepalive=True,
+            health_check_interval=HEALTH_CHECK_S,
+            decode_responses=True,
+        )
+        return client
+
     def key(self, *parts: str) -> str:
         """The name of a key of ours."""
-        return ":".join((self._prefix, *parts))
+        return ":".join((self._settings.prefix, *parts))
 
     async def ask(self, command: Awaitable[T]) -> T:
         """The answer to a command of `client`. Raises LiveStoreDown."""
