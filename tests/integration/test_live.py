@@ -1,0 +1,94 @@
+"""Redis: hints between replicas, and what happens while it is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scaigrid.ids import new_id
+from scaigrid.live.bus import Bus
+from scaigrid.live.store import LiveStore, LiveStoreDown
+from scaigrid.settings import RedisSettings
+from tests.servers import RedisServer, running
+from tests.waiting import until
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> RedisServer:
+    """A server that the test may kill."""
+    return RedisServer(tmp_path_factory.mktemp("own-redis"))
+
+
+class Replica:
+    """One end of the bus, which remembers what it heard."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self.live = LiveStore(settings)
+        self.bus = Bus(self.live)
+        self.heard: list[str] = []
+        self.bus.subscribe("topic", self.heard.append)
+
+    async def stop(self) -> None:
+        await self.bus.stop()
+        await self.live.close()
+
+
+@pytest.fixture
+async def replicas(redis_settings: RedisSettings) -> AsyncIterator[tuple[Replica, Replica]]:
+    made = (Replica(redis_settings), Replica(redis_settings))
+    for replica in made:
+        await replica.bus.start()
+    yield made
+    for replica in made:
+        await replica.stop()
+
+
+async def hears(sender: Replica, receiver: Replica) -> str:
+    """Publish until the other one hears it: a subscription takes a moment."""
+    key = new_id("hint")
+
+    async def heard() -> bool:
+        sender.bus.publish("topic", key)
+        return key in receiver.heard
+
+    await until(heard)
+    return key
+
+
+async def test_a_hint_reaches_the_other_replica_and_its_own_once(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    one, other = replicas
+    await hears(one, other)
+    await hears(other, one)
+    one.bus.publish("topic", "once")
+    assert one.heard[-1] == "once"
+    await until(lambda: "once" in other.heard)
+    await hears(other, one)  # what was on its way to `one` has arrived
+    assert (one.heard.count("once"), other.heard.count("once")) == (1, 1)
+
+
+async def test_a_silent_bus_stays_connected(replicas: tuple[Replica, Replica]) -> None:
+    one, other = replicas
+    await hears(one, other)
+    await asyncio.sleep(1.5)  # longer than a command may take
+    one.bus.publish("topic", "late")
+    await until(lambda: "late" in other.heard)
+
+
+async def test_hints_go_on_after_redis_was_away(own_redis: RedisServer) -> None:
+    for server in running(own_redis):
+        settings = RedisSettings(url=server.url)
+        one, other = Replica(settings), Replica(settings)
+        await one.bus.start()
+        await other.bus.start()
+        await hears(one, other)
+        server.kill()
+        with pytest.raises(LiveStoreDown):
+            await one.live.ping()
+        one.bus.publish("topic", "kept")  # waits until it can be sent
+        assert one.heard[-1] == "kept"
+        await asyncio.to_thread(server.start)
+        await hears(one, other)
+        await one.stop()
+        await other.stop()
