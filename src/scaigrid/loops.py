@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from scaigrid import logs
+
 log = structlog.get_logger(__name__)
 
 
@@ -13,9 +15,10 @@ async def forever(name: str, once: Callable[[], Awaitable[None]], every_s: float
 
     Ends by cancellation only: one refusal of the database must not end the loop for good.
     """
+    logs.of_system(name)
     while True:
         try:
             await once()
         except Exception:
-            log.exception("a pass of a loop failed", loop=name)
+            log.exception("a pass of a loop failed")
         await asyncio.sleep(every_s)

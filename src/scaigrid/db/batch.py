@@ -18,6 +18,7 @@ from sqlalchemy import Executable
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from scaigrid import logs
 from scaigrid.db.engine import Database
 from scaigrid.db.errors import DatabaseUnavailable
 
@@ -90,6 +91,7 @@ class BatchWriter:
             await asyncio.wait((last,))
 
     async def _run(self) -> None:
+        logs.of_system("batch_writer")
         while True:
             await self._arrived.wait()
             if not self._urgent.is_set():

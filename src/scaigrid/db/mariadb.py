@@ -40,6 +40,7 @@ class MariaDbBackend:
             max_overflow=0,
             pool_timeout=settings.busy_timeout_s,
             pool_recycle=settings.pool_recycle_s,
+            hide_parameters=True,  # an error's text is logged
             connect_args={"connect_timeout": settings.connect_timeout_s, "charset": "utf8mb4"},
             **options,
         )

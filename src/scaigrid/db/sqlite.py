@@ -44,6 +44,7 @@ class SqliteBackend:
             make_url(self._settings.url).set(drivername="sqlite+pysqlite"),
             pool_size=pool_size,
             max_overflow=0,
+            hide_parameters=True,  # an error's text is logged
             connect_args={"check_same_thread": False},
             **options,
         )

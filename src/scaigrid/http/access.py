@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from scaigrid import logs
 from scaigrid.auth.bearer import Authenticator, check_service_token
 from scaigrid.clock import Clock
 from scaigrid.operation import Operation, System
@@ -84,8 +85,11 @@ class Gate:
                 return Operation(System("public"), request_id, self._clock)
             case Service():
                 check_service_token(header, access.token)
-                return Operation(System(access.name), request_id, self._clock)
+                service = System(access.name)
+                logs.of_caller(service)
+                return Operation(service, request_id, self._clock)
         caller = await self._authenticator.caller(header)
+        logs.of_caller(caller)
         if access.keys:
             caller.require(*access.keys)
         return Operation(caller, request_id, self._clock)

@@ -1,11 +1,11 @@
 """The outermost layer: request id, request log, and the answer to a fault that nobody caught."""
 
 import time
-from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from scaigrid import logs
 from scaigrid.errors import InternalError
 from scaigrid.http.errors import failure
 from scaigrid.ids import new_id
@@ -27,6 +27,7 @@ class Edge:
         request_id = scope["request_id"] = new_id("req")
         header = (b"x-request-id", request_id.encode())
         scope.setdefault("state", {})
+        logs.of_request(request_id)
         started = time.monotonic()
         status = 0
 
@@ -40,23 +41,21 @@ class Edge:
         try:
             await self._app(scope, receive, tagged)
         except Exception:
-            log.exception("request failed", request_id=request_id)
+            log.exception("request failed")
             if status:  # the answer has begun: cut it, so that nobody takes it for whole
                 raise
             await failure(InternalError(), request_id)(scope, receive, tagged)
         finally:
             _record(scope, status, started)
+            logs.of_nobody()
 
 
 def _record(scope: Scope, status: int, started: float) -> None:
     """One line for each request: never its query or body, which may hold secrets."""
-    caller: Any = getattr(scope["state"].get("op"), "caller", None)
     log.info(
         "request",
-        request_id=scope["request_id"],
         method=scope["method"],
         path=scope["path"],
         status=status,
         ms=round((time.monotonic() - started) * 1000, 1),
-        user_id=getattr(caller, "user_id", None),
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
+from scaigrid import logs
 from scaigrid.ids import new_token
 from scaigrid.live.store import HEALTH_CHECK_S, LiveStore, LiveStoreDown
 
@@ -57,6 +58,7 @@ class Bus:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self) -> None:
+        logs.of_system("bus")
         while True:
             await self._arrived.wait()
             while self._pending:
@@ -71,6 +73,7 @@ class Bus:
             self._arrived.clear()
 
     async def _listen(self) -> None:
+        logs.of_system("bus")
         while True:
             try:
                 async with self._live.listener() as client, client.pubsub() as pubsub:

@@ -25,6 +25,7 @@ from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachabl
 from scaibunker.controller.workers.fleet import Absence, Fleet, Sight
 from scaibunker.controller.worklist import Worklist
 from scaibunker.wire.worker.machines import MachineSpec, PowerRequest
+from scaigrid import logs
 from scaigrid.clock import Clock
 from scaigrid.db import Database
 from scaigrid.loops import forever
@@ -98,6 +99,7 @@ class Reconciler:
 
     async def _settle(self, bunker_id: str) -> None:
         """One pass: steps until there is nothing to do now."""
+        logs.of_system("reconciler")
         op = self._op()
         for _ in range(MAX_STEPS):
             async with self._database.read() as db:

@@ -20,6 +20,7 @@ from scaibunker.controller.worklist import Worklist
 from scaibunker.wire.api.execs import PREVIEW_LIMIT
 from scaibunker.wire.guest.frames import Kind
 from scaibunker.wire.worker.machines import ExecStatus
+from scaigrid import logs
 from scaigrid.clock import Clock
 from scaigrid.errors import GridError
 from scaigrid.operation import Operation, system_operation
@@ -51,6 +52,7 @@ class Keeper:
         await self._worklist.close()
 
     async def _fetch(self, which: tuple[str, str]) -> None:
+        logs.of_system("keeper")
         bunker_id, exec_id = which
         op = system_operation("keeper", self._clock)
         entry = await self._relay.log.get(op, bunker_id, exec_id)
