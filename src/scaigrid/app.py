@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 
 from scaigrid.auth.bearer import Authenticator
@@ -16,8 +15,9 @@ from scaigrid.auth.routes import IdentityEndpoints
 from scaigrid.auth.service import ApiKeys
 from scaigrid.clock import Clock, SystemClock
 from scaigrid.db import Database, migrate
-from scaigrid.db.errors import DatabaseUnavailable
-from scaigrid.health import HealthEndpoints
+from scaigrid.health import checks
+from scaigrid.health.probe import Probe
+from scaigrid.health.routes import HealthEndpoints
 from scaigrid.http import errors
 from scaigrid.http.access import Gate
 from scaigrid.http.edge import Edge
@@ -26,12 +26,14 @@ from scaigrid.http.sse import Stopping
 from scaigrid.idempotency.service import Idempotency
 from scaigrid.live.bus import Bus
 from scaigrid.live.store import LiveStore
+from scaigrid.metrics.lag import LoopLag
+from scaigrid.metrics.registry import Metrics
+from scaigrid.metrics.requests import RequestMetrics
+from scaigrid.metrics.routes import MetricsEndpoints
 from scaigrid.module import Assembly, Module, Platform
 from scaigrid.operation import system_operation
 from scaigrid.permissions.domain import Permissions
 from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, RedisSettings
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,27 @@ class Grid:
     ) -> None:
         self.clock = clock or SystemClock()
         self.stopping = Stopping()
-        self.database = Database(settings.database)
-        self.live = LiveStore(settings.redis)
+        self.metrics = Metrics()
+        self.database = Database(settings.database, self.metrics)
+        self.live = LiveStore(settings.redis, self.metrics)
         self.bus = Bus(self.live)
         self.idempotency = Idempotency(self.database)
         self._modules = tuple(modules)
         permissions = Permissions(key for module in modules for key in module.permissions)
         authenticator = Authenticator(self.database, permissions, self.clock, settings.auth)
-        platform = Platform(self.database, self.live, self.bus, self.clock, self.stopping)
-        self.assemblies: list[Assembly] = [module.assemble(platform) for module in modules]
-        self.app = _application(self._lifespan)
+        platform = Platform(
+            self.database, self.live, self.bus, self.clock, self.stopping, self.metrics
+        )
+        self.assemblies: list[Assembly] = [
+            module.assemble(replace(platform, metrics=self.metrics.of_module(module.id)))
+            for module in modules
+        ]
+        self._lag = LoopLag(self.metrics)
+        self._loops: dict[str, asyncio.Task[None]] = {}
+        self.app = _application(self._lifespan, RequestMetrics(self.metrics))
         rooms = [
-            HealthEndpoints(self.faults).routes(),
+            HealthEndpoints(self._probes(settings.database)).routes(),
+            MetricsEndpoints(self.metrics, settings.http.metrics_token).routes(),
             IdentityEndpoints(ApiKeys(self.database, authenticator)).routes(),
             *(routes for assembly in self.assemblies for routes in assembly.routes),
         ]
@@ -80,14 +91,24 @@ class Grid:
         """The folders with the modules' revisions."""
         return [module.migrations for module in self._modules]
 
-    async def faults(self) -> list[str]:
-        """Why requests cannot be served now; empty if they can."""
-        try:
-            await self.database.ping()
-        except DatabaseUnavailable:
-            log.warning("the database does not answer")
-            return ["the database does not answer"]
-        return [fault for assembly in self.assemblies for fault in await assembly.faults()]
+    def _probes(self, settings: DatabaseSettings) -> list[Probe]:
+        """What the health of this process is made of."""
+        probes = [
+            Probe("database", checks.database(self.database), needed=True),
+            Probe("redis", checks.redis(self.live), needed=False),
+            Probe(
+                "migrations",
+                checks.migrations(self.database, self.migrations),
+                needed=False,
+                keep_s=30,
+            ),
+            Probe("loops", checks.loops(self._loops), needed=False),
+        ]
+        if settings.file is not None:
+            probes.append(Probe("disk", checks.disk(settings.file.parent), needed=False))
+        for module, assembly in zip(self._modules, self.assemblies, strict=True):
+            probes.append(Probe(f"module {module.id}", assembly.faults, needed=True))
+        return probes
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -95,9 +116,9 @@ class Grid:
         await migrate.check(self.database, self.migrations)
         await self.bus.start()
         started: list[Assembly] = []
-        sweeper = asyncio.create_task(
-            self.idempotency.run(system_operation("idempotency", self.clock))
-        )
+        sweeping = self.idempotency.run(system_operation("idempotency", self.clock))
+        self._loops["idempotency"] = asyncio.create_task(sweeping)
+        self._loops["loop_lag"] = asyncio.create_task(self._lag.run())
         try:
             for assembly in self.assemblies:
                 started.append(assembly)
@@ -105,8 +126,9 @@ class Grid:
             yield
         finally:
             self.stopping.set()
-            sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
+            for loop in self._loops.values():
+                loop.cancel()
+            await asyncio.gather(*self._loops.values(), return_exceptions=True)
             for assembly in reversed(started):
                 await assembly.stop()
             await self.bus.stop()
@@ -125,7 +147,7 @@ class Application(FastAPI):
 
 
 def _application(
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]], requests: RequestMetrics
 ) -> FastAPI:
     app = Application(
         title="ScaiGrid",
@@ -136,6 +158,6 @@ def _application(
         redoc_url=None,
     )
     app.router.redirect_slashes = False
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, metrics=requests)
     errors.install(app)
     return app

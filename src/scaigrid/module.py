@@ -17,6 +17,7 @@ from scaigrid.http.routes import Routes
 from scaigrid.http.sse import Stopping
 from scaigrid.live.bus import Bus
 from scaigrid.live.store import LiveStore
+from scaigrid.metrics.registry import Metrics
 from scaigrid.permissions.domain import PermissionKey
 from scaigrid.settings import Section
 
@@ -25,13 +26,14 @@ GROUP = "scaigrid.modules"
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What a module gets from the platform."""
+    """What a module gets from the platform. Names of its `metrics` begin with its id."""
 
     database: Database
     live: LiveStore
     bus: Bus
     clock: Clock
     stopping: Stopping
+    metrics: Metrics
 
 
 class Assembly(Protocol):

@@ -37,6 +37,7 @@ class Knobs:
     request_timeout_s: float = 10
     file_idle_timeout_s: float = 10
     limits: dict[str, int] = field(default_factory=dict)
+    http: dict[str, Any] = field(default_factory=dict)
 
 
 class Stack:
@@ -83,7 +84,7 @@ class Stack:
         )
 
     async def start(self) -> None:
-        http = HttpSettings(port=0, stop_timeout_s=2)
+        http = HttpSettings(port=0, stop_timeout_s=2, **self.knobs.http)
         settings = GridSettings(
             http=http,
             database=self.database_settings,
@@ -122,7 +123,7 @@ class Stack:
     ) -> httpx.Response:
         """A request to the module, as one of the identities."""
         headers = {**(self.headers(who) if who else {}), **options.pop("headers", {})}
-        url = path if path.startswith(("/v1/", "/health")) else BASE + path
+        url = path if path.startswith(("/v1/", "/health", "/metrics")) else BASE + path
         return await self.client.request(method, url, headers=headers, **options)
 
     async def data_of(self, method: str, path: str, who: str = "user", **options: Any) -> Any:

@@ -13,7 +13,7 @@ from scaigrid.http.routes import GuardedRoute
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import BASE, Stack, error_of
 
-PUBLIC = {("GET", "/health"), ("GET", "/health/ready")}
+PUBLIC = {("GET", "/health"), ("GET", "/health/ready"), ("GET", "/metrics")}
 
 
 def operations(stack: Stack) -> list[tuple[str, str, GuardedRoute]]:

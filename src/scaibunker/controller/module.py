@@ -14,6 +14,7 @@ from scaibunker.controller.bunkers.reconcile import Reconciler
 from scaibunker.controller.bunkers.routes import BunkerEndpoints
 from scaibunker.controller.bunkers.states import States
 from scaibunker.controller.images.routes import ImageEndpoints
+from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.permissions import DECLARED
 from scaibunker.controller.relay.command import Relay
 from scaibunker.controller.relay.exec_log import ExecLog
@@ -65,7 +66,9 @@ class Controller:
         notifier = Notifier()
         fleet = Fleet(clock)
         presence = Presence(workers.offline_after_s, clock.now())
-        placement = Placement(presence, workers.scheduler_strategy)
+        metrics = ControllerMetrics(platform.metrics)
+        metrics.watch(database, presence, clock)
+        placement = Placement(presence, workers.scheduler_strategy, metrics)
         self.reconciler = Reconciler(
             database,
             clock,
@@ -76,12 +79,13 @@ class Controller:
             presence=presence,
             fleet=fleet,
             client=self._client,
+            metrics=metrics,
         )
         hint = self.reconciler.hint
         reading = Reading(database, notifier)
         changes = Changes(database, reading, self._activity, hint, reconcile.terminate_wait_s)
         create = Create(database, reading, placement, limits, hint)
-        self._log = ExecLog(database, self._writer, self._activity)
+        self._log = ExecLog(database, self._writer, self._activity, metrics)
         relaying = Relay(database, self._client, self._log, self._activity, _store(relay), relay)
         self._keeper = Keeper(relaying, clock)
         heartbeats = Heartbeats(
@@ -106,12 +110,12 @@ class Controller:
         """Start the loops."""
         await self._client.start()
         self._writer.start()
-        loops: list[Coroutine[Any, Any, None]] = [
-            self.reconciler.run(),
-            self._activity.run(),
-            self._sweep(),
-        ]
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        loops: dict[str, Coroutine[Any, Any, None]] = {
+            "reconciler": self.reconciler.run(),
+            "activity": self._activity.run(),
+            "exec_log": self._sweep(),
+        }
+        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
 
     async def stop(self) -> None:
         """Stop the loops and write what is left."""
@@ -126,7 +130,7 @@ class Controller:
 
     async def faults(self) -> list[str]:
         """A loop that has ended is one."""
-        return [f"{t.get_coro()} has ended" for t in self._tasks if t.done()]
+        return [f"{t.get_name()} has ended" for t in self._tasks if t.done()]
 
     async def _sweep(self) -> None:
         op = system_operation("exec_log", self._clock)

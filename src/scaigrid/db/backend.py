@@ -1,10 +1,11 @@
 """What the two kinds of database have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.pool import QueuePool
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -30,6 +31,10 @@ class Backend(Protocol):
 
     async def apply(self, work: Work[T]) -> T:
         """Work as a whole transaction."""
+        ...
+
+    def pools(self) -> Mapping[str, QueuePool]:
+        """Its pools of connections as they are now, by name."""
         ...
 
     async def close(self) -> None:

@@ -45,6 +45,7 @@ class BatchWriter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._meter = database.meter
         self._queue: list[_Write] = []
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -78,6 +79,7 @@ class BatchWriter:
         done.add_done_callback(_retrieved)
         self._queue.append(_Write(statement, values, done))
         self._last = done
+        self._meter.queued.inc()
         self._arrived.set()
         if urgent:
             self._urgent.set()
@@ -103,6 +105,7 @@ class BatchWriter:
                 self._arrived.clear()
                 self._urgent.clear()
             await self._write(batch)
+            self._meter.queued.dec(len(batch))
 
     async def _write(self, batch: list[_Write], *, in_doubt: bool = False) -> None:
         """Write them. `in_doubt`: an attempt may have been committed, so what is there is done."""
@@ -118,6 +121,7 @@ class BatchWriter:
                         await self._write([write], in_doubt=in_doubt)
                     return
                 if not (in_doubt and isinstance(error, IntegrityError)):
+                    self._meter.refused.inc()
                     _refuse(batch[0], error)
                     return
                 break

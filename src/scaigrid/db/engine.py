@@ -24,7 +24,9 @@ from scaigrid.db.backend import Backend, Run, Work
 from scaigrid.db.errors import DatabaseBusy
 from scaigrid.db.faults import translate
 from scaigrid.db.mariadb import MariaDbBackend
+from scaigrid.db.meter import DatabaseMeter
 from scaigrid.db.sqlite import SqliteBackend
+from scaigrid.metrics.registry import Metrics
 from scaigrid.settings.database import DatabaseSettings
 
 T = TypeVar("T")
@@ -69,11 +71,13 @@ class Writer(Reader):
 class Database:
     """Owns the connections. Connects at the first use, not when it is made."""
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(self, settings: DatabaseSettings, metrics: Metrics | None = None) -> None:
         self._patience_s = settings.retry_s
         self._backend: Backend = (
             SqliteBackend(settings) if settings.is_sqlite else MariaDbBackend(settings)
         )
+        self.meter = DatabaseMeter(metrics or Metrics())
+        self.meter.watch(self._backend.pools)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
@@ -82,16 +86,18 @@ class Database:
 
     async def _read(self, work: Work[T]) -> T:
         deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return await self._backend.read(work)
-            except Exception as error:
-                await _patience(error, deadline)
+        with self.meter.unit("read"):
+            while True:
+                try:
+                    return await self._backend.read(work)
+                except Exception as error:
+                    await self._patience(error, deadline)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Writer]:
         """A transaction: committed at the end of the block, rolled back if it raises."""
         async with contextlib.AsyncExitStack() as held:
+            held.enter_context(self.meter.unit("write"))
             run = await self._begin(held)
             with _translated():
                 async with held.pop_all():
@@ -103,7 +109,7 @@ class Database:
             try:
                 return await held.enter_async_context(self._backend.transaction())
             except Exception as error:
-                await _patience(error, deadline)
+                await self._patience(error, deadline)
 
     async def transaction(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         """A `write` that is run again if the database was busy: `work` does nothing but SQL."""
@@ -112,7 +118,7 @@ class Database:
             async with self.write() as db:
                 return await work(db)
 
-        return await _while_busy(once)
+        return await self._while_busy(once)
 
     async def apply(self, work: Work[T]) -> T:
         """A whole transaction as one piece of synchronous work: one hop, for small writes."""
@@ -121,7 +127,8 @@ class Database:
             with _translated():
                 return await self._backend.apply(work)
 
-        return await _while_busy(once)
+        with self.meter.unit("apply"):
+            return await self._while_busy(once)
 
     async def ping(self) -> None:
         """Raise DatabaseUnavailable if the database does not answer."""
@@ -131,6 +138,26 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._backend.close()
+
+    async def _patience(self, error: Exception, deadline: float) -> None:
+        """Wait a little before the next attempt; raises what it was if there must be none."""
+        known = translate(error)
+        if known is None:
+            raise error
+        pause = _PAUSE_S * (1 + 4 * random.random())  # noqa: S311 - so that not all come at once
+        if time.monotonic() + pause >= deadline:
+            raise known from error
+        self.meter.retry(known)
+        await asyncio.sleep(pause)
+
+    async def _while_busy(self, once: Callable[[], Awaitable[T]]) -> T:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await once()
+            except DatabaseBusy as error:
+                self.meter.retry(error)
+                await asyncio.sleep(_PAUSE_S * attempt * (1 + random.random()))  # noqa: S311
+        return await once()
 
 
 @contextlib.contextmanager
@@ -142,23 +169,3 @@ def _translated() -> Iterator[None]:
         if known is None:
             raise
         raise known from error
-
-
-async def _patience(error: Exception, deadline: float) -> None:
-    """Wait a little before the next attempt; raises what it was if there must be none."""
-    known = translate(error)
-    if known is None:
-        raise error
-    pause = _PAUSE_S * (1 + 4 * random.random())  # noqa: S311 - so that not all come at once
-    if time.monotonic() + pause >= deadline:
-        raise known from error
-    await asyncio.sleep(pause)
-
-
-async def _while_busy(once: Callable[[], Awaitable[T]]) -> T:
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return await once()
-        except DatabaseBusy:
-            await asyncio.sleep(_PAUSE_S * attempt * (1 + random.random()))  # noqa: S311
-    return await once()

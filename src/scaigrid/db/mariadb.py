@@ -7,12 +7,12 @@ writing is read `FOR UPDATE` (`with_for_update()`, which SQLite, with its one wr
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import event, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from scaigrid.db.backend import Run, Work
 from scaigrid.db.errors import lost_commit
@@ -81,6 +81,12 @@ class MariaDbBackend:
         """A whole transaction."""
         async with self.transaction() as run:
             return await run(work)
+
+    def pools(self) -> Mapping[str, QueuePool]:
+        """Both pools as they are now."""
+        engines = {"reading": self._reading, "writing": self._writing}
+        pools = {name: engine.sync_engine.pool for name, engine in engines.items()}
+        return {name: pool for name, pool in pools.items() if isinstance(pool, QueuePool)}
 
     async def close(self) -> None:
         """Close every connection."""

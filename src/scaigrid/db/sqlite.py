@@ -10,13 +10,13 @@ only polls.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from scaigrid.db.backend import Run, Work
 from scaigrid.settings.database import DatabaseSettings
@@ -99,6 +99,11 @@ class SqliteBackend:
 
         async with self._turn:
             return await _in_thread(self._write_thread, transaction)
+
+    def pools(self) -> Mapping[str, QueuePool]:
+        """Both pools as they are now."""
+        pools = {"reading": self._reading.pool, "writing": self._writing.pool}
+        return {name: pool for name, pool in pools.items() if isinstance(pool, QueuePool)}
 
     async def close(self) -> None:
         """Close every connection."""

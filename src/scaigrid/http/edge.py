@@ -9,6 +9,7 @@ from scaigrid import logs
 from scaigrid.errors import InternalError
 from scaigrid.http.errors import failure
 from scaigrid.ids import new_id
+from scaigrid.metrics.requests import RequestMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -16,8 +17,9 @@ log = structlog.get_logger(__name__)
 class Edge:
     """ASGI middleware. The request id is always our own, so that it can be trusted in logs."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -28,6 +30,7 @@ class Edge:
         header = (b"x-request-id", request_id.encode())
         scope.setdefault("state", {})
         logs.of_request(request_id)
+        self._metrics.begin()
         started = time.monotonic()
         status = 0
 
@@ -46,16 +49,18 @@ class Edge:
                 raise
             await failure(InternalError(), request_id)(scope, receive, tagged)
         finally:
-            _record(scope, status, started)
+            seconds = time.monotonic() - started
+            self._metrics.end(scope, status, seconds)
+            _record(scope, status, seconds)
             logs.of_nobody()
 
 
-def _record(scope: Scope, status: int, started: float) -> None:
+def _record(scope: Scope, status: int, seconds: float) -> None:
     """One line for each request: never its query or body, which may hold secrets."""
     log.info(
         "request",
         method=scope["method"],
         path=scope["path"],
         status=status,
-        ms=round((time.monotonic() - started) * 1000, 1),
+        ms=round(seconds * 1000, 1),
     )

@@ -13,6 +13,7 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from scaigrid.metrics.registry import Metrics
 from scaigrid.settings.redis import RedisSettings
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ class LiveStoreDown(Exception):
 class LiveStore:
     """Owns the connections. Connects at the first use, not when it is made."""
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, metrics: Metrics | None = None) -> None:
         self._settings = settings
         self._pool = BlockingConnectionPool.from_url(
             settings.url,
@@ -44,6 +45,11 @@ class LiveStore:
         )
         self.client: Redis = Redis(connection_pool=self._pool)
         self._down_until = 0.0
+        metrics = metrics or Metrics()
+        self._failures = metrics.counter("redis_failures", "Commands that Redis did not answer.")
+        self._spared = metrics.counter(
+            "redis_spared", "Commands that were not sent, because Redis had just failed to answer."
+        )
 
     def listener(self) -> Redis:
         """A client of its own for a subscription, which may be silent for as long as it likes; a
@@ -64,6 +70,7 @@ class LiveStore:
     async def ask(self, command: Awaitable[T]) -> T:
         """The answer to a command of `client`. Raises LiveStoreDown."""
         if time.monotonic() < self._down_until:
+            self._spared.inc()
             if hasattr(command, "close"):
                 command.close()
             raise LiveStoreDown
@@ -72,6 +79,7 @@ class LiveStore:
         except (RedisError, OSError, TimeoutError) as error:
             if time.monotonic() >= self._down_until:
                 log.warning("redis does not answer", error=repr(error))
+            self._failures.inc()
             self._down_until = time.monotonic() + HOLD_OFF_S
             raise LiveStoreDown from error
 

@@ -1,5 +1,6 @@
 """The database."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -50,6 +51,12 @@ class DatabaseSettings(Section):
     def is_sqlite(self) -> bool:
         """Whether it is SQLite; MariaDB otherwise."""
         return make_url(self.url).drivername in SQLITE
+
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file."""
+        name = make_url(self.url).database
+        return Path(name) if self.is_sqlite and name else None
 
     @field_validator("url")
     @classmethod

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from scaigrid.settings.base import Section
@@ -27,6 +27,11 @@ class HttpSettings(Section):
 
     stop_timeout_s: Annotated[int, Field(ge=0, le=600)] = 3
     """How long requests may go on after SIGTERM, in seconds; streams are ended at once."""
+
+    metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """What `/metrics` asks for as a bearer token, at least 16 characters. Without it the route is
+    open to everybody who reaches the server: it tells how busy the installation is, and names
+    nobody."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""

@@ -15,6 +15,7 @@ from scaibunker.controller.bunkers.decide import Act, Situation, Step, decide
 from scaibunker.controller.bunkers.domain import Bunker, Desired
 from scaibunker.controller.bunkers.lifecycle import Event
 from scaibunker.controller.bunkers.states import States
+from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
 from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import ReconcileSettings
@@ -53,6 +54,7 @@ class Reconciler:
         presence: Presence,
         fleet: Fleet,
         client: WorkerClient,
+        metrics: ControllerMetrics,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -63,6 +65,7 @@ class Reconciler:
         self._presence = presence
         self._fleet = fleet
         self._client = client
+        self._metrics = metrics
         self._worklist = Worklist(self._settle, settings.reconcile_concurrency)
 
     def hint(self, bunker_id: str) -> None:
@@ -100,6 +103,7 @@ class Reconciler:
     async def _settle(self, bunker_id: str) -> None:
         """One pass: steps until there is nothing to do now."""
         logs.of_system("reconciler")
+        self._metrics.passes.inc()
         op = self._op()
         for _ in range(MAX_STEPS):
             async with self._database.read() as db:

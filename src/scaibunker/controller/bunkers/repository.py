@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from scaibunker.controller.bunkers.domain import Bunker, Desired, StatusChange
 from scaibunker.controller.bunkers.lifecycle import LIVE, State
@@ -59,6 +59,14 @@ async def listing(op: Operation, db: Reader, page: PageRequest, wanted: Filter) 
         query = query.where(bunkers.c.id.in_(labelled))
     rows = await db.rows(newest_first(query, bunkers.c.created_at, bunkers.c.id, page))
     return page.slice([from_row(row) for row in rows], lambda b: (b.created_at, b.id))
+
+
+async def count_by_status(op: Operation, db: Reader) -> dict[str, float]:
+    """How many bunkers are in each state that is not an end."""
+    status = bunkers.c.status
+    query = select(status, func.count().label("count")).where(reachable(op), status.in_(_LIVE))
+    found = {row["status"]: row["count"] for row in await db.rows(query.group_by(status))}
+    return {state: float(found.get(state, 0)) for state in _LIVE}
 
 
 async def add(op: Operation, db: Writer, bunker: Bunker) -> None:

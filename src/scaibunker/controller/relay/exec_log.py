@@ -26,6 +26,7 @@ from scaibunker.controller.bunkers.activity import Activity
 from scaibunker.controller.bunkers.lifecycle import FINAL
 from scaibunker.controller.bunkers.repository import reachable
 from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.relay.domain import Ending, ExecEntry, ExecState, Output
 from scaibunker.controller.relay.tables import execs
 from scaibunker.wire.worker.machines import ExecStatus
@@ -63,13 +64,21 @@ _LOSE = (
 class ExecLog:
     """Writes and reads the log."""
 
-    def __init__(self, database: Database, writer: BatchWriter, activity: Activity) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: BatchWriter,
+        activity: Activity,
+        metrics: ControllerMetrics,
+    ) -> None:
         self._database = database
         self._writer = writer
         self._activity = activity
+        self._metrics = metrics
 
     def begin(self, entry: ExecEntry) -> "asyncio.Future[None]":
         """Store a new entry; durable when the future is done, which raises if it exists."""
+        self._metrics.execs_started.inc()
         return self._writer.submit(
             _BEGIN,
             {
@@ -90,12 +99,14 @@ class ExecLog:
 
     def end(self, exec_id: str, ending: Ending, output: Output) -> "asyncio.Future[None]":
         """Record how a command ended. What was called lost is corrected; an end stays."""
+        self._metrics.execs_ended.labels(ExecState.EXITED.value).inc()
         told = {name: getattr(ending, name) for name in _ENDING}
         values = {"state": ExecState.EXITED.value, **told, **_kept(output)}
         return self._change(_END, exec_id, values)
 
     def lose(self, exec_id: str, why: str, output: Output) -> None:
         """Record that nobody knows how a command ended."""
+        self._metrics.execs_ended.labels(ExecState.LOST.value).inc()
         values = {"state": ExecState.LOST.value, "error": why[:MAX_ERROR], **_sizes(output)}
         self._change(_LOSE, exec_id, values)
 
@@ -166,8 +177,9 @@ class ExecLog:
         )
         await self._writer.flush()
         async with self._database.write() as db:
-            await db.execute(overdue)
+            lost = await db.execute(overdue)
             busy = list(await db.values(running))
+        self._metrics.execs_ended.labels(ExecState.LOST.value).inc(lost)
         for bunker_id in busy:
             self._activity.touch(bunker_id)
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from scaibunker.controller.bunkers.domain import ImageRef, Network, Shape
+from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.scheduler.domain import Candidate, Demand, Strategy, choose
+from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
 from scaibunker.controller.workers import repository
 from scaibunker.controller.workers.domain import Presence, Used, Worker
 from scaigrid.db import Writer
@@ -13,16 +15,22 @@ from scaigrid.operation import Operation
 class Placement:
     """Chooses among the workers as they are in this transaction."""
 
-    def __init__(self, presence: Presence, strategy: Strategy) -> None:
+    def __init__(self, presence: Presence, strategy: Strategy, metrics: ControllerMetrics) -> None:
         self._presence = presence
         self._strategy = strategy
+        self._metrics = metrics
 
     async def choose(
         self, op: Operation, db: Writer, shape: Shape, network: Network, image: ImageRef
     ) -> Worker:
         """The worker that takes a bunker like this. Raises WorkerUnavailable, NoSuitableWorker."""
         demand = Demand(shape, network.profile.value, image.sha256)
-        return choose(demand, await self._candidates(op, db), self._strategy)
+        candidates = await self._candidates(op, db)
+        try:
+            return choose(demand, candidates, self._strategy)
+        except (WorkerUnavailable, NoSuitableWorker) as error:
+            self._metrics.placement_failures.labels(error.code).inc()
+            raise
 
     async def _candidates(self, op: Operation, db: Writer) -> Sequence[Candidate]:
         used = await repository.usage(op, db)

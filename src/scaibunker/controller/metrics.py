@@ -1,0 +1,49 @@
+"""What the module counts. Sums over all tenants: no label names a bunker, a worker or its owner."""
+
+from collections.abc import Mapping
+
+from scaibunker.controller.bunkers import repository as bunkers
+from scaibunker.controller.workers import repository as workers
+from scaibunker.controller.workers.domain import Presence, WorkerStatus
+from scaigrid.clock import Clock
+from scaigrid.db import Database
+from scaigrid.metrics.registry import Metrics
+from scaigrid.operation import system_operation
+
+
+class ControllerMetrics:
+    """What happens in this replica. What there is in the database every replica says alike."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.execs_started = metrics.counter("execs_started", "Commands whose log was opened here.")
+        self.execs_ended = metrics.counter(
+            "execs_ended", "Commands whose end was recorded here: exited, or lost.", ["outcome"]
+        )
+        self.placement_failures = metrics.counter(
+            "placement_failures",
+            "Bunkers for which there was no worker when one was wanted.",
+            ["code"],
+        )
+        self.passes = metrics.counter("reconcile_passes", "Passes over single bunkers.")
+
+    def watch(self, database: Database, presence: Presence, clock: Clock) -> None:
+        """Count bunkers and workers when somebody asks."""
+        op = system_operation("metrics", clock)
+
+        async def by_status() -> Mapping[str, float]:
+            async with database.read() as db:
+                return await bunkers.count_by_status(op, db)
+
+        async def by_presence() -> Mapping[str, float]:
+            async with database.read() as db:
+                known = await workers.everyone(op, db)
+            counts = dict.fromkeys((status.value for status in WorkerStatus), 0.0)
+            for worker in known:
+                counts[presence.status(worker, op.now()).value] += 1
+            return counts
+
+        self._metrics.polled(
+            "bunkers", "Bunkers that are not at their end, by status.", "status", by_status
+        )
+        self._metrics.polled("workers", "Workers by status.", "status", by_presence)
