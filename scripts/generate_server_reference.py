@@ -28,7 +28,14 @@ from scaigrid.app import Grid, GridSettings
 from scaigrid.errors import GridError, default_message
 from scaigrid.http.errors import status_of
 from scaigrid.modes import LATER, MODES
-from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, RedisSettings, Section
+from scaigrid.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    HttpSettings,
+    RedisSettings,
+    Section,
+    TracingSettings,
+)
 from scaigrid.settings.base import variable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,6 +103,7 @@ def _grid(scratch: Path) -> Grid:
         database=DatabaseSettings(url=f"sqlite:///{scratch}/none.db"),
         redis=RedisSettings(url="redis://localhost"),
         auth=AuthSettings(),
+        tracing=TracingSettings(),
     )
     module = replace(
         MODULE,
@@ -297,6 +305,7 @@ def _settings() -> Iterator[str]:
         DatabaseSettings,
         RedisSettings,
         AuthSettings,
+        TracingSettings,
     )
     for section in (*sections, *MODULE.settings):
         yield f"## {(section.__doc__ or '').strip().rstrip('.')}\n"

@@ -33,7 +33,15 @@ from scaigrid.metrics.routes import MetricsEndpoints
 from scaigrid.module import Assembly, Module, Platform
 from scaigrid.operation import system_operation
 from scaigrid.permissions.domain import Permissions
-from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, RedisSettings
+from scaigrid.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    HttpSettings,
+    RedisSettings,
+    TracingSettings,
+)
+from scaigrid.tracing.export import Tracing
+from scaigrid.tracing.requests import RequestSpans
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,7 @@ class GridSettings:
     database: DatabaseSettings
     redis: RedisSettings
     auth: AuthSettings
+    tracing: TracingSettings
 
 
 class Grid:
@@ -55,6 +64,7 @@ class Grid:
         self.clock = clock or SystemClock()
         self.stopping = Stopping()
         self.metrics = Metrics()
+        self._tracing = Tracing(settings.tracing)
         self.database = Database(settings.database, self.metrics)
         self.live = LiveStore(settings.redis, self.metrics)
         self.bus = Bus(self.live)
@@ -71,7 +81,9 @@ class Grid:
         ]
         self._lag = LoopLag(self.metrics)
         self._loops: dict[str, asyncio.Task[None]] = {}
-        self.app = _application(self._lifespan, RequestMetrics(self.metrics))
+        self.app = _application(
+            self._lifespan, RequestMetrics(self.metrics), self._tracing.requests
+        )
         rooms = [
             HealthEndpoints(self._probes(settings.database)).routes(),
             MetricsEndpoints(self.metrics, settings.http.metrics_token).routes(),
@@ -134,6 +146,7 @@ class Grid:
             await self.bus.stop()
             await self.live.close()
             await self.database.close()
+            await self._tracing.close()
 
 
 class Application(FastAPI):
@@ -147,7 +160,9 @@ class Application(FastAPI):
 
 
 def _application(
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]], requests: RequestMetrics
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    metrics: RequestMetrics,
+    spans: RequestSpans | None,
 ) -> FastAPI:
     app = Application(
         title="ScaiGrid",
@@ -158,6 +173,6 @@ def _application(
         redoc_url=None,
     )
     app.router.redirect_slashes = False
-    app.add_middleware(Edge, metrics=requests)
+    app.add_middleware(Edge, metrics=metrics, spans=spans)
     errors.install(app)
     return app

@@ -48,6 +48,11 @@ def of_request(request_id: str) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
+def of_trace(trace_id: str) -> None:
+    """The trace that the request is part of."""
+    structlog.contextvars.bind_contextvars(trace_id=trace_id)
+
+
 def of_caller(caller: Caller | System) -> None:
     """Whose request it is, once that is proven."""
     if isinstance(caller, Caller):

@@ -20,6 +20,7 @@ from scaigrid.settings import (
     HttpSettings,
     RedisSettings,
     SettingsError,
+    TracingSettings,
     check_file,
     read_section,
 )
@@ -39,6 +40,7 @@ def serve() -> int:
         database=read_section(DatabaseSettings),
         redis=read_section(RedisSettings),
         auth=read_section(AuthSettings),
+        tracing=read_section(TracingSettings),
     )
     logs.configure(settings.http.log_level)
     asyncio.run(_with_database(settings.database, migrate.check, modules))
@@ -60,7 +62,7 @@ def upgrade() -> int:
 
 
 def _check_file(modules: Sequence[Module]) -> None:
-    own = (HttpSettings, DatabaseSettings, RedisSettings, AuthSettings)
+    own = (HttpSettings, DatabaseSettings, RedisSettings, AuthSettings, TracingSettings)
     check_file([*own, *(section for module in modules for section in module.settings)])
 
 

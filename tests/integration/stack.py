@@ -18,7 +18,13 @@ from scaibunker.controller.settings import (
 )
 from scaigrid.app import Grid, GridSettings
 from scaigrid.http.server import Server, make_server
-from scaigrid.settings import AuthSettings, DatabaseSettings, HttpSettings, RedisSettings
+from scaigrid.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    HttpSettings,
+    RedisSettings,
+    TracingSettings,
+)
 from tests.integration.simulated_worker import TOKEN
 from tests.waiting import until
 
@@ -38,6 +44,7 @@ class Knobs:
     file_idle_timeout_s: float = 10
     limits: dict[str, int] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
+    tracing: dict[str, Any] = field(default_factory=dict)
 
 
 class Stack:
@@ -90,6 +97,7 @@ class Stack:
             database=self.database_settings,
             redis=self.redis_settings,
             auth=AuthSettings(),
+            tracing=TracingSettings(**self.knobs.tracing),
         )
         self.grid = Grid(settings, [replace(MODULE, assemble=self._controller)])
         self._server = make_server(self.grid, http)

@@ -28,6 +28,7 @@ from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.report import Reporter
 from scaibunker.worker.settings import WorkerSettings
+from scaibunker.worker.tracing import Tracing
 from scaibunker.worker.vmm.qemu import probe
 from scaibunker.worker.vmm.qemu.driver import QemuDriver
 
@@ -49,6 +50,7 @@ class Daemon:
         self._settings = settings
         self._stop = asyncio.Event()
         self._reporter: Reporter | None = None
+        self._tracing = Tracing(settings)
 
     def stop(self) -> None:
         self._stop.set()
@@ -112,7 +114,9 @@ class Daemon:
     async def _serve(self, fleet: Fleet, worker_id: str) -> tuple[web.AppRunner, str]:
         """Start the API; returns its runner and the URL to reach it at."""
         settings = self._settings
-        app = build_api(fleet, worker_id, settings.token.get_secret_value())
+        app = build_api(
+            fleet, worker_id, settings.token.get_secret_value(), self._tracing.middlewares()
+        )
         runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
         )
@@ -169,6 +173,7 @@ class Daemon:
             await fleet.destroy_all()
         else:
             await fleet.let_go()
+        await self._tracing.close()
         host.cgroups.close()
         for folder in (host.run_dir, host.run_dir.parent):
             with contextlib.suppress(OSError):  # something still lives in it

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -61,5 +61,19 @@ class WorkerSettings(BaseSettings):
     """Each VMM process runs as a user and group of its own, counted from this id."""
     spool_limit_mb: Annotated[int, Field(ge=1)] = 256
     """MiB of spooled command output per machine; beyond it output is dropped, and said to be."""
+    tracing_endpoint: str | None = Field(default=None, repr=False)
+    """Where an OpenTelemetry collector takes OTLP over HTTP, without the path: `http://collector:4318`.
+    Null means that nothing is traced. Which requests are traced, the controller says."""
+    tracing_service_name: Annotated[str, Field(min_length=1, max_length=128)] = "scaibunker-worker"
+    """What the daemon is called in traces."""
+    tracing_interval_s: Annotated[float, Field(gt=0, le=300)] = 5
+    """Seconds that spans are gathered before they are sent."""
     stop_machines_on_exit: bool = False
     """Whether SIGTERM takes the machines down too. Off: they run on and are adopted at the next start."""
+
+    @field_validator("tracing_endpoint")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("it must begin with http:// or https://")
+        return value

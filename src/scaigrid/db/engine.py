@@ -28,6 +28,7 @@ from scaigrid.db.meter import DatabaseMeter
 from scaigrid.db.sqlite import SqliteBackend
 from scaigrid.metrics.registry import Metrics
 from scaigrid.settings.database import DatabaseSettings
+from scaigrid.tracing import spans as tracing
 
 T = TypeVar("T")
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -86,7 +87,7 @@ class Database:
 
     async def _read(self, work: Work[T]) -> T:
         deadline = time.monotonic() + self._patience_s
-        with self.meter.unit("read"):
+        with self.meter.unit("read"), tracing.span("database read"):
             while True:
                 try:
                     return await self._backend.read(work)
@@ -98,6 +99,7 @@ class Database:
         """A transaction: committed at the end of the block, rolled back if it raises."""
         async with contextlib.AsyncExitStack() as held:
             held.enter_context(self.meter.unit("write"))
+            held.enter_context(tracing.span("database write"))
             run = await self._begin(held)
             with _translated():
                 async with held.pop_all():
@@ -127,7 +129,7 @@ class Database:
             with _translated():
                 return await self._backend.apply(work)
 
-        with self.meter.unit("apply"):
+        with self.meter.unit("apply"), tracing.span("database apply"):
             return await self._while_busy(once)
 
     async def ping(self) -> None:

@@ -1,5 +1,6 @@
 """The outermost layer: request id, request log, and the answer to a fault that nobody caught."""
 
+import contextlib
 import time
 
 import structlog
@@ -10,6 +11,7 @@ from scaigrid.errors import InternalError
 from scaigrid.http.errors import failure
 from scaigrid.ids import new_id
 from scaigrid.metrics.requests import RequestMetrics
+from scaigrid.tracing.requests import RequestSpans
 
 log = structlog.get_logger(__name__)
 
@@ -17,9 +19,10 @@ log = structlog.get_logger(__name__)
 class Edge:
     """ASGI middleware. The request id is always our own, so that it can be trusted in logs."""
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, spans: RequestSpans | None) -> None:
         self._app = app
         self._metrics = metrics
+        self._spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -41,18 +44,21 @@ class Edge:
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
-        try:
-            await self._app(scope, receive, tagged)
-        except Exception:
-            log.exception("request failed")
-            if status:  # the answer has begun: cut it, so that nobody takes it for whole
-                raise
-            await failure(InternalError(), request_id)(scope, receive, tagged)
-        finally:
-            seconds = time.monotonic() - started
-            self._metrics.end(scope, status, seconds)
-            _record(scope, status, seconds)
-            logs.of_nobody()
+        with self._spans.of(scope) if self._spans else contextlib.nullcontext() as span:
+            try:
+                await self._app(scope, receive, tagged)
+            except Exception:
+                log.exception("request failed")
+                if status:  # the answer has begun: cut it, so that nobody takes it for whole
+                    raise
+                await failure(InternalError(), request_id)(scope, receive, tagged)
+            finally:
+                seconds = time.monotonic() - started
+                self._metrics.end(scope, status, seconds)
+                if span is not None:
+                    span.end(scope, status)
+                _record(scope, status, seconds)
+                logs.of_nobody()
 
 
 def _record(scope: Scope, status: int, seconds: float) -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from scaigrid.metrics.registry import Metrics
 from scaigrid.settings.redis import RedisSettings
+from scaigrid.tracing import spans as tracing
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +76,8 @@ class LiveStore:
                 command.close()
             raise LiveStoreDown
         try:
-            return await command
+            with tracing.span("redis"):
+                return await command
         except (RedisError, OSError, TimeoutError) as error:
             if time.monotonic() >= self._down_until:
                 log.warning("redis does not answer", error=repr(error))

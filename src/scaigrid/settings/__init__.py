@@ -11,6 +11,7 @@ from scaigrid.settings.errors import SettingsError
 from scaigrid.settings.file import check_file
 from scaigrid.settings.http import HttpSettings
 from scaigrid.settings.redis import RedisSettings
+from scaigrid.settings.tracing import TracingSettings
 
 __all__ = [
     "AuthSettings",
@@ -19,6 +20,7 @@ __all__ = [
     "RedisSettings",
     "Section",
     "SettingsError",
+    "TracingSettings",
     "check_file",
     "read_section",
 ]

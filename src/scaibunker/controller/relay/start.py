@@ -12,10 +12,12 @@ from scaibunker.wire.api.execs import MAX_STDIN, ExecRequest
 from scaibunker.wire.guest.execs import MAX_START_LINE, ExecStart
 from scaigrid.errors import PayloadTooLarge, ValidationFailed
 from scaigrid.operation import Operation
+from scaigrid.tracing import spans as tracing
 
 MAX_BODY = 26 * 1024 * 1024
 """Bytes of a request: standard input in base64, and the command."""
 _SLICE = 64 * 1024
+TRACEPARENT = "TRACEPARENT"
 
 
 def exec_claims(op: Operation, query: QueryParams, body: Mapping[str, Any]) -> None:  # noqa: ARG001
@@ -62,7 +64,9 @@ def request_body(body: ExecRequest) -> "bytes | AsyncIterator[bytes]":
             "stdin": mode,
         }
     )
-    line = start.model_dump_json().encode() + b"\n"
+    line = _line(_traced(start))
+    if len(line) > MAX_START_LINE:
+        line = _line(start)  # a trace must not keep a command from running
     if len(line) > MAX_START_LINE:
         raise ValidationFailed.of("command", f"and env must fit into {MAX_START_LINE} bytes")
     if stdin is None:
@@ -70,6 +74,19 @@ def request_body(body: ExecRequest) -> "bytes | AsyncIterator[bytes]":
     if len(line) + len(stdin) <= _SLICE:
         return line + stdin
     return _slices(line, stdin)
+
+
+def _line(start: ExecStart) -> bytes:
+    return start.model_dump_json().encode() + b"\n"
+
+
+def _traced(start: ExecStart) -> ExecStart:
+    """With the trace that the request is part of, so that the command may go on with it; what the
+    caller has set itself stays."""
+    parent = tracing.traceparent()
+    if parent is None or TRACEPARENT in start.env:
+        return start
+    return start.model_copy(update={"env": {**start.env, TRACEPARENT: parent}})
 
 
 async def _slices(line: bytes, stdin: bytes) -> AsyncIterator[bytes]:

@@ -25,6 +25,7 @@ from scaibunker.wire.worker.machines import (
     PowerRequest,
     WorkerError,
 )
+from scaigrid.tracing import spans as tracing
 
 log = structlog.get_logger(__name__)
 
@@ -88,34 +89,36 @@ class WorkerClient:
         """
         if self._session is None:
             raise RuntimeError("the worker client is not started")
-        response: aiohttp.ClientResponse | None = None
-        try:
-            async with asyncio.timeout(answer_within_s):
-                response = await self._session.request(
-                    method,
-                    URL(address + path, encoded=True),
-                    params=query,
-                    data=data,
-                    headers=headers,
-                    allow_redirects=False,
-                )
-                if response.status >= 300:
-                    raise await _refusal(response)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if response is not None:
-                response.close()
-            log.warning("worker does not answer", method=method, path=path, error=repr(error))
-            raise WorkerSilent(sent=not isinstance(error, _NEVER_CONNECTED)) from None
-        except BaseException:
-            if response is not None:
-                response.close()
-            raise
-        try:
-            yield response
-        finally:
-            if not response.content.at_eof():
-                response.close()  # what is left is not wanted: the worker must notice
-            response.release()
+        attributes = {"http.request.method": method, "url.path": path.partition("?")[0]}
+        with tracing.request_span(f"worker {method}", attributes) as traced:
+            response: aiohttp.ClientResponse | None = None
+            try:
+                async with asyncio.timeout(answer_within_s):
+                    response = await self._session.request(
+                        method,
+                        URL(address + path, encoded=True),
+                        params=query,
+                        data=data,
+                        headers={**(headers or {}), **traced},
+                        allow_redirects=False,
+                    )
+                    if response.status >= 300:
+                        raise await _refusal(response)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if response is not None:
+                    response.close()
+                log.warning("worker does not answer", method=method, path=path, error=repr(error))
+                raise WorkerSilent(sent=not isinstance(error, _NEVER_CONNECTED)) from None
+            except BaseException:
+                if response is not None:
+                    response.close()
+                raise
+            try:
+                yield response
+            finally:
+                if not response.content.at_eof():
+                    response.close()  # what is left is not wanted: the worker must notice
+                response.release()
 
     async def _json(
         self,

@@ -1,6 +1,9 @@
 """The worker's HTTP API, put together. Routes are described in `docs/reference/worker-protocol.md`."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from scaibunker import __version__
 from scaibunker.wire.worker import PROTOCOL_VERSION
@@ -11,11 +14,14 @@ BODY_LIMIT = 32 * 1024 * 1024
 """Bytes of a body that is read whole; streamed bodies have no limit here."""
 
 
-def build(fleet: Fleet, worker_id: str, token: str) -> web.Application:
+def build(
+    fleet: Fleet, worker_id: str, token: str, inner: Sequence[Middleware] = ()
+) -> web.Application:
     """The application; serve it with `handler_cancellation`, so that a caller that goes away ends
-    what it asked for."""
+    what it asked for. `inner` middlewares see those requests alone that have the token."""
     app = web.Application(
-        middlewares=[auth.middleware(token), errors.middleware], client_max_size=BODY_LIMIT
+        middlewares=[auth.middleware(token), *inner, errors.middleware],
+        client_max_size=BODY_LIMIT,
     )
     app[machines.FLEET] = fleet
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from scaibunker.worker import tracing
 from scaibunker.worker.errors import StepFailed, WorkerFault
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,8 @@ async def carry_out(steps: Sequence[Step[Subject]], subject: Subject) -> None:
     decision."""
     for step in steps:
         try:
-            await step.do(subject)
+            with tracing.span(f"machine {step.name}"):
+                await step.do(subject)
         except WorkerFault as fault:
             raise StepFailed(f"{step.name}: {fault.message}", fault.code) from fault
         except OSError as error:
