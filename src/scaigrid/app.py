@@ -10,6 +10,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from scaigrid.audit.middleware import AuditMiddleware
+from scaigrid.audit.recorder import Recorder
+from scaigrid.audit.routes import AuditEndpoints
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.auth.routes import IdentityEndpoints
 from scaigrid.auth.service import ApiKeys
@@ -69,6 +72,7 @@ class Grid:
         self.live = LiveStore(settings.redis, self.metrics)
         self.bus = Bus(self.live)
         self.idempotency = Idempotency(self.database)
+        self.audit = Recorder(self.database, self.clock)
         self._modules = tuple(modules)
         permissions = Permissions(key for module in modules for key in module.permissions)
         authenticator = Authenticator(self.database, permissions, self.clock, settings.auth)
@@ -82,12 +86,13 @@ class Grid:
         self._lag = LoopLag(self.metrics)
         self._loops: dict[str, asyncio.Task[None]] = {}
         self.app = _application(
-            self._lifespan, RequestMetrics(self.metrics), self._tracing.requests
+            self._lifespan, RequestMetrics(self.metrics), self._tracing.requests, self.audit
         )
         rooms = [
             HealthEndpoints(self._probes(settings.database)).routes(),
             MetricsEndpoints(self.metrics, settings.http.metrics_token).routes(),
             IdentityEndpoints(ApiKeys(self.database, authenticator)).routes(),
+            AuditEndpoints(self.database, self.audit).routes(),
             *(routes for assembly in self.assemblies for routes in assembly.routes),
         ]
         enforcement = Enforcement(
@@ -127,6 +132,7 @@ class Grid:
         """Refuse a schema that is behind, run what the modules run, and stop it all."""
         await migrate.check(self.database, self.migrations)
         await self.bus.start()
+        self.audit.start()
         started: list[Assembly] = []
         sweeping = self.idempotency.run(system_operation("idempotency", self.clock))
         self._loops["idempotency"] = asyncio.create_task(sweeping)
@@ -143,6 +149,7 @@ class Grid:
             await asyncio.gather(*self._loops.values(), return_exceptions=True)
             for assembly in reversed(started):
                 await assembly.stop()
+            await self.audit.stop()
             await self.bus.stop()
             await self.live.close()
             await self.database.close()
@@ -163,6 +170,7 @@ def _application(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     metrics: RequestMetrics,
     spans: RequestSpans | None,
+    audit: Recorder,
 ) -> FastAPI:
     app = Application(
         title="ScaiGrid",
@@ -173,6 +181,7 @@ def _application(
         redoc_url=None,
     )
     app.router.redirect_slashes = False
-    app.add_middleware(Edge, metrics=metrics, spans=spans)
+    app.add_middleware(AuditMiddleware, recorder=audit)
+    app.add_middleware(Edge, metrics=metrics, spans=spans)  # the last one is the outermost
     errors.install(app)
     return app

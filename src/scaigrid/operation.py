@@ -7,6 +7,7 @@ There is no query without a caller. A person's operation reaches its own tenant 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from scaigrid.clock import Clock
 from scaigrid.errors import PermissionDenied
@@ -40,6 +41,25 @@ class System:
     name: str
 
 
+@dataclass(slots=True)
+class Notes:
+    """What the audit log is told of a request beyond the request itself.
+
+    `resource_id` is what a creation has made, `tenant_id` whose the resource is; both come from
+    the endpoint's result. `details` are bounded when they are written.
+    """
+
+    resource_id: str | None = None
+    tenant_id: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, result: object) -> None:
+        """Remember whom and what an endpoint's result speaks of."""
+        made, tenant = getattr(result, "id", None), getattr(result, "tenant_id", None)
+        self.resource_id = made if isinstance(made, str) else self.resource_id
+        self.tenant_id = tenant if isinstance(tenant, str) else self.tenant_id
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One request, or one pass of a loop.
@@ -54,6 +74,12 @@ class Operation:
     clock: Clock
     token: str = field(default_factory=new_token)
     resumed: bool = False
+    notes: Notes = field(default_factory=Notes, compare=False)
+
+    def note(self, **details: Any) -> None:
+        """Have facts in the details of the request's audit entry: never a secret, never text
+        without bounds."""
+        self.notes.details.update(details)
 
     def now(self) -> datetime:
         """The time, UTC."""

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from scaibunker.controller.module import MODULE
 from scaigrid.db import Database, metadata, migrate
@@ -87,6 +87,21 @@ async def test_the_migrations_make_what_the_tables_say(database: Database) -> No
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
     assert await database.apply(differences) == []
+
+
+async def test_the_audit_log_is_append_only(database: Database) -> None:
+    entry = (
+        "INSERT INTO audit_log (id, at, actor_type, action, method, path, outcome, status, request_id)"
+        " VALUES ('aud_1', '2026-01-01', 'user', 'a', 'POST', '/', 'success', 200, 'req_1')"
+    )
+    async with database.write() as db:
+        await db.execute(text(entry))
+    for change in ("UPDATE audit_log SET status = 500", "DELETE FROM audit_log"):
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with database.write() as db:
+                await db.execute(text(change))
+    async with database.read() as db:
+        assert await db.values(text("SELECT status FROM audit_log")) == [200]
 
 
 async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:

@@ -58,6 +58,17 @@ async def test_api_keys(client: AsyncClient) -> None:
     assert created.id in [key.id async for key in client.api_keys.list(page_size=1)]
 
 
+async def test_audit_log(client: AsyncClient, stack: Stack) -> None:
+    created = await client.api_keys.create("ci")
+    async with AsyncClient(client.base_url, stack.keys["tenant_admin"]) as admin:
+        entries = [e async for e in admin.audit.list(action="create_api_key", page_size=1)]
+        assert [entry.resource_id for entry in entries] == [created.id]
+        since = entries[0].at
+        async with admin.audit.export("csv", since=since, status=201) as chunks:
+            text = b"".join([chunk async for chunk in chunks]).decode()
+        assert created.id in text.splitlines()[1]
+
+
 async def test_life_of_a_bunker(client: AsyncClient) -> None:
     async with await client.bunkers.create(
         image="debian-12", name="box", label_set={"a": "b"}, env_vars={"K": "v"}, wait=True

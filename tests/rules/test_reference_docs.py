@@ -7,10 +7,12 @@ import pytest
 from pydantic import BaseModel
 
 from scaibunker.controller.bunkers.lifecycle import FINAL, TRANSITIONS, State
+from scaibunker.wire.api import audit as wire_audit
 from scaibunker.wire.api import envelope as wire_envelope
 from scaibunker.wire.api import identity as wire_identity
 from scaibunker.wire.api.bunkers import BunkerStatus
 from scaibunker.wire.codes import Code
+from scaigrid.audit import models as audit
 from scaigrid.auth import models as identity
 from scaigrid.http import envelope
 from tests.rules.generators import ROOT, load
@@ -80,6 +82,7 @@ def test_every_operation_documents_answers_errors_and_permission(
         (identity.Me, wire_identity.Me),
         (identity.ApiKeyCreate, wire_identity.ApiKeyCreate),
         (identity.ApiKeyCreated, wire_identity.ApiKeyCreated),
+        (audit.AuditEntry, wire_audit.AuditEntry),
     ],
 )
 def test_the_platforms_models_are_those_of_the_wire(

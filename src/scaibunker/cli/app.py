@@ -37,6 +37,7 @@ class Commands(LazyGroup):
             ),
             "image": Entry(f"{_COMMANDS}.image", "List the images that bunkers can be made from."),
             "worker": Entry(f"{_COMMANDS}.worker", "List the workers that run bunkers."),
+            "audit": Entry(f"{_COMMANDS}.audit", "Read who changed what, and who was refused."),
             "dev": Entry(
                 f"{_COMMANDS}.dev",
                 "Run everything on this machine: controller, storage and a worker.",

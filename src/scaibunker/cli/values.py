@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -11,6 +12,8 @@ import typer
 User = Literal["bunker", "root"]
 _NUMBER = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
 _MIB = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024}
+_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 HOMES = {"bunker": "/home/bunker", "root": "/root"}
 
 
@@ -29,6 +32,20 @@ def mebibytes(text: str) -> int:
     if factor is None:
         raise typer.BadParameter(f"a size as 512M or 2G, not {text!r}")
     return _whole(number * factor, text, "a MiB")
+
+
+def moment(text: str) -> datetime:
+    """A time from `2026-01-31`, `2026-01-31T12:00:00Z`, or from `90m`, `24h`, `7d`: so long ago."""
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"a time as 2026-01-31T12:00:00Z, or 24h for so long ago, not {text!r}"
+        ) from None
+    return found if found.tzinfo else found.astimezone()
 
 
 def user(text: str) -> User:

@@ -44,10 +44,11 @@ from scaibunker.sdk.errors import (
     WaitTimedOut,
 )
 from scaibunker.sdk.events import ExecEvent, ExecExited, ExecGap, ExecOutput, ExecStarted
-from scaibunker.sdk.options import BunkerOptions, ExecOptions
+from scaibunker.sdk.options import AuditFilter, BunkerOptions, ExecOptions
 from scaibunker.sdk.records import ApiKeyCreated, BunkerRecord, ExecResult
 from scaibunker.sdk.retries import NO_RETRIES, RetryPolicy
 from scaibunker.sdk.transfers import Progress, Skipped, TransferSummary
+from scaibunker.wire.api.audit import AuditEntry
 from scaibunker.wire.api.bunkers import (
     BunkerEvent,
     BunkerStatus,
@@ -76,6 +77,8 @@ __all__ = [
     "AsyncExecs",
     "AsyncExecution",
     "AsyncFiles",
+    "AuditEntry",
+    "AuditFilter",
     "AuthenticationFailed",
     "Bunker",
     "BunkerEvent",

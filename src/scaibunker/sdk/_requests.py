@@ -1,12 +1,13 @@
-"""Request bodies from what callers of the SDK give."""
+"""Request bodies and queries from what callers of the SDK give."""
 
 import base64
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
 
 from scaibunker.sdk import _calls
 from scaibunker.sdk.errors import InvalidArgument
-from scaibunker.sdk.options import BunkerOptions, ExecOptions
+from scaibunker.sdk.options import AuditFilter, BunkerOptions, ExecOptions
 from scaibunker.wire.api.bunkers import BunkerCreate
 from scaibunker.wire.api.execs import MAX_STDIN, ExecRequest, StdinRequest
 
@@ -58,3 +59,15 @@ def stdin_fields(data: str | bytes | None, plain: str, encoded: str) -> dict[str
 def answer_timeout(request: ExecRequest) -> float:
     """Seconds to wait for the answer of a plain exec."""
     return request.timeout_s + ANSWER_MARGIN_S
+
+
+def audit_filter(wanted: AuditFilter) -> dict[str, str | int | None]:
+    """The query of a filter. A time without a zone is UTC."""
+    return {
+        name: _time(value) if isinstance(value, datetime) else value
+        for name, value in cast("Mapping[str, Any]", wanted).items()
+    }
+
+
+def _time(value: datetime) -> str:
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()

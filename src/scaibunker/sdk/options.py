@@ -1,6 +1,7 @@
 """What calls with many options take, written once. Fields left out get the API's own defaults."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TypedDict
 
 from scaibunker.wire.api.bunkers import Interface, LifecycleMode, NetworkProfile, SessionType
@@ -46,3 +47,24 @@ class ExecOptions(TypedDict, total=False):
     cwd: str | None
     user: User
     stdin: str | bytes | None
+
+
+class AuditFilter(TypedDict, total=False):
+    """Which entries of the audit log to read; all that are given must match.
+
+    `actor` is a user's id, `action` an operation's id, `outcome` `success`, `refused`, `aborted` or
+    `failed`; from `since` on, and before `until`. A time without a zone is UTC.
+    """
+
+    actor: str | None
+    action: str | None
+    outcome: str | None
+    resource_type: str | None
+    resource_id: str | None
+    status: int | None
+    code: str | None
+    address: str | None
+    request_id: str | None
+    tenant_id: str | None
+    since: datetime | None
+    until: datetime | None

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from scaigrid import logs
 from scaigrid.auth.bearer import Authenticator, check_service_token
 from scaigrid.clock import Clock
-from scaigrid.operation import Operation, System
+from scaigrid.operation import Caller, Operation, System
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,17 @@ class Gate:
             case Service():
                 check_service_token(header, access.token)
                 service = System(access.name)
-                logs.of_caller(service)
+                _proven(request, service)
                 return Operation(service, request_id, self._clock)
         caller = await self._authenticator.caller(header)
-        logs.of_caller(caller)
+        _proven(request, caller)
         if access.keys:
             caller.require(*access.keys)
         return Operation(caller, request_id, self._clock)
+
+
+def _proven(request: Request, caller: Caller | System) -> None:
+    """Who it is is known from here on, even if the request is refused: to the logs, and to the
+    audit log."""
+    logs.of_caller(caller)
+    request.state.caller = caller

@@ -17,6 +17,9 @@ sent everything hears why it is refused; one that sends more is cut off."""
 class BodyAborted(ValidationFailed):
     """The caller went away before its request was complete, or before its answer was."""
 
+    code = "REQUEST_ABORTED"
+    hint = "Send the request again, and wait for its answer."
+
 
 class JsonRequest(Request):
     """A request whose body is JSON whatever its content type says, of at most `limit` bytes.

@@ -93,6 +93,11 @@ class Declaration:
     body_limit: int | None = None
     claims: Claims | None = None
     keeps_answer: bool = True
+    audited: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.audited and not isinstance(self.access, Service):
+            raise TypeError(f"{self.method} {self.path}: what people do is always audited")
 
     def all_errors(self) -> list[type[GridError]]:
         """The operation's own errors and those that every operation of its sort has."""
@@ -150,10 +155,13 @@ class Routes:
         body_limit: int | None = None,
         claims: Claims | None = None,
         keeps_answer: bool = True,
+        audited: bool = True,
     ) -> None:
         """Declare an operation. Its documentation is the endpoint's docstring.
 
         `keeps_answer` is false for an answer that must not be stored, because a secret is in it.
+        `audited` is false for what machines say to each other all the time; only a service's
+        operation may have that, and one that is refused its credential is audited all the same.
         """
         self.declared.append(
             Declaration(
@@ -167,6 +175,7 @@ class Routes:
                 body_limit=body_limit,
                 claims=claims,
                 keeps_answer=keeps_answer,
+                audited=audited,
             )
         )
 
@@ -201,6 +210,8 @@ class GuardedRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             op = await enforcement.gate.admit(request, declaration.access)
+            state = request.scope["state"]
+            state["op"] = op
             body: Any = None
             if has_body:
                 request = JsonRequest(request, limit, enforcement.body_timeout_s)
@@ -208,8 +219,6 @@ class GuardedRoute(APIRoute):
             if declaration.claims is not None:
                 claimed = body if isinstance(body, dict) else {}
                 declaration.claims(op, request.query_params, claimed)
-            state = request.scope.setdefault("state", {})
-            state["op"] = op
             key = request.headers.get("idempotency-key") if declaration.is_repeatable else None
             if key is None:
                 return await inner(request)
@@ -250,6 +259,7 @@ def _enveloped(declaration: Declaration) -> Endpoint:
     @functools.wraps(endpoint)
     async def call(*args: Any, op: Operation, **kwargs: Any) -> Response:
         result = await endpoint(*args, op=op, **kwargs)
+        op.notes.take(result)
         if isinstance(result, Response):
             return result
         if isinstance(result, Slice):

@@ -1,5 +1,7 @@
 """Values as people write them."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import typer
 
@@ -32,6 +34,16 @@ def test_sizes(text: str, expected: int) -> None:
 def test_bad_sizes(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         values.mebibytes(text)
+
+
+def test_moments() -> None:
+    assert values.moment("2026-01-31T12:00:00Z") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert values.moment("2026-01-31").tzinfo is not None
+    ago = datetime.now(UTC) - values.moment("90m")
+    assert timedelta(minutes=89) < ago < timedelta(minutes=91)
+    for bad in ("", "soon", "5 m", "3w", "-1h"):
+        with pytest.raises(typer.BadParameter):
+            values.moment(bad)
 
 
 def test_environment() -> None:

@@ -1,5 +1,6 @@
 """The other verbs: JSON that is stable, tables that are safe, errors that say what to do."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def test_image_and_worker_ls(api: FakeApi, shell: Shell) -> None:
     assert "300 MiB" in shell("image", "ls").text
     assert shell("worker", "ls", "--json").json[0]["total"]["memory_mb"] == 4096
     assert "1/2" in shell("worker", "ls").text
+
+
+def test_audit(api: FakeApi, shell: Shell) -> None:
+    rows = shell("audit", "ls", "--json", "--since", "2026-01-01T00:00:00Z", "--status", "201").json
+    assert [row["id"] for row in rows] == ["aud_3", "aud_2", "aud_1"]
+    asked = api.transport.seen[-1].params
+    assert (asked["since"], asked["status"]) == ("2026-01-01T00:00:00+00:00", "201")
+    assert "outcome" not in asked
+    header, first, *_ = shell("audit", "ls", "--limit", "1").text.splitlines()
+    assert header.split()[:3] == ["TIME", "ACTOR", "ACTION"]
+    assert first.split()[:4] == ["2026-01-01T00:00:00Z", "ann", "create_bunker", "bnk_3"]
+    lines = shell("audit", "export", "--outcome", "success").text.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["aud_3", "aud_2", "aud_1"]
+    assert api.transport.seen[-1].params == {"format": "ndjson", "outcome": "success"}
+    for wrong in (["ls", "--since", "soon"], ["export", "--format", "xml"]):
+        assert shell("audit", *wrong).code == 2
 
 
 def test_tables_cannot_be_forged(api: FakeApi, shell: Shell) -> None:

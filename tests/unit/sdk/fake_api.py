@@ -76,6 +76,11 @@ class FakeApi:
             return refused(401, "AUTH_TOKEN_INVALID", "the key is not known", hint="check it")
         if seen.path == "/v1/me":
             return ok(ME)
+        if seen.path == "/v1/audit-log":
+            return self._paged(AUDIT, seen)
+        if seen.path == "/v1/audit-log/export":
+            lines = [json.dumps(entry).encode() + b"\n" for entry in AUDIT]
+            return streamed(lines, "application/x-ndjson")
         parts = seen.path.removeprefix(f"{BASE}/").split("/")
         routes: dict[str, Callable[[Seen, list[str]], httpx.Response]] = {
             "bunkers": self._bunkers,
@@ -400,6 +405,28 @@ IMAGES = [
         "created_at": NOW,
     }
     for number, name in enumerate(["debian-12", "python-3.11", "empty"], 1)
+]
+AUDIT = [
+    {
+        "id": f"aud_{number}",
+        "at": NOW,
+        "tenant_id": "ten_1",
+        "actor_type": "user",
+        "actor_id": "usr_1",
+        "actor_name": "ann",
+        "action": "create_bunker",
+        "method": "POST",
+        "path": f"{BASE}/bunkers",
+        "resource_type": "bunker",
+        "resource_id": f"bnk_{number}",
+        "outcome": "success",
+        "status": 201,
+        "code": None,
+        "address": "192.0.2.1",
+        "request_id": f"req_{number}",
+        "details": {"folded": number},
+    }
+    for number in (3, 2, 1)
 ]
 WORKERS = [
     {

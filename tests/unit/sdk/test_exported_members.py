@@ -5,8 +5,10 @@ import inspect
 import scaibunker.sdk as sdk
 from scaibunker.sdk import errors
 from scaibunker.sdk._async.api_keys import AsyncApiKeys
+from scaibunker.sdk._async.audit import AsyncAuditLog
 from scaibunker.sdk._async.bunkers import AsyncBunkers
 from scaibunker.sdk._sync.api_keys import ApiKeys
+from scaibunker.sdk._sync.audit import AuditLog
 from scaibunker.sdk._sync.bunkers import Bunkers
 
 
@@ -50,6 +52,7 @@ def test_both_clients_have_the_same_members() -> None:
         (sdk.AsyncExecStream, sdk.ExecStream),
         (AsyncBunkers, Bunkers),
         (AsyncApiKeys, ApiKeys),
+        (AsyncAuditLog, AuditLog),
     ]
     for one, other in pairs:
         assert members(one) == members(other)

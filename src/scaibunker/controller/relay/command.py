@@ -75,6 +75,7 @@ async def begin(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) 
         started_at=now,
         deadline_at=now + timedelta(seconds=body.timeout_s + 2 * relay.settings.exec_grace_s),
     )
+    op.note(exec_id=entry.id)
     if op.resumed and await relay.log.get(op, bunker_id, entry.id) is not None:
         why = "an earlier attempt under this idempotency key broke off"
         raise unreachable(entry.id, why, "It may have run.")

@@ -42,6 +42,7 @@ class WorkerEndpoints:
             access=Service("worker", self._token),
             answers=_bare(HeartbeatAnswer),
             body_limit=MAX_HEARTBEAT,
+            audited=False,
         )
         routes.add(
             "GET", "/workers", self.list_workers, access=operators, answers=many(wire.Worker)

@@ -9,6 +9,7 @@ import httpx
 
 from scaibunker.sdk import _calls
 from scaibunker.sdk._async.api_keys import AsyncApiKeys
+from scaibunker.sdk._async.audit import AsyncAuditLog
 from scaibunker.sdk._async.bunkers import AsyncBunkers
 from scaibunker.sdk._async.execs import AsyncExecs
 from scaibunker.sdk._async.files import AsyncFiles
@@ -45,6 +46,7 @@ class AsyncClient:
         self.images = AsyncImages(self._transport)
         self.workers = AsyncWorkers(self._transport)
         self.api_keys = AsyncApiKeys(self._transport)
+        self.audit = AsyncAuditLog(self._transport)
 
     @classmethod
     def from_environment(

@@ -10,6 +10,7 @@ import httpx
 
 from scaibunker.sdk import _calls
 from scaibunker.sdk._sync.api_keys import ApiKeys
+from scaibunker.sdk._sync.audit import AuditLog
 from scaibunker.sdk._sync.bunkers import Bunkers
 from scaibunker.sdk._sync.execs import Execs
 from scaibunker.sdk._sync.files import Files
@@ -46,6 +47,7 @@ class Client:
         self.images = Images(self._transport)
         self.workers = Workers(self._transport)
         self.api_keys = ApiKeys(self._transport)
+        self.audit = AuditLog(self._transport)
 
     @classmethod
     def from_environment(

@@ -1,7 +1,10 @@
 """Partners, suspended tenants, groups, single permissions, modules of a tenant, audit, usage, tasks."""
 
 import sqlalchemy as sa
+import structlog
 from alembic import op
+
+log = structlog.get_logger(__name__)
 
 revision = "grid_0002"
 down_revision = "grid_0001"
@@ -11,6 +14,11 @@ depends_on = None
 ID = sa.String(64)
 NAME = sa.String(128)
 TIME = sa.DateTime()
+TRIGGER_DENIED = (
+    1142,  # the account has no TRIGGER privilege
+    1227,  # SUPER, or BINLOG ADMIN, is needed
+    1419,  # likewise, because there is a binary log (log_bin_trust_function_creators is off)
+)
 
 
 def upgrade() -> None:
@@ -156,6 +164,28 @@ def _audit() -> None:
     _index(table, "at", "id")
     _index(table, "actor_id", "at")
     _index(table, "resource_id", "at")
+    _append_only(table)
+
+
+def _append_only(table: str) -> None:
+    """Let the database refuse to change a row. The table's own rows are all that it protects: who
+    may drop a table may do everything. A server may reserve triggers to its administrators; the
+    product never changes a row, so the schema is good without them."""
+    bind = op.get_bind()
+    refusal = "the audit log is append-only"
+    if bind.dialect.name == "sqlite":
+        body = f"BEGIN SELECT RAISE(ABORT, '{refusal}'); END"
+    else:
+        body = f"FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{refusal}'"
+    for what in ("update", "delete"):
+        name = f"{table}_no_{what}"
+        head = f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {what.upper()} ON {table}"
+        try:
+            bind.exec_driver_sql(f"{head} {body}")
+        except sa.exc.DBAPIError as error:
+            if error.orig is None or error.orig.args[0] not in TRIGGER_DENIED:
+                raise
+            log.warning("the database allows no trigger; see docs/guides/audit.md", trigger=name)
 
 
 def _usage() -> None:

@@ -1,0 +1,160 @@
+"""`/v1/audit-log`: reading it. Nothing writes to it but the recorder."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from scaigrid.audit import repository
+from scaigrid.audit.domain import (
+    MAX_CODE,
+    MAX_NAME,
+    MAX_RESOURCE_ID,
+    Entry,
+    Outcome,
+)
+from scaigrid.audit.export import MEDIA_TYPES, PAGE, Export, Format
+from scaigrid.audit.models import AuditEntry
+from scaigrid.audit.recorder import Recorder
+from scaigrid.audit.repository import Filter
+from scaigrid.db import Database
+from scaigrid.db.types import ID
+from scaigrid.errors import PermissionDenied
+from scaigrid.http.access import Signed
+from scaigrid.http.address import MAX_ADDRESS
+from scaigrid.http.paging import Paged, PageRequest, Slice
+from scaigrid.http.routes import Answer, Op, Routes, many
+from scaigrid.operation import Operation
+from scaigrid.permissions.domain import Role
+
+PATH = "/v1/audit-log"
+READERS = frozenset({Role.SUPER_ADMIN, Role.PARTNER_ADMIN, Role.TENANT_ADMIN})
+
+
+def _filter(
+    actor: Annotated[str | None, Query(max_length=ID, description="Id of a user.")] = None,
+    action: Annotated[
+        str | None, Query(max_length=MAX_NAME, description="Id of an operation.")
+    ] = None,
+    outcome: Annotated[Outcome | None, Query()] = None,
+    resource_type: Annotated[str | None, Query(max_length=MAX_CODE)] = None,
+    resource_id: Annotated[str | None, Query(max_length=MAX_RESOURCE_ID)] = None,
+    status: Annotated[int | None, Query(ge=100, le=599)] = None,
+    code: Annotated[str | None, Query(max_length=MAX_CODE, description="Error code.")] = None,
+    address: Annotated[str | None, Query(max_length=MAX_ADDRESS)] = None,
+    request_id: Annotated[str | None, Query(max_length=ID)] = None,
+    tenant_id: Annotated[
+        str | None, Query(max_length=ID, description="One of the tenants that are in reach.")
+    ] = None,
+    since: Annotated[datetime | None, Query(description="This time and later.")] = None,
+    until: Annotated[datetime | None, Query(description="Before this time.")] = None,
+) -> Filter:
+    return Filter(
+        actor=actor,
+        action=action,
+        outcome=outcome,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        status=status,
+        code=code,
+        address=address,
+        request_id=request_id,
+        tenant_id=tenant_id,
+        since=_aware(since),
+        until=_aware(until),
+    )
+
+
+Wanted = Annotated[Filter, Depends(_filter)]
+
+
+class AuditEndpoints:
+    """Reading the log, page by page or as a file."""
+
+    def __init__(self, database: Database, recorder: Recorder) -> None:
+        self._database = database
+        self._recorder = recorder
+
+    def routes(self) -> Routes:
+        """The declarations."""
+        routes = Routes(PATH, "audit")
+        routes.add(
+            "GET",
+            "",
+            self.list_audit_log,
+            access=Signed(),
+            answers=many(AuditEntry),
+            errors=[PermissionDenied],
+        )
+        forms = {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES.values()}
+        routes.add(
+            "GET",
+            "/export",
+            self.export_audit_log,
+            access=Signed(),
+            answers=Answer(200, forms, "The entries, newest first, as they are read."),
+            errors=[PermissionDenied],
+        )
+        return routes
+
+    async def list_audit_log(self, op: Op, page: Paged, wanted: Wanted) -> Slice[AuditEntry]:
+        """List what was changed and what was refused, newest first. A tenant's administrators see
+        their tenant, a partner's administrators its tenants, super-admins everything."""
+        _check(op)
+        await self._recorder.flush()
+        return await self._page(op, page, wanted)
+
+    async def export_audit_log(
+        self,
+        op: Op,
+        wanted: Wanted,
+        form: Annotated[Format, Query(alias="format")] = "ndjson",
+    ) -> Export:
+        """Read all of it as a file, with the same filters. In CSV, a cell that a spreadsheet would
+        take for a formula begins with an apostrophe."""
+        _check(op)
+        await self._recorder.flush()
+
+        async def read(page: PageRequest) -> Slice[AuditEntry]:
+            return await self._page(op, page, wanted)
+
+        return Export(await read(PageRequest(PAGE)), read, form)
+
+    async def _page(self, op: Operation, page: PageRequest, wanted: Filter) -> Slice[AuditEntry]:
+        async with self._database.read() as db:
+            return (await repository.listing(op, db, page, wanted)).map(_view)
+
+
+def _check(op: Operation) -> None:
+    if op.user.role not in READERS:
+        raise PermissionDenied(
+            "Only administrators may read the audit log.",
+            hint="Ask an administrator of the tenant.",
+        )
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def _view(entry: Entry) -> AuditEntry:
+    return AuditEntry(
+        id=entry.id,
+        at=entry.at,
+        tenant_id=entry.tenant_id,
+        actor_type=entry.actor.type.value,
+        actor_id=entry.actor.id,
+        actor_name=entry.actor.name,
+        action=entry.action,
+        method=entry.method,
+        path=entry.path,
+        resource_type=entry.resource_type,
+        resource_id=entry.resource_id,
+        outcome=entry.outcome.value,
+        status=entry.status,
+        code=entry.code,
+        address=entry.address,
+        request_id=entry.request_id,
+        details=entry.details,
+    )
