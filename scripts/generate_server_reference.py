@@ -32,6 +32,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    RateLimitSettings,
     RedisSettings,
     Section,
     TracingSettings,
@@ -61,8 +62,13 @@ they can be tried again. An answer that is a stream or holds a secret is not kep
 repetition is a conflict, and nothing is done twice.
 
 Every operation may also answer `VALIDATION_ERROR` and `INTERNAL_ERROR`; one that needs a credential
-`AUTH_TOKEN_MISSING` and `AUTH_TOKEN_INVALID`; one that needs a permission `AUTHZ_PERMISSION_DENIED`;
+`AUTH_TOKEN_MISSING`, `AUTH_TOKEN_INVALID` and `RATE_LIMITED`; one that needs a permission `AUTHZ_PERMISSION_DENIED`;
 one with a JSON body `PAYLOAD_TOO_LARGE`; every POST `IDEMPOTENCY_CONFLICT`.
+
+Answers to a caller with a credential carry `X-RateLimit-Limit` and `X-RateLimit-Remaining` of the
+tightest of its windows (key, user, tenant, partner), and `X-RateLimit-Reset`: in how many seconds there
+is more room, at the latest. Over a limit, the answer is `RATE_LIMITED` (429) with `retry_after` and
+`Retry-After`; requests without a good credential are limited by the client's address.
 
 Server-sent events end with `data: [DONE]`; an error in mid-stream is `event: error`; a comment every
 15 s keeps the connection alive. The OpenAPI document is at `/openapi.json`.
@@ -77,6 +83,7 @@ COMMON = {
     "AUTHZ_PERMISSION_DENIED",
     "PAYLOAD_TOO_LARGE",
     "IDEMPOTENCY_CONFLICT",
+    "RATE_LIMITED",
 }
 
 
@@ -103,6 +110,7 @@ def _grid(scratch: Path) -> Grid:
         database=DatabaseSettings(url=f"sqlite:///{scratch}/none.db"),
         redis=RedisSettings(url="redis://localhost"),
         auth=AuthSettings(),
+        rate_limits=RateLimitSettings(),
         tracing=TracingSettings(),
     )
     module = replace(
@@ -305,6 +313,7 @@ def _settings() -> Iterator[str]:
         DatabaseSettings,
         RedisSettings,
         AuthSettings,
+        RateLimitSettings,
         TracingSettings,
     )
     for section in (*sections, *MODULE.settings):

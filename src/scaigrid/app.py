@@ -27,6 +27,7 @@ from scaigrid.http.edge import Edge
 from scaigrid.http.routes import SECURITY_SCHEMES, Enforcement, install
 from scaigrid.http.sse import Stopping
 from scaigrid.idempotency.service import Idempotency
+from scaigrid.limits.service import RateLimits
 from scaigrid.live.bus import Bus
 from scaigrid.live.store import LiveStore
 from scaigrid.metrics.lag import LoopLag
@@ -40,6 +41,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    RateLimitSettings,
     RedisSettings,
     TracingSettings,
 )
@@ -55,6 +57,7 @@ class GridSettings:
     database: DatabaseSettings
     redis: RedisSettings
     auth: AuthSettings
+    rate_limits: RateLimitSettings
     tracing: TracingSettings
 
 
@@ -96,7 +99,7 @@ class Grid:
             *(routes for assembly in self.assemblies for routes in assembly.routes),
         ]
         enforcement = Enforcement(
-            Gate(authenticator, self.clock),
+            Gate(authenticator, RateLimits(self.live, settings.rate_limits), self.clock),
             self.idempotency,
             settings.http.json_limit_bytes,
             settings.http.body_timeout_s,

@@ -152,6 +152,14 @@ class ValidationFailed(GridError):
         return cls(f"{field}: {message}", details=[detail(field, message, **more)])
 
 
+class RateLimited(GridError):
+    """Too many requests in too short a time."""
+
+    kind = Kind.LIMITED
+    code = "RATE_LIMITED"
+    hint = "Wait for `retry_after` seconds."
+
+
 class ServerStopping(GridError):
     """The server is stopping and has ended this stream; what it watched goes on."""
 

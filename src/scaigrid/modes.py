@@ -18,6 +18,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    RateLimitSettings,
     RedisSettings,
     SettingsError,
     TracingSettings,
@@ -40,6 +41,7 @@ def serve() -> int:
         database=read_section(DatabaseSettings),
         redis=read_section(RedisSettings),
         auth=read_section(AuthSettings),
+        rate_limits=read_section(RateLimitSettings),
         tracing=read_section(TracingSettings),
     )
     logs.configure(settings.http.log_level)
@@ -62,7 +64,14 @@ def upgrade() -> int:
 
 
 def _check_file(modules: Sequence[Module]) -> None:
-    own = (HttpSettings, DatabaseSettings, RedisSettings, AuthSettings, TracingSettings)
+    own = (
+        HttpSettings,
+        DatabaseSettings,
+        RedisSettings,
+        AuthSettings,
+        RateLimitSettings,
+        TracingSettings,
+    )
     check_file([*own, *(section for module in modules for section in module.settings)])
 
 

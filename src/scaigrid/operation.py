@@ -16,13 +16,16 @@ from scaigrid.ids import new_token
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A user, as its credential proved it. `permissions` are resolved from its roles."""
+    """A user, as its credential proved it. `permissions` are resolved from its roles;
+    `credential_id` is the API key's id, or names the token's subject; never the secret."""
 
     user_id: str
     tenant_id: str
     name: str
     role: str
     permissions: AbstractSet[str]
+    credential_id: str = ""
+    partner_id: str | None = None
 
     def holds(self, *keys: str) -> bool:
         """Whether the caller has any one of `keys`."""

@@ -22,6 +22,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    RateLimitSettings,
     RedisSettings,
     TracingSettings,
 )
@@ -43,6 +44,7 @@ class Knobs:
     request_timeout_s: float = 10
     file_idle_timeout_s: float = 10
     limits: dict[str, int] = field(default_factory=dict)
+    rate_limits: dict[str, int] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
     tracing: dict[str, Any] = field(default_factory=dict)
 
@@ -97,6 +99,7 @@ class Stack:
             database=self.database_settings,
             redis=self.redis_settings,
             auth=AuthSettings(),
+            rate_limits=RateLimitSettings(**self.knobs.rate_limits),
             tracing=TracingSettings(**self.knobs.tracing),
         )
         self.grid = Grid(settings, [replace(MODULE, assemble=self._controller)])

@@ -118,6 +118,8 @@ def entry_of(scope: Scope, status: int, code: str | None, recorder: Recorder) ->
     if declaration is not None:
         kind, which = resource_of(declaration.path, scope.get("path_params", {}))
     details = bounded_details(notes.details)
+    if isinstance(caller, Caller):
+        details["credential_id"] = caller.credential_id
     if notes.resource_id not in (None, which):
         made = bounded(str(notes.resource_id), MAX_RESOURCE_ID)
         if which is None:

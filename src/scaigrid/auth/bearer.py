@@ -65,6 +65,14 @@ class Authenticator:
             raise TokenInvalid
         return caller
 
+    def remembers(self, header: str | None) -> bool:
+        """Whether this header's caller would be known without a look-up."""
+        try:
+            known = self._known.get(digest(bearer(header)))
+        except (TokenMissing, TokenInvalid):
+            return False
+        return known is not None and self._clock.monotonic() < known[0]
+
     def forget(self, mark: str) -> None:
         """Look the key with this digest up afresh at its next use."""
         self._generation += 1  # a look-up under way has read the old state
@@ -84,6 +92,8 @@ class Authenticator:
             name=holder.name,
             role=holder.role,
             permissions=self._permissions.of(holder.role, custom),
+            credential_id=holder.key.id,
+            partner_id=holder.partner_id,
         )
         if generation == self._generation and self._settings.cache_ttl_s:
             self._known[mark] = (

@@ -11,7 +11,7 @@ from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import of_owner, of_tenant
-from scaigrid.tenancy.tables import users
+from scaigrid.tenancy.tables import tenants, users
 
 _COLUMNS = [column for column in api_keys.c if column.name != "digest"]
 
@@ -23,17 +23,21 @@ class Holder:
     key: ApiKey
     name: str
     role: str
+    partner_id: str | None
 
 
 async def holder(op: Operation, db: Reader, digest: str) -> Holder | None:
     """Whose key has that digest."""
     query = (
-        select(*_COLUMNS, users.c.name.label("user_name"), users.c.role)
+        select(*_COLUMNS, users.c.name.label("user_name"), users.c.role, tenants.c.partner_id)
         .join(users, users.c.id == api_keys.c.user_id)
+        .join(tenants, tenants.c.id == api_keys.c.tenant_id)
         .where(api_keys.c.digest == digest, of_tenant(op, api_keys.c.tenant_id))
     )
     row = await db.row(query)
-    return Holder(_key(row), row["user_name"], row["role"]) if row else None
+    if row is None:
+        return None
+    return Holder(_key(row), row["user_name"], row["role"], row["partner_id"])
 
 
 async def add(op: Operation, db: Writer, key: ApiKey, digest: str) -> None:  # noqa: ARG001

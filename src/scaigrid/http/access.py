@@ -10,6 +10,9 @@ from starlette.requests import Request
 from scaigrid import logs
 from scaigrid.auth.bearer import Authenticator, check_service_token
 from scaigrid.clock import Clock
+from scaigrid.errors import TokenInvalid, TokenMissing
+from scaigrid.http.address import address_of, source_of
+from scaigrid.limits.service import RateLimits
 from scaigrid.operation import Caller, Operation, System
 
 
@@ -72,12 +75,14 @@ class Claims(Protocol):
 class Gate:
     """Turns a request into an operation, or refuses it."""
 
-    def __init__(self, authenticator: Authenticator, clock: Clock) -> None:
+    def __init__(self, authenticator: Authenticator, limits: RateLimits, clock: Clock) -> None:
         self._authenticator = authenticator
+        self._limits = limits
         self._clock = clock
 
     async def admit(self, request: Request, access: Access) -> Operation:
-        """The operation of this request. Raises an error of the kinds UNAUTHENTICATED or DENIED."""
+        """The operation of this request. Raises an error of the kinds UNAUTHENTICATED, LIMITED or
+        DENIED."""
         request_id = request.scope["request_id"]
         header = request.headers.get("authorization")
         match access:
@@ -88,11 +93,28 @@ class Gate:
                 service = System(access.name)
                 _proven(request, service)
                 return Operation(service, request_id, self._clock)
-        caller = await self._authenticator.caller(header)
+        caller = await self._caller(request, header)
         _proven(request, caller)
+        judgement = await self._limits.judge(caller)
+        if judgement is not None:
+            request.state.headers = judgement.headers
+            if judgement.is_refused:
+                raise judgement.refusal()
         if access.keys:
             caller.require(*access.keys)
         return Operation(caller, request_id, self._clock)
+
+    async def _caller(self, request: Request, header: str | None) -> Caller:
+        """Whose credential it is. Guesses are counted; after too many from one place, what is not
+        known yet is not looked up."""
+        source = source_of(address_of(request.scope))
+        if not self._authenticator.remembers(header):
+            self._limits.check(source)
+        try:
+            return await self._authenticator.caller(header)
+        except (TokenMissing, TokenInvalid):
+            await self._limits.fail(source)
+            raise
 
 
 def _proven(request: Request, caller: Caller | System) -> None:

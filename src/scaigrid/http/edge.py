@@ -41,7 +41,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
+                more = scope["state"].get("headers", ())
+                message["headers"] = [*message.get("headers", ()), header, *more]
             await send(message)
 
         with self._spans.of(scope) if self._spans else contextlib.nullcontext() as span:

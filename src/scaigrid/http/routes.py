@@ -24,6 +24,7 @@ from scaigrid.errors import (
     InternalError,
     PayloadTooLarge,
     PermissionDenied,
+    RateLimited,
     ServiceTokenInvalid,
     TokenInvalid,
     TokenMissing,
@@ -104,6 +105,8 @@ class Declaration:
         found: list[type[GridError]] = [*self.errors, ValidationFailed, InternalError]
         if not isinstance(self.access, Public):
             found += [TokenMissing, TokenInvalid, DatabaseUnavailable]
+        if isinstance(self.access, Signed | Needs):
+            found.append(RateLimited)
         if isinstance(self.access, Needs):
             found.append(PermissionDenied)
         if isinstance(self.access, Service):

@@ -34,7 +34,8 @@ def make_server(grid: Grid, settings: HttpSettings) -> Server:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=settings.stop_timeout_s,
         timeout_keep_alive=75,
     )

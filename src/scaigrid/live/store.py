@@ -70,20 +70,28 @@ class LiveStore:
 
     async def ask(self, command: Awaitable[T]) -> T:
         """The answer to a command of `client`. Raises LiveStoreDown."""
-        if time.monotonic() < self._down_until:
+        now = time.monotonic()
+        if now < self._down_until:
             self._spared.inc()
             if hasattr(command, "close"):
                 command.close()
             raise LiveStoreDown
+        was_down = self._down_until > 0
+        if was_down:  # this one looks whether Redis is back, and nobody else waits for that
+            self._down_until = now + self._settings.timeout_s + HOLD_OFF_S
         try:
             with tracing.span("redis"):
-                return await command
+                answer = await command
         except (RedisError, OSError, TimeoutError) as error:
-            if time.monotonic() >= self._down_until:
+            if self._down_until == 0:
                 log.warning("redis does not answer", error=repr(error))
             self._failures.inc()
             self._down_until = time.monotonic() + HOLD_OFF_S
             raise LiveStoreDown from error
+        if was_down:
+            self._down_until = 0.0
+            log.info("redis answers again")
+        return answer
 
     async def ping(self) -> None:
         """Raise LiveStoreDown if Redis does not answer."""

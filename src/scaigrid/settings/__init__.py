@@ -10,6 +10,7 @@ from scaigrid.settings.database import DatabaseSettings
 from scaigrid.settings.errors import SettingsError
 from scaigrid.settings.file import check_file
 from scaigrid.settings.http import HttpSettings
+from scaigrid.settings.rate_limits import RateLimitSettings
 from scaigrid.settings.redis import RedisSettings
 from scaigrid.settings.tracing import TracingSettings
 
@@ -17,6 +18,7 @@ __all__ = [
     "AuthSettings",
     "DatabaseSettings",
     "HttpSettings",
+    "RateLimitSettings",
     "RedisSettings",
     "Section",
     "SettingsError",

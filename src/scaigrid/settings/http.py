@@ -1,9 +1,10 @@
 """Where and how the HTTP server listens."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from scaigrid.settings.base import Section
 
@@ -33,5 +34,26 @@ class HttpSettings(Section):
     open to everybody who reaches the server: it tells how busy the installation is, and names
     nobody."""
 
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses and networks of the proxies in front, with commas between them. What they say of
+    the client's address (`X-Forwarded-For`) is believed; nobody else is."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, each in enumerate(value, 1):
+            try:
+                ip_network(each)
+            except ValueError:
+                raise ValueError(f"entry {number} is no address or network") from None
+        return value

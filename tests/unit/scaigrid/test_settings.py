@@ -7,12 +7,19 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    RateLimitSettings,
     Section,
     SettingsError,
     read_section,
 )
 
-SECTIONS: list[type[Section]] = [HttpSettings, DatabaseSettings, AuthSettings, *MODULE.settings]
+SECTIONS: list[type[Section]] = [
+    HttpSettings,
+    DatabaseSettings,
+    AuthSettings,
+    RateLimitSettings,
+    *MODULE.settings,
+]
 
 
 def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,11 +29,18 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert (settings.port, settings.host) == (1234, "127.0.0.1")
 
 
+def test_proxies_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAIGRID_HTTP_TRUSTED_PROXIES", "10.0.0.0/8, ::1,")
+    assert read_section(HttpSettings).trusted_proxies == ("10.0.0.0/8", "::1")
+
+
 @pytest.mark.parametrize(
     ("section", "name", "value"),
     [
         (HttpSettings, "SCAIGRID_HTTP_PORT", "70000"),
         (HttpSettings, "SCAIGRID_HTTP_LOG_LEVEL", "LOUD"),
+        (HttpSettings, "SCAIGRID_HTTP_TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.1/8"),
+        (RateLimitSettings, "SCAIGRID_RATE_LIMIT_PER_KEY", "-1"),
         (DatabaseSettings, "SCAIGRID_DATABASE_URL", "postgres-secret://x"),
         (DatabaseSettings, "SCAIGRID_DATABASE_URL", "sqlite:///relative.db"),
         (DatabaseSettings, "SCAIGRID_DATABASE_URL", "nonsense-secret"),
