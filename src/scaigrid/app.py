@@ -78,7 +78,9 @@ class Grid:
         self.audit = Recorder(self.database, self.clock)
         self._modules = tuple(modules)
         permissions = Permissions(key for module in modules for key in module.permissions)
-        authenticator = Authenticator(self.database, permissions, self.clock, settings.auth)
+        authenticator = Authenticator(
+            self.database, permissions, self.bus, self.clock, settings.auth
+        )
         platform = Platform(
             self.database, self.live, self.bus, self.clock, self.stopping, self.metrics
         )
@@ -96,7 +98,11 @@ class Grid:
             MetricsEndpoints(self.metrics, settings.http.metrics_token).routes(),
             IdentityEndpoints(ApiKeys(self.database, authenticator)).routes(),
             AuditEndpoints(self.database, self.audit).routes(),
-            *(routes for assembly in self.assemblies for routes in assembly.routes),
+            *(
+                routes.of_module(module.id)
+                for module, assembly in zip(self._modules, self.assemblies, strict=True)
+                for routes in assembly.routes
+            ),
         ]
         enforcement = Enforcement(
             Gate(authenticator, RateLimits(self.live, settings.rate_limits), self.clock),

@@ -85,6 +85,30 @@ class TokenInvalid(GridError):
     hint = "Check the API key, or make a new one."
 
 
+class TenantSuspended(GridError):
+    """The caller's tenant is suspended."""
+
+    kind = Kind.DENIED
+    code = "TENANT_SUSPENDED"
+    hint = "Ask the operator of the platform."
+
+
+class UserDisabled(GridError):
+    """The caller's user is disabled."""
+
+    kind = Kind.DENIED
+    code = "USER_DISABLED"
+    hint = "Ask an administrator of the tenant."
+
+
+class ModuleNotEnabled(GridError):
+    """The module is not enabled for the caller's tenant."""
+
+    kind = Kind.DENIED
+    code = "MODULE_NOT_ENABLED"
+    hint = "An administrator enables it with `POST /v1/modules/{id}/enable`."
+
+
 class ServiceTokenInvalid(GridError):
     """The service token is wrong."""
 
@@ -99,6 +123,15 @@ class PermissionDenied(GridError):
     kind = Kind.DENIED
     code = "AUTHZ_PERMISSION_DENIED"
     hint = "Ask an administrator of the tenant for the permission that `details` names."
+
+    @classmethod
+    def of_role(cls, *roles: str) -> "PermissionDenied":
+        """The refusal of a caller whose role is none of these."""
+        return cls(
+            f"This takes the role {' or '.join(roles)}.",
+            hint="Ask somebody who has that role.",
+            details=[detail("role", f"{role} is needed", role=role) for role in roles],
+        )
 
     @classmethod
     def lacking(cls, *keys: str) -> "PermissionDenied":

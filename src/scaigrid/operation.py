@@ -1,7 +1,8 @@
 """Who is doing what: the first argument of every service and repository call.
 
-There is no query without a caller. A person's operation reaches its own tenant only
-(`tenancy.scope`); the platform's own loops act as `System`, which reaches all of them.
+There is no query without a caller. How far a person's operation reaches is for its role to say
+(`tenancy.scope`): its own tenant, those of its partner, or all; the platform's own loops act as
+`System`, which reaches all of them.
 """
 
 from collections.abc import Set as AbstractSet
@@ -10,22 +11,25 @@ from datetime import datetime
 from typing import Any
 
 from scaigrid.clock import Clock
-from scaigrid.errors import PermissionDenied
+from scaigrid.errors import GridError, PermissionDenied
 from scaigrid.ids import new_token
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A user, as its credential proved it. `permissions` are resolved from its roles;
-    `credential_id` is the API key's id, or names the token's subject; never the secret."""
+    """A user, as its credential proved it. `permissions` are resolved from its roles, and
+    `partner_id` is its tenant's; `credential_id` is its API key's id, or names its token's subject;
+    never the secret. `barred` is why all its calls are refused."""
 
     user_id: str
     tenant_id: str
     name: str
     role: str
     permissions: AbstractSet[str]
-    credential_id: str = ""
     partner_id: str | None = None
+    disabled_modules: AbstractSet[str] = frozenset()
+    credential_id: str = ""
+    barred: type[GridError] | None = None
 
     def holds(self, *keys: str) -> bool:
         """Whether the caller has any one of `keys`."""

@@ -1,21 +1,29 @@
 """From an `Authorization` header to a caller.
 
 A recognised key is remembered for a few seconds under its digest, so that a burst of calls asks
-the database once. Revoking forgets it here at once; expiry is looked at on every call.
+the database once. Whatever changes what a caller may do has it forgotten at once in every replica,
+by a hint; one that misses the hint is wrong for those few seconds. Expiry is looked at on every
+call.
 """
 
 import hmac
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from scaigrid.auth import repository
 from scaigrid.auth.domain import ApiKey, digest, has_shape
+from scaigrid.auth.principals import Principals
 from scaigrid.clock import Clock
 from scaigrid.db import Database
 from scaigrid.errors import ServiceTokenInvalid, TokenInvalid, TokenMissing
+from scaigrid.live.bus import Bus
 from scaigrid.operation import Caller, system_operation
 from scaigrid.permissions.domain import Permissions
-from scaigrid.permissions.repository import custom_permissions
 from scaigrid.settings import AuthSettings
+
+TOPIC = "identity"
+"""Of the hints about what to forget."""
 
 
 def bearer(header: str | None) -> str:
@@ -37,18 +45,34 @@ def check_service_token(header: str | None, wanted: str) -> None:
         raise ServiceTokenInvalid
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is remembered of a credential until `until` (monotonic)."""
+
+    until: float
+    key: ApiKey
+    caller: Caller
+
+
 class Authenticator:
     """Recognises API keys."""
 
     def __init__(
-        self, database: Database, permissions: Permissions, clock: Clock, settings: AuthSettings
+        self,
+        database: Database,
+        permissions: Permissions,
+        bus: Bus,
+        clock: Clock,
+        settings: AuthSettings,
     ) -> None:
         self._database = database
-        self._permissions = permissions
+        self._principals = Principals(database, permissions)
+        self._bus = bus
         self._clock = clock
         self._settings = settings
-        self._known: OrderedDict[str, tuple[float, ApiKey, Caller]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._generation = 0
+        bus.subscribe(TOPIC, self._forget)
 
     async def caller(self, header: str | None) -> Caller:
         """Who sends this header. Raises TokenMissing or TokenInvalid."""
@@ -57,13 +81,11 @@ class Authenticator:
             raise TokenInvalid
         mark = digest(secret)
         known = self._known.get(mark)
-        if known and self._clock.monotonic() < known[0]:
-            _, key, caller = known
-        else:
-            key, caller = await self._look_up(mark)
-        if not key.is_good(self._clock.now()):
+        if known is None or self._clock.monotonic() >= known.until:
+            known = await self._look_up(mark)
+        if not known.key.is_good(self._clock.now()):
             raise TokenInvalid
-        return caller
+        return known.caller
 
     def remembers(self, header: str | None) -> bool:
         """Whether this header's caller would be known without a look-up."""
@@ -71,37 +93,47 @@ class Authenticator:
             known = self._known.get(digest(bearer(header)))
         except (TokenMissing, TokenInvalid):
             return False
-        return known is not None and self._clock.monotonic() < known[0]
+        return known is not None and self._clock.monotonic() < known.until
 
-    def forget(self, mark: str) -> None:
-        """Look the key with this digest up afresh at its next use."""
+    def forget_key(self, mark: str) -> None:
+        """Look the key with this digest up afresh at its next use, in every replica."""
+        self._bus.publish(TOPIC, f"key:{mark}")
+
+    def forget_user(self, user_id: str) -> None:
+        """The same for all credentials of a user."""
+        self._bus.publish(TOPIC, f"user:{user_id}")
+
+    def forget_tenant(self, tenant_id: str) -> None:
+        """The same for all users of a tenant."""
+        self._bus.publish(TOPIC, f"tenant:{tenant_id}")
+
+    def _forget(self, what: str) -> None:
         self._generation += 1  # a look-up under way has read the old state
-        self._known.pop(mark, None)
+        kind, _, key = what.partition(":")
+        match kind:
+            case "key":
+                self._known.pop(key, None)
+            case "user":
+                self._drop(lambda caller: caller.user_id == key)
+            case _:
+                self._drop(lambda caller: caller.tenant_id == key)
 
-    async def _look_up(self, mark: str) -> tuple[ApiKey, Caller]:
+    def _drop(self, concerned: Callable[[Caller], bool]) -> None:
+        for mark in [mark for mark, known in self._known.items() if concerned(known.caller)]:
+            del self._known[mark]
+
+    async def _look_up(self, mark: str) -> _Known:
         generation = self._generation
         op = system_operation("auth", self._clock)
         async with self._database.read() as db:
-            holder = await repository.holder(op, db, mark)
-            if holder is None:
-                raise TokenInvalid
-            custom = await custom_permissions(op, db, holder.key.user_id)
-        caller = Caller(
-            user_id=holder.key.user_id,
-            tenant_id=holder.key.tenant_id,
-            name=holder.name,
-            role=holder.role,
-            permissions=self._permissions.of(holder.role, custom),
-            credential_id=holder.key.id,
-            partner_id=holder.partner_id,
-        )
+            key = await repository.by_digest(op, db, mark)
+        if key is None or not key.is_good(self._clock.now()):
+            raise TokenInvalid
+        caller = await self._principals.caller(op, key.user_id, key.id)
+        known = _Known(self._clock.monotonic() + self._settings.cache_ttl_s, key, caller)
         if generation == self._generation and self._settings.cache_ttl_s:
-            self._known[mark] = (
-                self._clock.monotonic() + self._settings.cache_ttl_s,
-                holder.key,
-                caller,
-            )
+            self._known[mark] = known
             self._known.move_to_end(mark)
             while len(self._known) > self._settings.cache_size:
                 self._known.popitem(last=False)
-        return holder.key, caller
+        return known

@@ -83,5 +83,5 @@ class ApiKeys:
         if found is None:
             raise NotFound("No such API key.")
         key, mark = found
-        self._authenticator.forget(mark)
+        self._authenticator.forget_key(mark)
         return key

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from scaigrid import logs
 from scaigrid.auth.bearer import Authenticator, check_service_token
 from scaigrid.clock import Clock
-from scaigrid.errors import TokenInvalid, TokenMissing
+from scaigrid.errors import ModuleNotEnabled, PermissionDenied, TokenInvalid, TokenMissing
 from scaigrid.http.address import address_of, source_of
 from scaigrid.limits.service import RateLimits
 from scaigrid.operation import Caller, Operation, System
+from scaigrid.permissions.domain import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,29 @@ class Needs:
         return "Permission: " + " or ".join(f"`{key}`" for key in self.keys) + "."
 
 
-Access = Public | Signed | Service | Needs
+class Roles:
+    """A caller whose role is one of `roles`; how far it reaches is for `tenancy.scope`."""
+
+    __slots__ = ("roles",)
+    keys: tuple[str, ...] = ()
+
+    def __init__(self, *roles: Role) -> None:
+        self.roles = roles
+
+    @property
+    def summary(self) -> str:
+        """For the reference."""
+        return "Role: " + " or ".join(f"`{role}`" for role in self.roles) + "."
+
+
+ADMINS = Roles(Role.SUPER_ADMIN, Role.PARTNER_ADMIN, Role.TENANT_ADMIN)
+"""Whoever administers something; each within its reach."""
+PARTNER_ADMINS = Roles(Role.SUPER_ADMIN, Role.PARTNER_ADMIN)
+SUPER_ADMINS = Roles(Role.SUPER_ADMIN)
+
+Personal = Signed | Needs | Roles
+"""What takes a caller's own credential."""
+Access = Public | Service | Personal
 
 
 class Claims(Protocol):
@@ -80,9 +103,11 @@ class Gate:
         self._limits = limits
         self._clock = clock
 
-    async def admit(self, request: Request, access: Access) -> Operation:
-        """The operation of this request. Raises an error of the kinds UNAUTHENTICATED, LIMITED or
-        DENIED."""
+    async def admit(self, request: Request, access: Access, module: str | None = None) -> Operation:
+        """The operation of this request, which is one of a `module`, or of the platform.
+
+        Raises an error of the kinds UNAUTHENTICATED, LIMITED or DENIED.
+        """
         request_id = request.scope["request_id"]
         header = request.headers.get("authorization")
         match access:
@@ -100,8 +125,15 @@ class Gate:
             request.state.headers = judgement.headers
             if judgement.is_refused:
                 raise judgement.refusal()
-        if access.keys:
-            caller.require(*access.keys)
+        if caller.barred is not None:
+            raise caller.barred
+        if module is not None and module in caller.disabled_modules:
+            raise ModuleNotEnabled
+        match access:
+            case Roles() if caller.role not in access.roles:
+                raise PermissionDenied.of_role(*access.roles)
+            case Needs():
+                caller.require(*access.keys)
         return Operation(caller, request_id, self._clock)
 
     async def _caller(self, request: Request, header: str | None) -> Caller:

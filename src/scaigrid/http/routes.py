@@ -22,16 +22,19 @@ from scaigrid.errors import (
     GridError,
     IdempotencyConflict,
     InternalError,
+    ModuleNotEnabled,
     PayloadTooLarge,
     PermissionDenied,
     RateLimited,
     ServiceTokenInvalid,
+    TenantSuspended,
     TokenInvalid,
     TokenMissing,
+    UserDisabled,
     ValidationFailed,
 )
 from scaigrid.http import envelope, errors
-from scaigrid.http.access import Access, Claims, Gate, Needs, Public, Service, Signed
+from scaigrid.http.access import Access, Claims, Gate, Needs, Personal, Public, Roles, Service
 from scaigrid.http.body import JsonRequest
 from scaigrid.http.paging import Slice
 from scaigrid.idempotency.service import Idempotency
@@ -95,6 +98,7 @@ class Declaration:
     claims: Claims | None = None
     keeps_answer: bool = True
     audited: bool = True
+    module: str | None = None
 
     def __post_init__(self) -> None:
         if not self.audited and not isinstance(self.access, Service):
@@ -105,9 +109,11 @@ class Declaration:
         found: list[type[GridError]] = [*self.errors, ValidationFailed, InternalError]
         if not isinstance(self.access, Public):
             found += [TokenMissing, TokenInvalid, DatabaseUnavailable]
-        if isinstance(self.access, Signed | Needs):
-            found.append(RateLimited)
-        if isinstance(self.access, Needs):
+        if isinstance(self.access, Personal):
+            found += [RateLimited, TenantSuspended, UserDisabled]
+            if self.module is not None:
+                found.append(ModuleNotEnabled)
+        if isinstance(self.access, Needs | Roles):
             found.append(PermissionDenied)
         if isinstance(self.access, Service):
             found.append(ServiceTokenInvalid)
@@ -125,7 +131,7 @@ class Declaration:
     @property
     def is_repeatable(self) -> bool:
         """Whether `Idempotency-Key` means something here."""
-        return self.method == "POST" and isinstance(self.access, Needs | Signed)
+        return self.method == "POST" and isinstance(self.access, Personal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,11 @@ class Routes:
             )
         )
 
+    def of_module(self, module: str) -> "Routes":
+        """The same operations, as those of a module: refused to tenants that do not have it."""
+        self.declared = [replace(each, module=module) for each in self.declared]
+        return self
+
 
 class GuardedRoute(APIRoute):
     """A route that holds its requests to the declaration."""
@@ -212,7 +223,7 @@ class GuardedRoute(APIRoute):
         limit = declaration.body_limit or enforcement.json_limit
 
         async def handle(request: Request) -> Response:
-            op = await enforcement.gate.admit(request, declaration.access)
+            op = await enforcement.gate.admit(request, declaration.access, declaration.module)
             state = request.scope["state"]
             state["op"] = op
             body: Any = None
@@ -280,6 +291,8 @@ def _description(declaration: Declaration) -> str:
 def _openapi(declaration: Declaration) -> dict[str, Any]:
     """What FastAPI does not find out by itself."""
     extra: dict[str, Any] = {"x-permissions": list(declaration.access.keys)}
+    if isinstance(declaration.access, Roles):
+        extra["x-roles"] = [role.value for role in declaration.access.roles]
     if not isinstance(declaration.access, Public):
         extra["security"] = [{"bearer": []}]
     if declaration.is_repeatable:

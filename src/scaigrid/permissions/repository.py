@@ -2,24 +2,46 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, or_, select
 
 from scaigrid.db import Reader, Writer
+from scaigrid.groups.hierarchy import groups_of
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
-from scaigrid.permissions.tables import custom_role_members, custom_role_permissions, custom_roles
+from scaigrid.permissions.tables import (
+    custom_role_groups,
+    custom_role_members,
+    custom_role_permissions,
+    custom_roles,
+    user_permissions,
+)
 from scaigrid.tenancy.scope import of_tenant
+from scaigrid.tenancy.tables import users
 
 
 async def custom_permissions(op: Operation, db: Reader, user_id: str) -> frozenset[str]:
-    """The keys that a user has from custom roles."""
-    query = (
+    """The keys that a user has beyond its role: by itself, from its custom roles, and from those of
+    its groups and of the groups that these are in."""
+    by_itself = select(custom_role_members.c.role_id).where(
+        custom_role_members.c.user_id == user_id
+    )
+    by_group = select(custom_role_groups.c.role_id).where(
+        custom_role_groups.c.group_id.in_(groups_of(op, user_id))
+    )
+    from_roles = (
         select(custom_role_permissions.c.permission)
         .join(custom_roles, custom_roles.c.id == custom_role_permissions.c.role_id)
-        .join(custom_role_members, custom_role_members.c.role_id == custom_roles.c.id)
-        .where(custom_role_members.c.user_id == user_id, of_tenant(op, custom_roles.c.tenant_id))
+        .where(
+            or_(custom_roles.c.id.in_(by_itself), custom_roles.c.id.in_(by_group)),
+            of_tenant(op, custom_roles.c.tenant_id),
+        )
     )
-    return frozenset(await db.values(query))
+    own = (
+        select(user_permissions.c.permission)
+        .join(users, users.c.id == user_permissions.c.user_id)
+        .where(users.c.id == user_id, of_tenant(op, users.c.tenant_id))
+    )
+    return frozenset(await db.values(from_roles)) | frozenset(await db.values(own))
 
 
 async def set_custom_role(

@@ -14,8 +14,8 @@ class AuthSettings(Section):
     model_config = SettingsConfigDict(env_prefix="SCAIGRID_AUTH_")
 
     cache_ttl_s: Annotated[float, Field(ge=0, le=60)] = 5
-    """How long a recognised API key is remembered, in seconds. Revoking a key ends that at once
-    in the process that revokes it, and within this time in every other one."""
+    """How long a recognised API key is remembered, in seconds. Revoking it, and any change of what
+    its user may do, ends that at once; within this time in a process that Redis does not reach."""
 
     cache_size: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """API keys that are remembered at most."""

@@ -9,7 +9,7 @@ from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
-from scaigrid.tenancy.scope import of_tenant
+from scaigrid.tenancy.scope import of_own_tenant, of_tenant
 
 
 def _visible(op: Operation) -> ColumnElement[bool]:
@@ -33,7 +33,8 @@ async def get(op: Operation, db: Reader, image_id: str) -> Image | None:
 async def resolve(op: Operation, db: Reader, ref: str) -> Image | None:
     """The image that a caller means by an id or a name: of several with that name, one that is
     ready, the tenant's own before the platform's, the newest."""
-    query = select(images).where(or_(images.c.id == ref, images.c.name == ref), _visible(op))
+    usable = or_(images.c.scope == PLATFORM, of_own_tenant(op, images.c.tenant_id))
+    query = select(images).where(or_(images.c.id == ref, images.c.name == ref), usable)
     found = [_image(row) for row in await db.rows(query)]
     return max(
         found,

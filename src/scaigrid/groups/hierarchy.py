@@ -1,0 +1,36 @@
+"""Which groups a user is in, and which groups are in a group: queries over the nesting."""
+
+from sqlalchemy import Select, select
+
+from scaigrid.groups.tables import group_members, groups
+from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import of_tenant
+
+
+def groups_of(op: Operation, user_id: str) -> Select[tuple[str]]:
+    """Ids of the groups that a user is in: by itself, or because one of its groups is in them."""
+    direct = (
+        select(groups.c.id, groups.c.parent_id)
+        .join(group_members, group_members.c.group_id == groups.c.id)
+        .where(group_members.c.user_id == user_id, of_tenant(op, groups.c.tenant_id))
+    )
+    above = direct.cte("groups_above", recursive=True)
+    # UNION, not UNION ALL: what is found twice is not followed twice, so that this always ends.
+    above = above.union(
+        select(groups.c.id, groups.c.parent_id)
+        .join(above, above.c.parent_id == groups.c.id)
+        .where(of_tenant(op, groups.c.tenant_id))
+    )
+    return select(above.c.id)
+
+
+def groups_in(op: Operation, group_id: str) -> Select[tuple[str]]:
+    """Ids of a group and of all groups in it, at whatever depth."""
+    root = select(groups.c.id).where(groups.c.id == group_id, of_tenant(op, groups.c.tenant_id))
+    below = root.cte("groups_below", recursive=True)
+    below = below.union(
+        select(groups.c.id)
+        .join(below, groups.c.parent_id == below.c.id)
+        .where(of_tenant(op, groups.c.tenant_id))
+    )
+    return select(below.c.id)
