@@ -86,7 +86,7 @@ async def test_guesses_are_limited_before_they_cost_a_look_up(
     bare: Stack, worker: SimulatedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_up = 0
-    holder = repository.holder
+    holder = repository.by_digest
 
     async def counted(*args: Any) -> Any:
         nonlocal looked_up
@@ -94,7 +94,7 @@ async def test_guesses_are_limited_before_they_cost_a_look_up(
         return await holder(*args)
 
     assert (await me(bare)).status_code == 200  # known from here on
-    monkeypatch.setattr(repository, "holder", counted)
+    monkeypatch.setattr(repository, "by_digest", counted)
     answers = [await bare.call("GET", "/v1/me", None, headers=BOGUS) for _ in range(5)]
     answers += [await bare.call("GET", "/v1/me", None) for _ in range(3)]
     answers += [await bare.call("GET", "/v1/me", None, headers=BOGUS) for _ in range(3)]
