@@ -75,7 +75,7 @@ class Grid:
         self.live = LiveStore(settings.redis, self.metrics)
         self.bus = Bus(self.live)
         self.idempotency = Idempotency(self.database)
-        self.audit = Recorder(self.database, self.clock)
+        self.audit = Recorder(self.database, self.clock, self.metrics)
         self._modules = tuple(modules)
         permissions = Permissions(key for module in modules for key in module.permissions)
         authenticator = Authenticator(
@@ -104,8 +104,9 @@ class Grid:
                 for routes in assembly.routes
             ),
         ]
+        limits = RateLimits(self.live, settings.rate_limits, self.metrics)
         enforcement = Enforcement(
-            Gate(authenticator, RateLimits(self.live, settings.rate_limits), self.clock),
+            Gate(authenticator, limits, self.clock),
             self.idempotency,
             settings.http.json_limit_bytes,
             settings.http.body_timeout_s,

@@ -9,9 +9,17 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text, update
 
+from scaigrid.audit import repository
 from scaigrid.audit.folding import CHEAP
+from scaigrid.auth.service import issue
+from scaigrid.clock import SystemClock
+from scaigrid.db.errors import DatabaseUnavailable
+from scaigrid.operation import system_operation
+from scaigrid.permissions.domain import Role
+from scaigrid.tenancy import repository as tenancy
+from scaigrid.tenancy.tables import partners, tenants
 from tests.integration.stack import Stack, error_of
 
 LOG = "/v1/audit-log"
@@ -177,6 +185,24 @@ async def test_who_may_read(stack: Stack) -> None:
     assert [json.loads(line) for line in export.text.splitlines()] == [foreign]
 
 
+async def test_a_partners_administrator_sees_the_partners_tenants(bare: Stack) -> None:
+    stranger = await bare.data_of("GET", "/v1/me", "stranger")
+    op = system_operation("tests", SystemClock())
+    async with bare.grid.database.write() as db:
+        await db.execute(insert(partners).values(id="par_1", name="p", created_at=op.now()))
+        ours = update(tenants).where(tenants.c.id == stranger["tenant_id"])
+        await db.execute(ours.values(partner_id="par_1"))
+        home = await tenancy.add_tenant(op, db, "home of the partner", "par_1")
+        user = await tenancy.add_user(op, db, home.id, "p", Role.PARTNER_ADMIN)
+        _, key = await issue(op, db, tenant_id=home.id, user_id=user.id, name="t")
+    bare.keys = bare.keys | {"partner": key}
+    for who in ("partner", "stranger", "user"):
+        await bare.call("POST", "/bunkers", who, json={})
+    seen = [entry["tenant_id"] for entry in await entries(bare, "partner")]
+    assert seen == [stranger["tenant_id"], home.id]
+    assert await entries(bare, "partner", tenant_id="ten_none") == []
+
+
 async def test_filters(stack: Stack, bunker: str) -> None:
     await stack.call("POST", f"/bunkers/{bunker}/pause")
     await stack.call("POST", f"/bunkers/{bunker}/pause")
@@ -232,6 +258,24 @@ async def test_export_as_csv_has_no_formulas(bare: Stack, monkeypatch: pytest.Mo
     assert {row["actor_name"] for row in rows} == {"user"}
     lines = (await bare.call("GET", f"{LOG}/export", "tenant_admin")).text.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [row["id"] for row in rows]
+
+
+async def test_an_export_that_breaks_is_cut_so_that_it_cannot_seem_whole(
+    bare: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await bare.call("DELETE", "/bunkers/bnk_none")
+    listing = repository.listing
+
+    async def once(op: Any, db: Any, page: Any, wanted: Any) -> Any:
+        if page.after is not None:
+            raise DatabaseUnavailable
+        return await listing(op, db, page, wanted)
+
+    monkeypatch.setattr("scaigrid.audit.routes.PAGE", 2)
+    monkeypatch.setattr(repository, "listing", once)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await bare.call("GET", f"{LOG}/export", "tenant_admin")
 
 
 async def test_a_flood_of_refusals_is_folded(bare: Stack) -> None:

@@ -19,6 +19,7 @@ from scaigrid.db.batch import BatchWriter
 from scaigrid.ids import new_id
 from scaigrid.settings import DatabaseSettings
 from scaigrid.tenancy.tables import tenants
+from tests.servers import MariaDb
 
 for room in (
     "audit",
@@ -102,6 +103,20 @@ async def test_the_audit_log_is_append_only(database: Database) -> None:
                 await db.execute(text(change))
     async with database.read() as db:
         assert await db.values(text("SELECT status FROM audit_log")) == [200]
+
+
+async def test_a_server_that_allows_no_triggers_is_good_enough(mariadb_server: MariaDb) -> None:
+    name = new_id("plain")
+    url = mariadb_server.url(name)
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES"
+    mariadb_server.sql(
+        f"CREATE USER {name} IDENTIFIED BY 'x'; GRANT {rights} ON `{name}`.* TO {name}"
+    )
+    database = Database(DatabaseSettings(url=url.replace("root@", f"{name}:x@")))
+    await migrate.upgrade(database, MODULES)
+    await migrate.check(database, MODULES)
+    await database.close()
+    assert mariadb_server.sql(f"SHOW TRIGGERS IN `{name}`") == ""
 
 
 async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:

@@ -103,7 +103,24 @@ async def test_guesses_are_limited_before_they_cost_a_look_up(
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert looked_up == 5
     assert (await me(bare)).status_code == 200
+    assert (await me(bare, "viewer")).status_code == 429  # has not been here before
     await worker.beat(bare.client)
+    key = await bare.data_of("POST", "/v1/api-keys", json={"name": "n"})
+    one = {"Authorization": f"Bearer {key['key']}"}
+    assert (await bare.call("GET", "/v1/me", None, headers=one)).status_code == 429
+
+
+async def test_a_credential_that_was_good_is_looked_at_until_it_is_not(bare: Stack) -> None:
+    key = await bare.data_of("POST", "/v1/api-keys", json={"name": "n"})
+    one = {"Authorization": f"Bearer {key['key']}"}
+    assert (await bare.call("GET", "/v1/me", None, headers=one)).status_code == 200
+    for _ in range(6):
+        await bare.call("GET", "/v1/me", None)
+    assert (await bare.call("GET", "/v1/me", None, headers=one)).status_code == 200
+    await bare.data_of("DELETE", f"/v1/api-keys/{key['id']}")
+    for _ in range(2):
+        answer = await bare.call("GET", "/v1/me", None, headers=one)
+        assert error_of(answer) == (429, "RATE_LIMITED")
 
 
 async def test_the_limits_may_be_off(

@@ -18,6 +18,7 @@ from scaigrid.clock import Clock
 from scaigrid.db import Database
 from scaigrid.db.batch import BatchWriter
 from scaigrid.loops import forever
+from scaigrid.metrics.registry import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +31,12 @@ FOLD_S = 5.0
 class Recorder:
     """Takes entries."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
         self.clock = clock
+        self._late = metrics.counter(
+            "audit_late", "Entries that were not durable when their requests were answered."
+        )
+        self._folded = metrics.counter("audit_folded", "Refusals without an entry of their own.")
         self._writer = BatchWriter(database)
         self._folding = Folding()
         self._task: asyncio.Task[None] | None = None
@@ -54,9 +59,11 @@ class Recorder:
         """Record something that was done; returns when the entry is durable, or after a while."""
         done = self._submit(entry, urgent=True)
         if done is None:
+            self._late.inc()
             return
         await asyncio.wait((done,), timeout=DURABLE_S)
         if not done.done() or done.exception() is not None:
+            self._late.inc()
             _log(entry, "an audit entry is not durable yet")
 
     def refuse(self, entry: Entry) -> None:
@@ -64,6 +71,8 @@ class Recorder:
         single = self._folding.take(entry, self.clock.monotonic())
         if single is not None:
             self._submit(single, urgent=False)
+        else:
+            self._folded.inc()
 
     async def flush(self) -> None:
         """Wait for what was recorded so far, but not for a database that does not answer."""

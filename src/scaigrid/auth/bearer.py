@@ -87,14 +87,6 @@ class Authenticator:
             raise TokenInvalid
         return known.caller
 
-    def remembers(self, header: str | None) -> bool:
-        """Whether this header's caller would be known without a look-up."""
-        try:
-            known = self._known.get(digest(bearer(header)))
-        except (TokenMissing, TokenInvalid):
-            return False
-        return known is not None and self._clock.monotonic() < known.until
-
     def forget_key(self, mark: str) -> None:
         """Look the key with this digest up afresh at its next use, in every replica."""
         self._bus.publish(TOPIC, f"key:{mark}")

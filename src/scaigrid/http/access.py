@@ -120,7 +120,7 @@ class Gate:
                 return Operation(service, request_id, self._clock)
         caller = await self._caller(request, header)
         _proven(request, caller)
-        judgement = await self._limits.judge(caller)
+        judgement = await self._limits.callers.judge(caller)
         if judgement is not None:
             request.state.headers = judgement.headers
             if judgement.is_refused:
@@ -137,16 +137,18 @@ class Gate:
         return Operation(caller, request_id, self._clock)
 
     async def _caller(self, request: Request, header: str | None) -> Caller:
-        """Whose credential it is. Guesses are counted; after too many from one place, what is not
-        known yet is not looked up."""
+        """Whose credential it is. Guesses are counted; after too many from one place, no new
+        credential is looked at."""
         source = source_of(address_of(request.scope))
-        if not self._authenticator.remembers(header):
-            self._limits.check(source)
+        strangers = self._limits.strangers
+        strangers.check(source, header)
         try:
-            return await self._authenticator.caller(header)
+            caller = await self._authenticator.caller(header)
         except (TokenMissing, TokenInvalid):
-            await self._limits.fail(source)
+            await strangers.fail(source, header)
             raise
+        strangers.welcome(header)
+        return caller
 
 
 def _proven(request: Request, caller: Caller | System) -> None:

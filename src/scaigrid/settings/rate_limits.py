@@ -32,4 +32,5 @@ class RateLimitSettings(Section):
 
     failures_per_address: Requests = 300
     """Requests from one client address (IPv6: one /64 network) without a good credential. Beyond
-    them, a credential that is not known yet is refused without being looked at."""
+    them, a credential that was not good before is refused without being looked at. Callers behind
+    a proxy share its address, unless it is among `SCAIGRID_HTTP_TRUSTED_PROXIES`."""
