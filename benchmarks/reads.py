@@ -1,0 +1,195 @@
+"""`python -m benchmarks.reads`: authenticated reads a second on MariaDB, beside a bare FastAPI route.
+
+Real processes: `mariadbd`, `redis-server`, the controller, the floor; the load comes from here. Rounds of
+product and floor take turns, so that a drift of the machine's speed hits both.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import uvloop
+from tests.integration.simulated_worker import IMAGE, TOKEN, SimulatedWorker
+from tests.ports import free_port
+from tests.servers import MariaDb, RedisServer, running
+
+from benchmarks.figures import Figure, save, show
+from benchmarks.load import Load, closed, paced, request
+from scaibunker.controller.bootstrap import SeedImage, bootstrap
+from scaigrid.settings import DatabaseSettings
+
+BASE = "/v1/modules/scaibunker"
+START_S = 60
+CONTROLLER = [sys.executable, "-c", "from scaigrid.modes import main; main()"]
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, default=Path("build/bench-reads.json"))
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=4, help="of each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=1000, help="requests a second when paced")
+    options = parser.parse_args()
+    figures = uvloop.run(measure(options))
+    show(figures)
+    host: dict[str, object] = {
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "connections": options.connections,
+        "replicas": options.replicas,
+    }
+    save(figures, host, options.json)
+    print(f"written to {options.json}")
+    return 0
+
+
+async def measure(options: argparse.Namespace) -> list[Figure]:
+    """All figures of one run."""
+    with tempfile.TemporaryDirectory(prefix="scaigrid-bench-") as name:
+        folder = Path(name)
+        for part in ("db", "redis"):
+            (folder / part).mkdir()
+        with (
+            contextlib.contextmanager(running)(MariaDb(folder / "db")) as mariadb,
+            contextlib.contextmanager(running)(RedisServer(folder / "redis")) as redis,
+        ):
+            environment = _environment(mariadb.url("bench"), redis.url, folder)
+            migrating = await asyncio.create_subprocess_exec(
+                *CONTROLLER, env={**environment, "SCAIGRID_MODE": "migrate"}
+            )
+            assert await migrating.wait() == 0
+            keys = await bootstrap(
+                DatabaseSettings(url=environment["SCAIGRID_DATABASE_URL"]),
+                [SeedImage("debian-12", "1", IMAGE, 1 << 30, default_memory_mb=256)],
+            )
+            with contextlib.ExitStack() as held:
+                replicas = [free_port() for _ in range(options.replicas)]
+                for port in replicas:
+                    held.enter_context(_controller(environment, port, folder))
+                floor = free_port()
+                argv = [sys.executable, "-m", "benchmarks.floor", str(floor)]
+                held.enter_context(_process(argv, dict(os.environ), folder / "floor.log"))
+                for port, path in [*((p, "/health/ready") for p in replicas), (floor, "/floor")]:
+                    await _until_served(port, path)
+                worker = SimulatedWorker()
+                await worker.start()
+                try:
+                    bunker_id = await _bunker(replicas[0], keys["user"], worker)
+                    return await _rounds(options, replicas, floor, keys["user"], bunker_id)
+                finally:
+                    await worker.stop()
+
+
+async def _rounds(
+    options: argparse.Namespace, replicas: list[int], floor: int, key: str, bunker_id: str
+) -> list[Figure]:
+    reads = {
+        "GET /v1/me": request("/v1/me", key),
+        "GET bunkers/{id}": request(f"{BASE}/bunkers/{bunker_id}", key),
+        "GET bunkers": request(f"{BASE}/bunkers", key),
+    }
+    bare = request("/floor")
+    how = {"connections": options.connections, "duration_s": options.seconds}
+    await closed(replicas, reads["GET bunkers/{id}"], connections=8, duration_s=1)  # warm
+    figures: list[Figure] = []
+    for name, content in reads.items():
+        fast, floors = [], []
+        for _ in range(options.rounds):
+            floors.append(await closed([floor], bare, **how))
+            fast.append(await closed(replicas, content, **how))
+        timely = await paced(replicas, content, rate=options.rate, **how)
+        figures += [
+            _figure(f"{name}, as fast as it goes", "1/s", fast, floors, lambda load: load.rate),
+            _figure("  p50 of that", "ms", fast, floors, lambda load: load.percentile(0.5)),
+            _figure("  p99 of that", "ms", fast, floors, lambda load: load.percentile(0.99)),
+            Figure(
+                f"  p99 at {options.rate:g}/s", timely.percentile(0.99), "ms", len(timely.seconds)
+            ),
+            Figure(f"  rate at {options.rate:g}/s", timely.rate, "1/s", len(timely.seconds)),
+        ]
+        failures = sum(load.failures for load in [*fast, timely])
+        assert not failures, f"{failures} answers of {name} were not 200"
+    return figures
+
+
+def _figure(
+    name: str, unit: str, loads: list[Load], floors: list[Load], of: Callable[[Load], float]
+) -> Figure:
+    return Figure(
+        name=name,
+        value=statistics.median(of(load) for load in loads),
+        unit=unit,
+        samples=sum(len(load.seconds) for load in loads),
+        floor=statistics.median(of(load) for load in floors),
+    )
+
+
+async def _bunker(port: int, key: str, worker: SimulatedWorker) -> str:
+    """The id of a bunker that runs, on a worker that has none of its own."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        await worker.beat(client)
+        response = await client.post(
+            f"{BASE}/bunkers",
+            json={"image": "debian-12"},
+            params={"wait": "running", "timeout_s": "20"},
+            headers={"Authorization": f"Bearer {key}"},
+        )
+        return str(response.raise_for_status().json()["data"]["id"])
+
+
+def _environment(database: str, redis: str, folder: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "SCAIGRID_DATABASE_URL": database,
+        "SCAIGRID_REDIS_URL": redis,
+        "SCAIBUNKER_WORKER_TOKEN": TOKEN,
+        "SCAIBUNKER_OBJECT_STORE_URL": f"file://{folder}/objects",
+    }
+
+
+def _controller(
+    environment: dict[str, str], port: int, folder: Path
+) -> contextlib.AbstractContextManager[None]:
+    settings = {"SCAIGRID_MODE": "http", "SCAIGRID_HTTP_PORT": str(port)}
+    return _process(CONTROLLER, {**environment, **settings}, folder / f"controller-{port}.log")
+
+
+@contextlib.contextmanager
+def _process(argv: list[str], environment: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as file:
+        process = subprocess.Popen(argv, env=environment, stdout=file, stderr=file)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+async def _until_served(port: int, path: str) -> None:
+    deadline = time.monotonic() + START_S
+    async with httpx.AsyncClient() as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code == 200:
+                    return
+            assert time.monotonic() < deadline, f"{path} is not served"
+            await asyncio.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
