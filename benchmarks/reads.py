@@ -158,6 +158,7 @@ def _environment(database: str, redis: str, folder: Path) -> dict[str, str]:
         "SCAIGRID_DATABASE_URL": database,
         "SCAIGRID_REDIS_URL": redis,
         "SCAIBUNKER_WORKER_TOKEN": TOKEN,
+        **{f"SCAIGRID_RATE_LIMIT_PER_{of}": str(10**8) for of in ("KEY", "USER", "TENANT")},
         "SCAIBUNKER_OBJECT_STORE_URL": f"file://{folder}/objects",
     }
 

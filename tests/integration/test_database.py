@@ -224,3 +224,33 @@ async def test_stopping_writes_what_is_left(database: Database) -> None:
     writer.submit(ADD, {"id": "t1", "name": "late", **ROW}, urgent=False)
     await writer.stop()
     assert await names(database) == {"late"}
+
+
+async def test_a_read_is_one_round_trip(mariadb_server: MariaDb) -> None:
+    database = Database(DatabaseSettings(url=mariadb_server.url(new_id("reads"))))
+    asked = text(
+        "SELECT variable_value FROM information_schema.session_status "
+        "WHERE variable_name = 'QUESTIONS'"
+    )
+    try:
+        async with database.read() as db:
+            first = int(await db.value(asked))
+            second = int(await db.value(asked))
+    finally:
+        await database.close()
+    assert second - first == 1  # no rollback, no ping between them
+
+
+@pytest.mark.parametrize("breaks", [ValueError, asyncio.CancelledError])
+async def test_a_read_that_breaks_off_leaves_its_connection_usable(
+    empty: Database, breaks: type[BaseException]
+) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(text("SELECT 1"))
+        raise breaks
+
+    async with empty.read() as db:
+        for _ in range(20):  # more often than there are connections
+            with pytest.raises(breaks):
+                await db._run(work)
+        assert await db.value(text("SELECT 1")) == 1

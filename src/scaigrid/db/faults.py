@@ -41,6 +41,8 @@ _SQLITE_LOST = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQL
 
 def translate(error: BaseException) -> DatabaseUnavailable | None:
     """The error that callers see; None for one that is no fault of the database."""
+    if isinstance(error, DatabaseUnavailable):
+        return error
     if isinstance(error, PoolTimeout):
         return DatabaseBusy("All connections to the database are in use.")
     if isinstance(error, DBAPIError):

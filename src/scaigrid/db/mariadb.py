@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from sqlalchemy import event, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.util import greenlet_spawn
 
 from scaigrid.db.backend import Run, Work
 from scaigrid.db.errors import lost_commit
 from scaigrid.db.faults import translate
+from scaigrid.db.turns import Turns
 from scaigrid.settings.database import DatabaseSettings
 
 T = TypeVar("T")
@@ -28,9 +30,14 @@ class MariaDbBackend:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._reading = self._engine(
-            settings.pool_size, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+            settings.pool_size,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            skip_autocommit_rollback=True,  # it would be a second round trip for every read
         )
         self._writing = self._engine(settings.write_pool_size, isolation_level="READ COMMITTED")
+        self._readers = Turns(settings.pool_size, settings.busy_timeout_s)
+        self._writers = Turns(settings.write_pool_size, settings.busy_timeout_s)
 
     def _engine(self, pool_size: int, **options: Any) -> AsyncEngine:
         settings = self._settings
@@ -62,13 +69,18 @@ class MariaDbBackend:
 
     async def read(self, work: Work[T]) -> T:
         """Run work on a connection in autocommit mode."""
-        async with self._reading.connect() as connection:
-            return await connection.run_sync(work)
+        async with self._readers:
+            return await greenlet_spawn(self._read, work)
+
+    def _read(self, work: Work[T]) -> T:
+        # All in one greenlet: `AsyncConnection` takes three of them and a task for the same.
+        with self._reading.sync_engine.connect() as connection:
+            return work(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Run]:
         """A transaction: committed at the end of the block, rolled back if it raises."""
-        async with self._writing.connect() as connection:
+        async with self._writers, self._writing.connect() as connection:
             await connection.begin()
 
             async def run(work: Work[T]) -> T:

@@ -32,7 +32,10 @@ class SqliteBackend:
         self._turn = asyncio.Lock()
         readers = settings.pool_size
         self._reading = self._engine(
-            pool_size=readers, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+            pool_size=readers,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            skip_autocommit_rollback=True,
         )
         self._writing = self._engine(pool_size=1)
         event.listen(self._writing, "begin", _begin_immediate)

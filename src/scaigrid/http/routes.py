@@ -16,6 +16,8 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import (
@@ -200,6 +202,7 @@ class GuardedRoute(APIRoute):
     def __init__(self, declaration: Declaration, enforcement: Enforcement) -> None:
         self.declaration = declaration
         self.enforcement = enforcement
+        self._beginning = declaration.path.partition("{")[0]
         first = declaration.answers[0]
         super().__init__(
             declaration.path,
@@ -214,6 +217,13 @@ class GuardedRoute(APIRoute):
             responses={**errors.responses(declaration.all_errors()), **_success(declaration)},
             openapi_extra=_openapi(declaration),
         )
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether the route takes the request. Routes are asked in turn, so that the answer that
+        most of them give must cost little."""
+        if not scope["path"].startswith(self._beginning):
+            return Match.NONE, {}
+        return super().matches(scope)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler with the guard before it."""

@@ -66,7 +66,7 @@ class RequestSpan:
             self._span.set_attribute("http.response.status_code", status)
         if status >= 500:
             self._span.set_status(StatusCode.ERROR)
-        caller = getattr(scope["state"].get("op"), "caller", None)
+        caller = scope["state"].get("caller")
         if isinstance(caller, Caller):
             self._span.set_attribute("scaigrid.tenant_id", caller.tenant_id)
 

@@ -5,6 +5,7 @@ No span has an error's text: that may quote what a caller sent.
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 from opentelemetry import trace
@@ -16,6 +17,7 @@ TRACEPARENT = "traceparent"
 
 _tracer: ContextVar[Tracer | None] = ContextVar("scaigrid_tracer", default=None)
 _propagator = TraceContextTextMapPropagator()
+_NOTHING = contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -28,13 +30,14 @@ def traced_by(tracer: Tracer) -> Iterator[None]:
         _tracer.reset(token)
 
 
-@contextlib.contextmanager
-def span(name: str) -> Iterator[None]:
+def span(name: str) -> AbstractContextManager[None]:
     """A span over the block, and the parent of those within it."""
     tracer = _tracer.get()
-    if tracer is None:
-        yield
-        return
+    return _NOTHING if tracer is None else _span(tracer, name)
+
+
+@contextlib.contextmanager
+def _span(tracer: Tracer, name: str) -> Iterator[None]:
     with (
         tracer.start_as_current_span(
             name, record_exception=False, set_status_on_exception=False
