@@ -35,6 +35,7 @@ from scaigrid.settings import (
     RateLimitSettings,
     RedisSettings,
     Section,
+    TaskSettings,
     TracingSettings,
 )
 from scaigrid.settings.base import variable
@@ -306,7 +307,7 @@ def _settings() -> Iterator[str]:
         + ", ".join(f"`{mode}`" for mode in MODES)
         + " ("
         + ", ".join(f"`{mode}`" for mode in LATER)
-        + " are not part of this release).\n"
+        + f" {'is' if len(LATER) == 1 else 'are'} not part of this release).\n"
     )
     sections: tuple[type[Section], ...] = (
         HttpSettings,
@@ -315,6 +316,7 @@ def _settings() -> Iterator[str]:
         AuthSettings,
         RateLimitSettings,
         TracingSettings,
+        TaskSettings,
     )
     for section in (*sections, *MODULE.settings):
         yield f"## {(section.__doc__ or '').strip().rstrip('.')}\n"

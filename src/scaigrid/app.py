@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,7 @@ from scaigrid.metrics.lag import LoopLag
 from scaigrid.metrics.registry import Metrics
 from scaigrid.metrics.requests import RequestMetrics
 from scaigrid.metrics.routes import MetricsEndpoints
-from scaigrid.module import Assembly, Module, Platform
-from scaigrid.operation import system_operation
+from scaigrid.module import Assembly, Module, Platform, assemble
 from scaigrid.permissions.domain import Permissions
 from scaigrid.settings import (
     AuthSettings,
@@ -45,6 +44,8 @@ from scaigrid.settings import (
     RedisSettings,
     TracingSettings,
 )
+from scaigrid.tasks.domain import Task
+from scaigrid.tasks.runner import register
 from scaigrid.tracing.export import Tracing
 from scaigrid.tracing.requests import RequestSpans
 
@@ -84,10 +85,7 @@ class Grid:
         platform = Platform(
             self.database, self.live, self.bus, self.clock, self.stopping, self.metrics
         )
-        self.assemblies: list[Assembly] = [
-            module.assemble(replace(platform, metrics=self.metrics.of_module(module.id)))
-            for module in modules
-        ]
+        self.assemblies = assemble(modules, platform)
         self._lag = LoopLag(self.metrics)
         self._loops: dict[str, asyncio.Task[None]] = {}
         self.app = _application(
@@ -112,6 +110,11 @@ class Grid:
             settings.http.body_timeout_s,
         )
         install(self.app, rooms, enforcement)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What background workers have to do."""
+        return [self.idempotency.task(), *(t for each in self.assemblies for t in each.tasks)]
 
     @property
     def migrations(self) -> list[Path]:
@@ -141,11 +144,10 @@ class Grid:
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Refuse a schema that is behind, run what the modules run, and stop it all."""
         await migrate.check(self.database, self.migrations)
+        await register(self.database, self.clock, self.tasks)
         await self.bus.start()
         self.audit.start()
         started: list[Assembly] = []
-        sweeping = self.idempotency.run(system_operation("idempotency", self.clock))
-        self._loops["idempotency"] = asyncio.create_task(sweeping)
         self._loops["loop_lag"] = asyncio.create_task(self._lag.run())
         try:
             for assembly in self.assemblies:

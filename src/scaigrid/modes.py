@@ -21,13 +21,15 @@ from scaigrid.settings import (
     RateLimitSettings,
     RedisSettings,
     SettingsError,
+    TaskSettings,
     TracingSettings,
     check_file,
     read_section,
 )
+from scaigrid.tasks.process import Background, BackgroundSettings
 
 MODE = "SCAIGRID_MODE"
-LATER = ("worker", "bunker_proxy")
+LATER = ("bunker_proxy",)
 USAGE = 2
 """Exit status for a start that the settings do not allow."""
 
@@ -52,6 +54,22 @@ def serve() -> int:
     return 0 if server.started else 1
 
 
+def work() -> int:
+    """`worker`: the background tasks."""
+    modules = installed()
+    _check_file(modules)
+    http = read_section(HttpSettings)
+    settings = BackgroundSettings(
+        database=read_section(DatabaseSettings),
+        redis=read_section(RedisSettings),
+        tasks=read_section(TaskSettings),
+        metrics_token=http.metrics_token,
+    )
+    logs.configure(http.log_level)
+    asyncio.run(Background(settings, modules).run_until_told())
+    return 0
+
+
 def upgrade() -> int:
     """`migrate`: bring the schema up to date, then exit."""
     modules = installed()
@@ -71,6 +89,7 @@ def _check_file(modules: Sequence[Module]) -> None:
         AuthSettings,
         RateLimitSettings,
         TracingSettings,
+        TaskSettings,
     )
     check_file([*own, *(section for module in modules for section in module.settings)])
 
@@ -87,7 +106,9 @@ async def _with_database(
         await database.close()
 
 
-MODES: Mapping[str, Callable[[], int]] = MappingProxyType({"http": serve, "migrate": upgrade})
+MODES: Mapping[str, Callable[[], int]] = MappingProxyType(
+    {"http": serve, "worker": work, "migrate": upgrade}
+)
 
 
 def main() -> None:

@@ -2,11 +2,11 @@
 
 A distribution offers a module by an entry point of the group `scaigrid.modules` whose value is a
 `Module`. The platform loads all of them: their permission keys, their migrations, their routes,
-and what they run in the background.
+and their background tasks.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from scaigrid.live.store import LiveStore
 from scaigrid.metrics.registry import Metrics
 from scaigrid.permissions.domain import PermissionKey
 from scaigrid.settings import Section
+from scaigrid.tasks.domain import Task
 
 GROUP = "scaigrid.modules"
 
@@ -37,11 +38,20 @@ class Platform:
 
 
 class Assembly(Protocol):
-    """A module put together with its settings; nothing runs before `start`."""
+    """A module put together with its settings; nothing runs before `start`.
+
+    It is started where its operations are served. In a background worker it is not: its tasks
+    alone run there, and their work uses nothing but the platform.
+    """
 
     @property
     def routes(self) -> Sequence[Routes]:
         """Its operations."""
+        ...
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """What background workers do for it."""
         ...
 
     async def start(self) -> None:
@@ -70,6 +80,14 @@ class Module:
     migrations: Path
     settings: tuple[type[Section], ...]
     assemble: Callable[[Platform], Assembly]
+
+
+def assemble(modules: Sequence[Module], platform: Platform) -> list[Assembly]:
+    """All of them, each with metrics under its own name. Raises SettingsError."""
+    return [
+        module.assemble(replace(platform, metrics=platform.metrics.of_module(module.id)))
+        for module in modules
+    ]
 
 
 def installed() -> list[Module]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from scaibunker.controller.settings import (
 )
 from scaigrid.app import Grid, GridSettings
 from scaigrid.http.server import Server, make_server
+from scaigrid.operation import system_operation
 from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
@@ -26,6 +28,7 @@ from scaigrid.settings import (
     RedisSettings,
     TracingSettings,
 )
+from scaigrid.tasks.domain import Span
 from tests.integration.simulated_worker import TOKEN
 from tests.waiting import until
 
@@ -121,6 +124,14 @@ class Stack:
         await self._task
         self._server = None
         await self.client.aclose()
+
+    async def run_task(self, name: str) -> None:
+        """Do what a background worker would, as if the last time was a minute ago."""
+        [task] = [task for task in self.grid.tasks if task.name == name]
+        now = self.grid.clock.now()
+        await task.work(
+            system_operation("tests", self.grid.clock), Span(now - timedelta(minutes=1), now)
+        )
 
     async def restart(self) -> None:
         await self.stop()

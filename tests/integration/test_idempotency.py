@@ -12,7 +12,6 @@ from scaibunker.wire.guest.execs import ExecStart
 from scaigrid.idempotency import domain
 from tests.integration.simulated_worker import Output, SimulatedWorker
 from tests.integration.stack import Stack, error_of
-from tests.waiting import until
 
 
 @pytest.fixture
@@ -210,19 +209,17 @@ async def test_an_api_key_of_an_attempt_that_died_is_not_made_again(
     assert names.count("a") == 1
 
 
-async def test_expired_entries_are_forgotten(
+async def test_expired_entries_are_forgotten_and_no_others(
     stack: Stack, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scaigrid.idempotency.repository.KEPT_FOR", timedelta(0))
-    monkeypatch.setattr("scaigrid.idempotency.service.SWEEP_S", 0.05)
-    await stack.restart()
+    monkeypatch.setattr("scaigrid.idempotency.repository.SWEPT_AT_ONCE", 1)
     await create(stack, key)
-
-    async def gone() -> bool:
-        async with stack.grid.database.read() as db:
-            return not await db.value(text("SELECT count(*) FROM idempotency_keys"))
-
-    await until(gone)
+    monkeypatch.setattr("scaigrid.idempotency.repository.KEPT_FOR", timedelta(0))
+    for number in range(3):
+        await create(stack, f"{key}-{number}")
+    await stack.run_task("grid.idempotency")
+    async with stack.grid.database.read() as db:
+        assert await db.value(text("SELECT count(*) FROM idempotency_keys")) == 1
 
 
 def test_fingerprints_tell_requests_apart() -> None:

@@ -1,6 +1,7 @@
 """The process: its modes, its refusals, its stop; and what a new installation starts from."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -69,13 +70,55 @@ async def test_from_migration_to_a_stop(environment: dict[str, str]) -> None:
     assert '"path": "/health/ready"' in log.decode()
 
 
+async def test_background_workers_run_side_by_side_until_they_are_stopped(
+    environment: dict[str, str],
+) -> None:
+    assert (await outcome(environment, SCAIGRID_MODE="migrate"))[0] == 0
+    ports = [free_port(), free_port()]
+    pair = [
+        await process(
+            environment,
+            SCAIGRID_MODE="worker",
+            SCAIGRID_TASKS_HEALTH_PORT=str(port),
+            SCAIGRID_TASKS_POLL_INTERVAL_S="0.2",
+        )
+        for port in ports
+    ]
+    async with httpx.AsyncClient() as client:
+        for port in ports:
+
+            async def ready(port: int = port) -> bool:
+                try:
+                    response = await client.get(f"http://127.0.0.1:{port}/health/ready")
+                except httpx.TransportError:
+                    return False
+                return response.status_code == 200
+
+            await until(ready, 60)
+        shown = await client.get(f"http://127.0.0.1:{ports[1]}/metrics")
+        assert "scaigrid_task_run_seconds" in shown.text
+    code, text = await outcome(
+        environment, SCAIGRID_MODE="worker", SCAIGRID_TASKS_HEALTH_PORT=str(ports[0])
+    )
+    assert code == 2
+    assert "SCAIGRID_TASKS_HEALTH_PORT" in text
+    for each in pair:
+        each.send_signal(signal.SIGTERM)
+        _, log = await asyncio.wait_for(each.communicate(), 15)
+        assert each.returncode == 0
+        assert [json.loads(line)["event"] for line in log.splitlines()][-1] == (
+            "background worker stops"
+        )
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"SCAIGRID_MODE": "worker"}, "not part of this release"),
         ({"SCAIGRID_MODE": "bunker_proxy"}, "not part of this release"),
-        ({"SCAIGRID_MODE": ""}, "must be one of http, migrate"),
+        ({"SCAIGRID_MODE": ""}, "must be one of http, worker, migrate"),
         ({"SCAIGRID_MODE": "http", "SCAIGRID_HTTP_PORT": "x"}, "SCAIGRID_HTTP_PORT"),
+        ({"SCAIGRID_MODE": "worker", "SCAIGRID_TASKS_LEASE_S": "0"}, "SCAIGRID_TASKS_LEASE_S"),
+        ({"SCAIGRID_MODE": "worker"}, "SCAIGRID_MODE=migrate"),
     ],
 )
 async def test_a_start_that_cannot_be_says_why(

@@ -346,23 +346,16 @@ async def test_another_protocol_version_is_refused_with_a_word_about_it(
 
 
 async def test_commands_of_a_bunker_that_ended_do_not_stay_running(
-    stack: Stack, worker: SimulatedWorker, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, worker: SimulatedWorker
 ) -> None:
-    monkeypatch.setattr("scaibunker.controller.module.SWEEP_S", 0.1)
-    await stack.restart()
-    await worker.beat(stack.client)
-
     worker.commands["forever"] = hanging()
     made = await stack.create()
     path = f"/bunkers/{made['id']}"
     await stack.data_of("POST", f"{path}/exec", json={"command": "forever", "detach": True})
     await stack.data_of("DELETE", path)
-
-    async def lost() -> bool:
-        [entry] = await stack.data_of("GET", f"{path}/execs")
-        return bool(entry["state"] == "lost")
-
-    await until(lost)
+    await stack.run_task("scaibunker.sweep_timeouts")
+    [entry] = await stack.data_of("GET", f"{path}/execs")
+    assert entry["state"] == "lost"
 
 
 async def test_an_answer_that_makes_no_sense_is_asked_for_again(

@@ -30,6 +30,7 @@ from scaibunker.controller.settings import (
     RelaySettings,
     WorkerSettings,
 )
+from scaibunker.controller.tasks import RECONCILE, BackgroundTasks
 from scaibunker.controller.workers.client import WorkerClient
 from scaibunker.controller.workers.domain import Presence
 from scaibunker.controller.workers.fleet import Fleet
@@ -40,10 +41,9 @@ from scaigrid.db.batch import BatchWriter
 from scaigrid.http.routes import Routes
 from scaigrid.loops import forever
 from scaigrid.module import Module, Platform
-from scaigrid.operation import system_operation
 from scaigrid.settings import SettingsError, read_section
 
-SWEEP_S = 5.0
+COUNT_S = 5.0
 
 
 class Controller:
@@ -59,7 +59,6 @@ class Controller:
         relay: RelaySettings,
     ) -> None:
         database, clock = platform.database, platform.clock
-        self._clock = clock
         self._writer = BatchWriter(database)
         self._activity = Activity(self._writer, clock)
         self._client = WorkerClient(workers)
@@ -99,7 +98,11 @@ class Controller:
             ImageEndpoints(database).routes(),
             WorkerEndpoints(database, heartbeats, presence, token).routes(),
         ]
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks = BackgroundTasks(
+            database, platform.bus, metrics, workers.offline_after_s
+        ).declared()
+        self._bus = platform.bus
+        self._loops: list[asyncio.Task[None]] = []
 
     @property
     def routes(self) -> Sequence[Routes]:
@@ -108,20 +111,21 @@ class Controller:
 
     async def start(self) -> None:
         """Start the loops."""
+        self._bus.subscribe(RECONCILE, self.reconciler.hint)
         await self._client.start()
         self._writer.start()
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "reconciler": self.reconciler.run(),
             "activity": self._activity.run(),
-            "exec_log": self._sweep(),
+            "detached": self._count_detached(),
         }
-        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+        self._loops = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
 
     async def stop(self) -> None:
         """Stop the loops and write what is left."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
         await self.reconciler.close()
         await self._keeper.close()
         self._activity.flush()
@@ -130,11 +134,10 @@ class Controller:
 
     async def faults(self) -> list[str]:
         """A loop that has ended is one."""
-        return [f"{t.get_name()} has ended" for t in self._tasks if t.done()]
+        return [f"{t.get_name()} has ended" for t in self._loops if t.done()]
 
-    async def _sweep(self) -> None:
-        op = system_operation("exec_log", self._clock)
-        await forever("exec_log", lambda: self._log.sweep(op), SWEEP_S)
+    async def _count_detached(self) -> None:
+        await forever("detached", self._log.count_detached, COUNT_S)
 
 
 def _store(settings: RelaySettings) -> ObjectStore:

@@ -1,8 +1,9 @@
 """`scaibunker dev`: everything on one machine, nothing to set up by hand.
 
 Start: build what is missing, migrate, make identities, start Redis, controller and worker, and say `ready`
-when a bunker can be created. Stop: take the bunkers down (unless they are to be kept), then the
-worker, then the controller, then Redis.
+when a bunker can be created; the background worker comes last, so that nobody waits for it. Stop: take
+the bunkers down (unless they are to be kept), then the background worker, the worker, the controller,
+and Redis.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from scaibunker.artifacts.manifest import Artifacts, ensure
 from scaibunker.artifacts.records import ArtifactsError
@@ -34,8 +36,18 @@ READY_TIMEOUT_S = 60.0
 DRAIN_AT_ONCE = 8
 WORKER_STOP_S = 30.0
 CONTROLLER_STOP_S = 10.0
+BACKGROUND_STOP_S = 10.0
 REDIS_STOP_S = 5.0
 POLL_S = 0.05
+
+
+class Children(NamedTuple):
+    """The processes of the stack, in the order of their start."""
+
+    redis: Child
+    controller: Child
+    worker: Child
+    background: Child
 
 
 def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
@@ -78,23 +90,23 @@ def started(
         # The database holds what bunkers are given; nobody else on this machine may read it.
         os.umask(0o077)
         credentials = prepare(layout, host, port, artifacts)
-        redis, controller, worker = _children(
-            layout, host, port, credentials, artifacts, keep_bunkers
-        )
+        children = _children(layout, host, port, credentials, artifacts, keep_bunkers)
         client = Client(credentials.base_url, credentials.keys["super_admin"])
         begun = datetime.now(UTC)
         try:
-            redis.start()
-            controller.start()
-            worker.start()
-            _wait_until_ready(client, (redis, controller, worker), begun, stop)
+            serving = (children.redis, children.controller, children.worker)
+            for child in serving:
+                child.start()
+            _wait_until_ready(client, serving, begun, stop)
+            children.background.start()
             yield credentials
         finally:
             if not keep_bunkers:
                 _drain(client)
-            worker.stop(WORKER_STOP_S)
-            controller.stop(CONTROLLER_STOP_S)
-            redis.stop(REDIS_STOP_S)
+            children.background.stop(BACKGROUND_STOP_S)
+            children.worker.stop(WORKER_STOP_S)
+            children.controller.stop(CONTROLLER_STOP_S)
+            children.redis.stop(REDIS_STOP_S)
             client.close()
             layout.clear()
 
@@ -111,22 +123,25 @@ def _children(
     credentials: Credentials,
     artifacts: Artifacts,
     keep_bunkers: bool,
-) -> tuple[Child, Child, Child]:
+) -> Children:
     def on_death(name: str, code: int) -> None:
         say(f"the {name} ended with code {code}; starting it again (log: {layout.logs})")
 
     token = credentials.worker_token
-    controller = stack.controller(layout, host, port, token, on_death)
-    worker = stack.worker(
-        layout,
-        credentials.base_url,
-        token,
-        [image.path for image in artifacts.images],
-        default_probe_memory(),
-        on_death,
-        keep_bunkers=keep_bunkers,
+    return Children(
+        redis=stack.redis(layout, on_death),
+        controller=stack.controller(layout, host, port, token, on_death),
+        worker=stack.worker(
+            layout,
+            credentials.base_url,
+            token,
+            [image.path for image in artifacts.images],
+            default_probe_memory(),
+            on_death,
+            keep_bunkers=keep_bunkers,
+        ),
+        background=stack.background(layout, host, port, token, on_death),
     )
-    return stack.redis(layout, on_death), controller, worker
 
 
 def _check_host() -> None:

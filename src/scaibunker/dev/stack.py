@@ -78,6 +78,20 @@ def controller(
     )
 
 
+def background(
+    layout: Layout, host: str, port: int, token: str, on_death: Callable[[str, int], None]
+) -> Child:
+    """The background worker. It is told what the controller is, and listens to nobody."""
+    return Child(
+        "background worker",
+        [str(BIN / "scaigrid")],
+        {**controller_environment(layout, host, port, token), "SCAIGRID_MODE": "worker"},
+        layout.logs / "background.log",
+        dies_with_us_by="TERM",
+        on_death=on_death,
+    )
+
+
 def worker(
     layout: Layout,
     controller_url: str,

@@ -11,6 +11,8 @@ from scaigrid.idempotency.tables import idempotency_keys as keys
 from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import of_tenant
 
+SWEPT_AT_ONCE = 500
+
 
 async def find(op: Operation, db: Reader, entry_id: str) -> Entry | None:
     """The caller's entry, if it is not expired."""
@@ -69,5 +71,10 @@ async def forget(op: Operation, db: Writer, entry_id: str) -> None:
 
 
 async def sweep(db: Writer, now: datetime) -> int:
-    """Delete what has expired; returns how many."""
-    return await db.execute(delete(keys).where(keys.c.expires_at <= now))
+    """Delete some of what has expired; returns how many, 0 when there is nothing left."""
+    query = select(keys.c.id).where(keys.c.expires_at <= now).limit(SWEPT_AT_ONCE)
+    expired = list(await db.values(query))
+    if not expired:
+        return 0
+    # The time again: an entry may have been begun anew since it was read.
+    return await db.execute(delete(keys).where(keys.c.id.in_(expired), keys.c.expires_at <= now))

@@ -30,13 +30,13 @@ from scaigrid.idempotency.domain import (
     is_kept,
     is_key,
 )
-from scaigrid.loops import forever
 from scaigrid.operation import Operation
+from scaigrid.tasks.domain import Every, Span, Task
 
 REPLAYED = "Idempotency-Replayed"
 WAIT_S = 30.0
 POLL_S = 0.25
-SWEEP_S = 600.0
+SWEEP_S = 600
 
 Run = Callable[[str, bool], Awaitable[Response]]
 """Does the request: with this token, and whether an earlier attempt died with it."""
@@ -163,14 +163,15 @@ class Idempotency:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def run(self, op: Operation) -> None:
-        """Delete expired entries, for ever."""
+    def task(self) -> Task:
+        """Deleting expired entries."""
+        return Task("grid.idempotency", Every(SWEEP_S), self._sweep)
 
-        async def sweep() -> None:
+    async def _sweep(self, op: Operation, span: Span) -> None:  # noqa: ARG002
+        while True:
             async with self._database.write() as db:
-                await repository.sweep(db, op.now())
-
-        await forever("idempotency", sweep, SWEEP_S)
+                if not await repository.sweep(db, op.now()):
+                    return
 
 
 async def _run(run: Run, claim: Claim, request_id: str) -> Response:

@@ -12,6 +12,7 @@ from scaigrid.settings.file import check_file
 from scaigrid.settings.http import HttpSettings
 from scaigrid.settings.rate_limits import RateLimitSettings
 from scaigrid.settings.redis import RedisSettings
+from scaigrid.settings.tasks import TaskSettings
 from scaigrid.settings.tracing import TracingSettings
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "RedisSettings",
     "Section",
     "SettingsError",
+    "TaskSettings",
     "TracingSettings",
     "check_file",
     "read_section",

@@ -1,4 +1,4 @@
-"""The table of background tasks: which run was done, and who is doing one."""
+"""The table of background tasks: what was done, and who is doing it."""
 
 from sqlalchemy import Column, String, Table
 
@@ -12,4 +12,5 @@ task_runs = Table(
     Column("owner", String(ID)),
     Column("lease_until", UtcDateTime),
 )
-"""`done_until` is the time of the last run that is done: whatever was due after it is missing."""
+"""`done_until` is the last slot that is done: whatever was due after it is missing. `owner` is one
+claim, not a process, and nobody else may claim the task before `lease_until`."""

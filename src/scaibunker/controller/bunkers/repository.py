@@ -21,6 +21,7 @@ from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import of_owner
 
+EXPIRED_AT_ONCE = 500
 _LIVE = sorted(state.value for state in LIVE)
 
 
@@ -190,6 +191,24 @@ async def unsettled(op: Operation, db: Reader) -> list[str]:
         ),
     )
     return list(await db.values(query))
+
+
+async def expired(op: Operation, db: Reader) -> list[Bunker]:
+    """Bunkers past their lifetime of which nobody wants the end yet, the oldest first."""
+    c = bunkers.c
+    query = (
+        select(bunkers)
+        .where(
+            reachable(op),
+            c.status.in_(_LIVE),
+            c.desired != Desired.TERMINATED.value,
+            c.lifecycle_mode != LifecycleMode.PERSISTENT.value,
+            c.expires_at <= op.now(),
+        )
+        .order_by(c.expires_at)
+        .limit(EXPIRED_AT_ONCE)
+    )
+    return [from_row(row) for row in await db.rows(query)]
 
 
 async def idle_limits(op: Operation, db: Reader) -> list[tuple[str, datetime, int]]:

@@ -2,7 +2,7 @@
 
 `begin` starts to store an entry while the command is already on its way; the command's answer
 waits until it is durable. How it ended is written a moment later, together with others. A crash in
-between leaves an entry that still says `running`; `sweep` calls it lost once its time is over,
+between leaves an entry that still says `running`; `overdue` calls it lost once its time is over,
 and the worker's own report corrects that if it comes.
 """
 
@@ -14,16 +14,13 @@ from sqlalchemy import (
     BindParameter,
     Executable,
     RowMapping,
-    and_,
     bindparam,
     insert,
-    or_,
     select,
     update,
 )
 
 from scaibunker.controller.bunkers.activity import Activity
-from scaibunker.controller.bunkers.lifecycle import FINAL
 from scaibunker.controller.bunkers.repository import reachable
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.metrics import ControllerMetrics
@@ -159,27 +156,15 @@ class ExecLog:
         await self._writer.flush()
         return [*done, *(i for i, wait in waits.items() if wait.done() and not wait.exception())]
 
-    async def sweep(self, op: Operation) -> None:
-        """Call lost what must have ended by now, and count what runs detached as activity."""
-        ended = select(bunkers.c.id).where(bunkers.c.status.in_([s.value for s in FINAL]))
-        overdue = (
-            update(execs)
-            .where(
-                execs.c.state == ExecState.RUNNING.value,
-                or_(execs.c.deadline_at < op.now(), execs.c.bunker_id.in_(ended)),
-            )
-            .values(state=ExecState.LOST.value, error="its end was never reported")
-        )
+    async def count_detached(self) -> None:
+        """Count what runs detached as activity of its bunker."""
         running = (
             select(execs.c.bunker_id)
-            .where(and_(execs.c.state == ExecState.RUNNING.value, execs.c.detach.is_(True)))
+            .where(execs.c.state == ExecState.RUNNING.value, execs.c.detach.is_(True))
             .distinct()
         )
-        await self._writer.flush()
-        async with self._database.write() as db:
-            lost = await db.execute(overdue)
+        async with self._database.read() as db:
             busy = list(await db.values(running))
-        self._metrics.execs_ended.labels(ExecState.LOST.value).inc(lost)
         for bunker_id in busy:
             self._activity.touch(bunker_id)
 
