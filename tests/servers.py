@@ -155,10 +155,13 @@ class RedisServer(ServerProcess):
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
+        self.socket = folder / "s"
         super().__init__(
             folder,
             [
                 "redis-server",
+                "--unixsocket",
+                str(self.socket),
                 "--port",
                 str(self.port),
                 "--bind",

@@ -92,3 +92,13 @@ async def test_hints_go_on_after_redis_was_away(own_redis: RedisServer) -> None:
         await hears(one, other)
         await one.stop()
         await other.stop()
+
+
+async def test_hints_pass_through_a_socket_of_the_file_system(redis_server: RedisServer) -> None:
+    settings = RedisSettings(url=f"unix://{redis_server.socket}", prefix=new_id("test"))
+    one, other = Replica(settings), Replica(settings)
+    for replica in (one, other):
+        await replica.bus.start()
+    await hears(one, other)
+    for replica in (one, other):
+        await replica.stop()

@@ -55,10 +55,12 @@ class LiveStore:
     def listener(self) -> Redis:
         """A client of its own for a subscription, which may be silent for as long as it likes; a
         connection that is broken is noticed by asking now and then. Its user closes it."""
+        url = self._settings.url
+        tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
         client: Redis = Redis.from_url(
-            self._settings.url,
+            url,
             socket_connect_timeout=self._settings.timeout_s,
-            socket_keepalive=True,
+            **tcp,
             health_check_interval=HEALTH_CHECK_S,
             decode_responses=True,
         )
