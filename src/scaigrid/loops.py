@@ -1,7 +1,8 @@
 """Work that is done again and again for as long as the process lives."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import structlog
 
@@ -22,3 +23,13 @@ async def forever(name: str, once: Callable[[], Awaitable[None]], every_s: float
         except Exception:
             log.exception("a pass of a loop failed")
         await asyncio.sleep(every_s)
+
+
+async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Cancel tasks and wait for them, more than once: the client of Redis loses a cancellation that
+    comes at a bad moment."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)

@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 from scaigrid.clock import SystemClock
 from scaigrid.db import Database
 from scaigrid.ids import new_id
+from scaigrid.loops import end
 from scaigrid.metrics.registry import Metrics
 from scaigrid.operation import Operation
 from scaigrid.settings import DatabaseSettings, RedisSettings, TaskSettings
@@ -105,9 +106,7 @@ async def at_work(*loops: Awaitable[None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def test_runners_that_all_try_do_each_missed_slot_once_and_in_order(bench: Bench) -> None:
@@ -184,11 +183,12 @@ async def test_a_late_worker_records_nothing_under_a_claim_that_it_lost(bench: B
 
 async def test_a_lease_is_kept_for_as_long_as_the_work_takes(bench: Bench) -> None:
     log = Log()
-    task = log.task(Every(3600), lambda: asyncio.sleep(2.5))
+    task = log.task(Every(3600), lambda: asyncio.sleep(4))
     await bench.done(CLOCK.now() - HOUR)
-    one = await bench.runner(task, lease_s=1)
-    two = await bench.runner(task, lease_s=1)
+    one = await bench.runner(task, lease_s=1.5)
+    two = await bench.runner(task, lease_s=1.5)
     attempt = one.start(task.name)
+    await until(lambda: log.inside == 1)
     async with at_work(two.poll()):
         assert await attempt
     assert (len(log.spans), log.most) == (1, 1)

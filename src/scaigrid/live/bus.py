@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from scaigrid import logs
 from scaigrid.ids import new_token
 from scaigrid.live.store import HEALTH_CHECK_S, LiveStore, LiveStoreDown
+from scaigrid.loops import end
 
 log = structlog.get_logger(__name__)
 
@@ -53,9 +54,7 @@ class Bus:
 
     async def stop(self) -> None:
         """End both."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     async def _send(self) -> None:
         logs.of_system("bus")

@@ -16,6 +16,7 @@ from scaigrid.http.sse import Stopping
 from scaigrid.idempotency.service import Idempotency
 from scaigrid.live.bus import Bus
 from scaigrid.live.store import LiveStore
+from scaigrid.loops import end
 from scaigrid.metrics.registry import Metrics
 from scaigrid.module import Module, Platform, assemble
 from scaigrid.settings import DatabaseSettings, RedisSettings, TaskSettings
@@ -89,9 +90,7 @@ class Background:
                 await told.wait()
             finally:
                 log.info("background worker stops")
-                for loop in loops:
-                    loop.cancel()
-                await asyncio.gather(*loops, return_exceptions=True)
+                await end(loops)
                 await self.runner.stop()
                 await self._health.stop()
                 await self._bus.stop()
