@@ -46,6 +46,10 @@ from scaigrid.settings import (
 )
 from scaigrid.tasks.domain import Task
 from scaigrid.tasks.runner import register
+from scaigrid.tenancy.modules import TenantModules
+from scaigrid.tenancy.routes import PartnerEndpoints, TenantEndpoints, UserEndpoints
+from scaigrid.tenancy.tenants import Partners, Tenants
+from scaigrid.tenancy.users import Users
 from scaigrid.tracing.export import Tracing
 from scaigrid.tracing.requests import RequestSpans
 
@@ -95,6 +99,12 @@ class Grid:
             HealthEndpoints(self._probes(settings.database)).routes(),
             MetricsEndpoints(self.metrics, settings.http.metrics_token).routes(),
             IdentityEndpoints(ApiKeys(self.database, authenticator)).routes(),
+            PartnerEndpoints(Partners(self.database)).routes(),
+            TenantEndpoints(
+                Tenants(self.database, authenticator),
+                TenantModules(self.database, authenticator, {m.id: m.title for m in modules}),
+            ).routes(),
+            UserEndpoints(Users(self.database, authenticator)).routes(),
             AuditEndpoints(self.database, self.audit).routes(),
             *(
                 routes.of_module(module.id)

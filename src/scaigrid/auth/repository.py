@@ -3,14 +3,14 @@
 import hmac
 from datetime import datetime
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, insert, select, update
 
 from scaigrid.auth.domain import ApiKey
 from scaigrid.auth.tables import api_keys
 from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
-from scaigrid.tenancy.scope import of_owner, of_tenant
+from scaigrid.tenancy.scope import of_tenant, of_user
 
 _COLUMNS = [column for column in api_keys.c if column.name != "digest"]
 
@@ -40,21 +40,35 @@ async def add(op: Operation, db: Writer, key: ApiKey, digest: str) -> None:  # n
     )
 
 
-async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[ApiKey]:
-    """The caller's own keys, newest first."""
-    query = select(*_COLUMNS).where(of_owner(op, api_keys.c.tenant_id, api_keys.c.user_id))
+async def listing(op: Operation, db: Reader, page: PageRequest, user_id: str) -> Slice[ApiKey]:
+    """The keys of a user that the caller administers, or is, newest first."""
+    query = select(*_COLUMNS).where(_reachable(op), api_keys.c.user_id == user_id)
     rows = await db.rows(newest_first(query, api_keys.c.created_at, api_keys.c.id, page))
     return page.slice([_key(row) for row in rows], lambda k: (k.created_at, k.id))
 
 
+async def get(op: Operation, db: Reader, key_id: str) -> ApiKey | None:
+    """A key of a user that the caller administers, or is."""
+    row = await db.row(select(api_keys).where(api_keys.c.id == key_id, _reachable(op)))
+    return _key(row) if row else None
+
+
 async def revoke(op: Operation, db: Writer, key_id: str, at: datetime) -> tuple[ApiKey, str] | None:
-    """End a key of the caller's; returns its record and digest. Ending it twice changes nothing."""
-    mine = (api_keys.c.id == key_id) & of_owner(op, api_keys.c.tenant_id, api_keys.c.user_id)
+    """End a key; returns its record and digest. Ending it twice changes nothing."""
+    mine = (api_keys.c.id == key_id) & _reachable(op)
     await db.execute(
         update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=at)
     )
     row = await db.row(select(api_keys).where(mine))
     return (_key(row), row["digest"]) if row else None
+
+
+async def revoke_all(op: Operation, db: Writer, user_id: str, at: datetime) -> None:
+    """End all keys of a user."""
+    mine = (api_keys.c.user_id == user_id) & _reachable(op)
+    await db.execute(
+        update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=at)
+    )
 
 
 async def is_live(op: Operation, db: Reader, user_id: str, name: str) -> bool:
@@ -66,6 +80,10 @@ async def is_live(op: Operation, db: Reader, user_id: str, name: str) -> bool:
     )
     rows = await db.rows(query)
     return any(_key(row).is_good(op.now()) for row in rows)
+
+
+def _reachable(op: Operation) -> ColumnElement[bool]:
+    return of_user(op, api_keys.c.tenant_id, api_keys.c.user_id)
 
 
 def _key(row: RowMapping) -> ApiKey:

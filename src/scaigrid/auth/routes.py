@@ -1,12 +1,17 @@
 """`/v1/me` and `/v1/api-keys`."""
 
+from typing import Annotated
+
+from fastapi import Query
+
 from scaigrid.auth import models
 from scaigrid.auth.domain import ApiKey
 from scaigrid.auth.service import ApiKeys
-from scaigrid.errors import NotFound
+from scaigrid.errors import NotFound, PermissionDenied
 from scaigrid.http.access import Signed
 from scaigrid.http.paging import Paged, Slice
 from scaigrid.http.routes import Op, Routes, many, one
+from scaigrid.tenancy.errors import UserNotFound
 
 PATH = "/v1/api-keys"
 
@@ -29,6 +34,7 @@ class IdentityEndpoints:
             self.create_api_key,
             access=signed,
             answers=one(models.ApiKeyCreated, 201, "The key, shown this once."),
+            errors=[UserNotFound, PermissionDenied],
             keeps_answer=False,
         )
         routes.add(
@@ -52,17 +58,26 @@ class IdentityEndpoints:
             permissions=sorted(caller.permissions),
         )
 
-    async def list_api_keys(self, op: Op, page: Paged) -> Slice[models.ApiKey]:
-        """List the caller's own API keys, revoked ones included."""
-        return (await self._keys.listing(op, page)).map(_view)
+    async def list_api_keys(
+        self,
+        op: Op,
+        page: Paged,
+        user_id: Annotated[
+            str | None, Query(max_length=64, description="A user that the caller administers.")
+        ] = None,
+    ) -> Slice[models.ApiKey]:
+        """List API keys, revoked ones included: the caller's own, or those of a user that it
+        administers."""
+        return (await self._keys.listing(op, page, user_id)).map(_view)
 
     async def create_api_key(self, op: Op, body: models.ApiKeyCreate) -> models.ApiKeyCreated:
-        """Make an API key that acts as the caller. The answer is the only place that has it."""
-        key, secret = await self._keys.create(op, body.name, body.expires_at)
+        """Make an API key that acts as the caller, or as a user that it administers. The answer is
+        the only place that has it."""
+        key, secret = await self._keys.create(op, body.name, body.expires_at, body.user_id)
         return models.ApiKeyCreated(**_view(key).model_dump(), key=secret)
 
     async def revoke_api_key(self, op: Op, key_id: str) -> models.ApiKey:
-        """Revoke one of the caller's API keys. It is refused from the next request on."""
+        """Revoke an API key of the caller's, or of a user that it administers. It is refused from the next request on."""
         return _view(await self._keys.revoke(op, key_id))
 
 

@@ -8,10 +8,14 @@ from scaigrid.auth import repository
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.auth.domain import SHOWN, ApiKey, digest, new_secret
 from scaigrid.db import Database, Writer
-from scaigrid.errors import IdempotencyConflict, NotFound, ValidationFailed
+from scaigrid.errors import IdempotencyConflict, NotFound, PermissionDenied, ValidationFailed
 from scaigrid.http.paging import PageRequest, Slice
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
+from scaigrid.permissions.domain import may_manage
+from scaigrid.tenancy import repository as tenancy
+from scaigrid.tenancy.domain import User
+from scaigrid.tenancy.errors import UserNotFound
 
 
 async def issue(
@@ -40,28 +44,29 @@ async def issue(
 
 
 class ApiKeys:
-    """A user's own keys."""
+    """A user's own keys, and those of users that it administers."""
 
     def __init__(self, database: Database, authenticator: Authenticator) -> None:
         self._database = database
         self._authenticator = authenticator
 
     async def create(
-        self, op: Operation, name: str, expires_at: datetime | None
+        self, op: Operation, name: str, expires_at: datetime | None, user_id: str | None = None
     ) -> tuple[ApiKey, str]:
-        """A new key for the caller. A time without a zone is UTC."""
+        """A new key for the caller, or for a user that it administers. A time without a zone is
+        UTC. Raises UserNotFound, PermissionDenied, ValidationFailed, IdempotencyConflict."""
         if expires_at is not None and expires_at.tzinfo is None:
             expires_at = expires_at.replace(tzinfo=UTC)
         if expires_at is not None and expires_at <= op.now():
             raise ValidationFailed.of("expires_at", "must lie in the future")
-        caller = op.user
         try:
             async with self._database.write() as db:
+                user = await self._user(op, db, user_id or op.user.user_id)
                 return await issue(
                     op,
                     db,
-                    tenant_id=caller.tenant_id,
-                    user_id=caller.user_id,
+                    tenant_id=user.tenant_id,
+                    user_id=user.id,
                     name=name,
                     expires_at=expires_at,
                 )
@@ -71,17 +76,33 @@ class ApiKeys:
                 hint="Revoke that key and make a new one under a new idempotency key.",
             ) from None
 
-    async def listing(self, op: Operation, page: PageRequest) -> Slice[ApiKey]:
-        """The caller's keys, revoked ones included, newest first."""
+    async def listing(self, op: Operation, page: PageRequest, user_id: str | None) -> Slice[ApiKey]:
+        """The keys of the caller, or of a user that it administers, revoked ones included, newest
+        first."""
         async with self._database.read() as db:
-            return await repository.listing(op, db, page)
+            return await repository.listing(op, db, page, user_id or op.user.user_id)
 
     async def revoke(self, op: Operation, key_id: str) -> ApiKey:
-        """End a key, from this moment on. Raises NotFound; ending it twice is no error."""
+        """End a key, from this moment on; ending it twice is no error. Raises NotFound, also for
+        a key of somebody whose role is above the caller's."""
         async with self._database.write() as db:
-            found = await repository.revoke(op, db, key_id, op.now())
+            known = await repository.get(op, db, key_id)
+            holder = await tenancy.user(op, db, known.user_id) if known else None
+            manages = holder is not None and may_manage(op.user.role, holder.role)
+            found = await repository.revoke(op, db, key_id, op.now()) if manages else None
         if found is None:
             raise NotFound("No such API key.")
         key, mark = found
         self._authenticator.forget_key(mark)
         return key
+
+    async def _user(self, op: Operation, db: Writer, user_id: str) -> User:
+        """Whose keys the caller may make: its own, and those of users it administers."""
+        user = await tenancy.user(op, db, user_id)
+        if user is None:
+            raise UserNotFound
+        if not may_manage(op.user.role, user.role):
+            raise PermissionDenied(
+                f"A {op.user.role} cannot manage a {user.role}.", hint="Ask somebody of that role."
+            )
+        return user

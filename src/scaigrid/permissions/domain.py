@@ -15,6 +15,21 @@ class Role(StrEnum):
     TENANT_VIEWER = "tenant_viewer"  # none
 
 
+_RANK = {
+    Role.TENANT_VIEWER: 0,
+    Role.TENANT_USER: 1,
+    Role.TENANT_ADMIN: 2,
+    Role.PARTNER_ADMIN: 3,
+    Role.SUPER_ADMIN: 4,
+}
+
+
+def may_manage(caller: str, other: str) -> bool:
+    """Whether a caller of one role may give another role, or change a user who has it: none that
+    is above its own."""
+    return _RANK[Role(other)] <= _RANK[Role(caller)]
+
+
 ADMINS = frozenset({Role.PARTNER_ADMIN, Role.TENANT_ADMIN})
 
 

@@ -1,15 +1,39 @@
-"""The SQL of tenants and users."""
+"""The SQL of partners, tenants, users, and of the modules that a tenant has."""
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, insert, select, update
 
 from scaigrid.db import Reader, Writer
+from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.ids import new_id
-from scaigrid.operation import Operation
-from scaigrid.tenancy.domain import Tenant, TenantStatus, User, UserStatus
+from scaigrid.operation import Caller, Operation
+from scaigrid.permissions.domain import Role
+from scaigrid.tenancy.domain import Partner, Tenant, TenantStatus, User, UserStatus
 from scaigrid.tenancy.scope import of_tenant, of_user
-from scaigrid.tenancy.tables import tenant_modules, tenants, users
+from scaigrid.tenancy.tables import partners, tenant_modules, tenants, users
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFilter:
+    """Which tenants to list; None is any."""
+
+    name: str | None = None
+    partner_id: str | None = None
+    status: TenantStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Which users to list; None is any."""
+
+    tenant_id: str | None = None
+    name: str | None = None
+    role: Role | None = None
+    status: UserStatus | None = None
+    subject: str | None = None
 
 
 async def tenant(op: Operation, db: Reader, tenant_id: str) -> Tenant | None:
@@ -24,6 +48,114 @@ async def user(op: Operation, db: Reader, user_id: str) -> User | None:
     query = select(users).where(users.c.id == user_id, of_user(op, users.c.tenant_id, users.c.id))
     row = await db.row(query)
     return _user(row) if row else None
+
+
+async def partner(op: Operation, db: Reader, partner_id: str) -> Partner | None:  # noqa: ARG001
+    """The partner of that id. Partners are the platform's: the routes ask who may see them."""
+    row = await db.row(select(partners).where(partners.c.id == partner_id))
+    return Partner(**row) if row else None
+
+
+async def list_partners(op: Operation, db: Reader, page: PageRequest) -> Slice[Partner]:  # noqa: ARG001
+    """All partners, newest first."""
+    query = newest_first(select(partners), partners.c.created_at, partners.c.id, page)
+    rows = await db.rows(query)
+    return page.slice([Partner(**row) for row in rows], lambda p: (p.created_at, p.id))
+
+
+async def add_partner(op: Operation, db: Writer, name: str) -> Partner:
+    """A new partner. Raises IntegrityError if the name is taken."""
+    made = Partner(new_id("ptn", op.token), name, op.now())
+    await db.execute(insert(partners).values(asdict(made)))
+    return made
+
+
+async def rename_partner(op: Operation, db: Writer, partner_id: str, name: str) -> bool:  # noqa: ARG001
+    """Whether there was one to rename. Raises IntegrityError if the name is taken."""
+    change = update(partners).where(partners.c.id == partner_id).values(name=name)
+    return bool(await db.execute(change))
+
+
+async def list_tenants(
+    op: Operation, db: Reader, page: PageRequest, wanted: TenantFilter
+) -> Slice[Tenant]:
+    """The tenants in the caller's reach, newest first."""
+    query = select(tenants).where(of_tenant(op, tenants.c.id))
+    for column, value in (
+        (tenants.c.name, wanted.name),
+        (tenants.c.partner_id, wanted.partner_id),
+        (tenants.c.status, wanted.status),
+    ):
+        query = query if value is None else query.where(column == value)
+    rows = await db.rows(newest_first(query, tenants.c.created_at, tenants.c.id, page))
+    return page.slice([_tenant(row) for row in rows], lambda t: (t.created_at, t.id))
+
+
+async def change_tenant(
+    op: Operation, db: Writer, tenant_id: str, values: Mapping[str, Any]
+) -> Tenant | None:
+    """The tenant as it is now. Raises IntegrityError if the name is taken."""
+    if values:
+        change = update(tenants).where(tenants.c.id == tenant_id, of_tenant(op, tenants.c.id))
+        await db.execute(change.values(**values))
+    return await tenant(op, db, tenant_id)
+
+
+async def list_users(
+    op: Operation, db: Reader, page: PageRequest, wanted: UserFilter
+) -> Slice[User]:
+    """The users that the caller administers, newest first."""
+    query = select(users).where(of_user(op, users.c.tenant_id, users.c.id))
+    for column, value in (
+        (users.c.tenant_id, wanted.tenant_id),
+        (users.c.name, wanted.name),
+        (users.c.role, wanted.role),
+        (users.c.status, wanted.status),
+        (users.c.subject, wanted.subject),
+    ):
+        query = query if value is None else query.where(column == value)
+    rows = await db.rows(newest_first(query, users.c.created_at, users.c.id, page))
+    return page.slice([_user(row) for row in rows], lambda u: (u.created_at, u.id))
+
+
+async def locked_user(op: Operation, db: Writer, user_id: str) -> User | None:
+    """The same as `user`, held until the transaction ends."""
+    query = select(users).where(users.c.id == user_id, of_user(op, users.c.tenant_id, users.c.id))
+    row = await db.row(query.with_for_update())
+    return _user(row) if row else None
+
+
+async def change_user(op: Operation, db: Writer, user_id: str, values: Mapping[str, Any]) -> None:
+    """Change a user. Raises IntegrityError if the name or the subject is taken."""
+    mine = (users.c.id == user_id) & of_user(op, users.c.tenant_id, users.c.id)
+    await db.execute(update(users).where(mine).values(**values))
+
+
+async def super_admins(op: Operation, db: Writer) -> Sequence[str]:
+    """Ids of the active super-admins, held until the transaction ends; in one order, so that two
+    who look do not hold each other up."""
+    query = (
+        select(users.c.id)
+        .where(
+            users.c.role == Role.SUPER_ADMIN,
+            users.c.status == UserStatus.ACTIVE,
+            of_tenant(op, users.c.tenant_id),
+        )
+        .order_by(users.c.id)
+        .with_for_update()
+    )
+    return await db.values(query)
+
+
+async def set_module(
+    op: Operation, db: Writer, tenant_id: str, module: str, *, enabled: bool
+) -> None:
+    """Say whether a tenant has a module. Raises IntegrityError if another does so at once."""
+    t = tenant_modules
+    mine = (t.c.tenant_id == tenant_id) & (t.c.module == module) & of_tenant(op, t.c.tenant_id)
+    values = {"enabled": enabled, "changed_at": op.now()}
+    if not await db.execute(update(t).where(mine).values(**values)):
+        await db.execute(insert(t).values(tenant_id=tenant_id, module=module, **values))
 
 
 async def disabled_modules(op: Operation, db: Reader, tenant_id: str) -> frozenset[str]:
@@ -44,7 +176,8 @@ async def tenant_by_name(op: Operation, db: Reader, name: str) -> Tenant | None:
 
 async def add_tenant(op: Operation, db: Writer, name: str, partner_id: str | None = None) -> Tenant:
     """A new tenant. Raises IntegrityError if the name is taken."""
-    tenant = Tenant(new_id("ten"), name, partner_id, TenantStatus.ACTIVE, op.now())
+    token = op.token if isinstance(op.caller, Caller) else None
+    tenant = Tenant(new_id("ten", token), name, partner_id, TenantStatus.ACTIVE, op.now())
     await db.execute(insert(tenants).values(asdict(tenant)))
     return tenant
 
@@ -68,7 +201,8 @@ async def add_user(
 ) -> User:
     """A new user. Raises IntegrityError if the tenant has one of that name, or the subject is
     another user's."""
-    user = User(new_id("usr"), tenant_id, name, role, UserStatus.ACTIVE, subject, op.now())
+    token = op.token if isinstance(op.caller, Caller) else None  # the platform makes several
+    user = User(new_id("usr", token), tenant_id, name, role, UserStatus.ACTIVE, subject, op.now())
     await db.execute(insert(users).values(asdict(user)))
     return user
 
