@@ -18,20 +18,29 @@ class AsyncApiKeys:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def create(self, name: str, *, expires_at: datetime | None = None) -> ApiKeyCreated:
-        """Make a key. Its secret, `key`, is in this answer and in no other.
+    async def create(
+        self, name: str, *, expires_at: datetime | None = None, user_id: str | None = None
+    ) -> ApiKeyCreated:
+        """Make a key, for the caller or a user that it administers. Its secret, `key`, is in this
+        answer and in no other.
 
         Carries no Idempotency-Key: the server would have to keep the secret to answer again.
         """
         fields: dict[str, object] = {"name": name}
         if expires_at is not None:
             fields["expires_at"] = expires_at
+        if user_id is not None:
+            fields["user_id"] = user_id
         call = Call("POST", _PATH, body=_calls.body(ApiKeyCreate, fields))
         return await self._transport.record(call, ApiKeyCreated)
 
-    async def list(self, *, page_size: int | None = None) -> AsyncIterator[ApiKey]:
-        """Every key, without its secret; pages are fetched as they are needed."""
-        async for key in self._transport.pages(_calls.get(_PATH, limit=page_size), ApiKey):
+    async def list(
+        self, *, user_id: str | None = None, page_size: int | None = None
+    ) -> AsyncIterator[ApiKey]:
+        """Every key of the caller, or of a user that it administers, without its secret; pages are
+        fetched as they are needed."""
+        call = _calls.get(_PATH, user_id=user_id, limit=page_size)
+        async for key in self._transport.pages(call, ApiKey):
             yield key
 
     async def revoke(self, key_id: str) -> None:

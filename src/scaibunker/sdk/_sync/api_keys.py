@@ -19,20 +19,27 @@ class ApiKeys:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def create(self, name: str, *, expires_at: datetime | None = None) -> ApiKeyCreated:
-        """Make a key. Its secret, `key`, is in this answer and in no other.
+    def create(
+        self, name: str, *, expires_at: datetime | None = None, user_id: str | None = None
+    ) -> ApiKeyCreated:
+        """Make a key, for the caller or a user that it administers. Its secret, `key`, is in this
+        answer and in no other.
 
         Carries no Idempotency-Key: the server would have to keep the secret to answer again.
         """
         fields: dict[str, object] = {"name": name}
         if expires_at is not None:
             fields["expires_at"] = expires_at
+        if user_id is not None:
+            fields["user_id"] = user_id
         call = Call("POST", _PATH, body=_calls.body(ApiKeyCreate, fields))
         return self._transport.record(call, ApiKeyCreated)
 
-    def list(self, *, page_size: int | None = None) -> Iterator[ApiKey]:
-        """Every key, without its secret; pages are fetched as they are needed."""
-        yield from self._transport.pages(_calls.get(_PATH, limit=page_size), ApiKey)
+    def list(self, *, user_id: str | None = None, page_size: int | None = None) -> Iterator[ApiKey]:
+        """Every key of the caller, or of a user that it administers, without its secret; pages are
+        fetched as they are needed."""
+        call = _calls.get(_PATH, user_id=user_id, limit=page_size)
+        yield from self._transport.pages(call, ApiKey)
 
     def revoke(self, key_id: str) -> None:
         """Make a key useless, now and for ever."""

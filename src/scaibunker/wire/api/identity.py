@@ -17,12 +17,13 @@ class Me(BaseModel):
 
 
 class ApiKeyCreate(BaseModel):
-    """Body of `POST /v1/api-keys`."""
+    """Body of `POST /v1/api-keys`. An administrator may name another user in its reach."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     expires_at: datetime | None = None
+    user_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
 
 class ApiKey(BaseModel):
