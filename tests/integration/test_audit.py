@@ -121,7 +121,7 @@ async def test_a_fault_is_recorded(bare: Stack, monkeypatch: pytest.MonkeyPatch)
     async def fail(*_: object) -> None:
         raise RuntimeError("hush")
 
-    monkeypatch.setattr("scaigrid.auth.service.repository.revoke", fail)
+    monkeypatch.setattr("scaigrid.auth.service.repository.get", fail)
     response = await bare.call("DELETE", "/v1/api-keys/key_1")
     assert error_of(response) == (500, "INTERNAL_ERROR")
     entry = await entry_for(bare, response)
@@ -152,6 +152,18 @@ async def test_nothing_secret_is_in_it(stack: Stack) -> None:
     assert made["resource_id"] == key["id"]
     commands = [e for e in found if e["action"] == "run_command"]
     assert len({e["details"]["exec_id"] for e in commands}) == 3
+
+
+async def test_switching_a_spoof_guard_off_is_told(stack: Stack) -> None:
+    interface = {"if_name": "eth0", "bridge_name": "br", "spoof_guard": False}
+    body = {"image": "debian-12", "network_profile": "transit", "interfaces": [interface]}
+    for who in ("super_admin", "user"):
+        await stack.call("POST", "/bunkers", who, json=body)
+    refused, used = await entries(stack, action="create_bunker")
+    assert refused["status"] == 403
+    assert [entry["details"]["spoof_guard"] for entry in (refused, used)] == [False, False]
+    await stack.create()
+    assert "spoof_guard" not in (await entries(stack, action="create_bunker"))[0]["details"]
 
 
 async def test_a_repeated_request_is_an_entry_of_its_own(stack: Stack) -> None:

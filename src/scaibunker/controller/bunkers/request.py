@@ -52,14 +52,18 @@ def check_claims(caller: Caller, body: Mapping[str, Any]) -> None:
             f"The caller may not use the network profile {key.rpartition(':')[2]}.",
             details=[detail("network_profile", f"{key} is needed", permission=key)],
         )
-    interfaces = body.get("interfaces")
-    entries = interfaces if isinstance(interfaces, list) else []
-    unguarded = any(isinstance(e, dict) and e.get("spoof_guard") is False for e in entries)
-    if unguarded and not caller.holds(Key.L2_TRANSPARENCY):
+    if is_unguarded(body) and not caller.holds(Key.L2_TRANSPARENCY):
         key = Key.L2_TRANSPARENCY
         raise L2TransparencyDenied(
             details=[detail("interfaces", f"{key} is needed", permission=key)]
         )
+
+
+def is_unguarded(body: Mapping[str, Any]) -> bool:
+    """Whether an interface is asked for that may send frames in another's name."""
+    interfaces = body.get("interfaces")
+    entries = interfaces if isinstance(interfaces, list) else []
+    return any(isinstance(e, dict) and e.get("spoof_guard") is False for e in entries)
 
 
 def check_source(body: BunkerCreate) -> None:
