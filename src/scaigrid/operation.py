@@ -53,7 +53,7 @@ class Notes:
     """What the audit log is told of a request beyond the request itself.
 
     `resource_id` is what a creation has made, `tenant_id` whose the resource is; both come from
-    the endpoint's result. `details` are bounded when they are written.
+    the endpoint's result, or from what an endpoint hands to `take` because its result is silent. `details` are bounded when they are written.
     """
 
     resource_id: str | None = None

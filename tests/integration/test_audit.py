@@ -215,6 +215,23 @@ async def test_a_partners_administrator_sees_the_partners_tenants(bare: Stack) -
     assert await entries(bare, "partner", tenant_id="ten_none") == []
 
 
+async def test_what_is_done_to_a_tenant_is_in_its_own_log(bare: Stack) -> None:
+    """Also what others do; but nobody writes there by naming it in vain."""
+    me = await bare.data_of("GET", "/v1/me", "stranger")
+    tenant, user = f"/v1/tenants/{me['tenant_id']}", {"user_id": me["user_id"], "name": "n"}
+    assert error_of(await bare.call("PATCH", tenant, "tenant_admin", json={}))[0] >= 403
+    await bare.data_of("PATCH", tenant, "super_admin", json={"name": "renamed"})
+    key = await bare.data_of("POST", "/v1/api-keys", "super_admin", json=user)
+    await bare.data_of("DELETE", f"/v1/api-keys/{key['id']}", "super_admin")
+    seen = await entries(bare, "stranger")
+    assert [(entry["action"], entry["actor_name"]) for entry in seen] == [
+        ("revoke_api_key", "super_admin"),
+        ("create_api_key", "super_admin"),
+        ("change_tenant", "super_admin"),
+    ]
+    assert {entry["tenant_id"] for entry in seen} == {me["tenant_id"]}
+
+
 async def test_filters(stack: Stack, bunker: str) -> None:
     await stack.call("POST", f"/bunkers/{bunker}/pause")
     await stack.call("POST", f"/bunkers/{bunker}/pause")

@@ -127,10 +127,12 @@ def entry_of(scope: Scope, status: int, code: str | None, recorder: Recorder) ->
         else:
             details["made"] = made
     tenant = caller.tenant_id if isinstance(caller, Caller) else None
+    if status < 400:  # a refusal must not put an entry into the log of a tenant that it names
+        tenant = (which if kind == "tenant" else notes.tenant_id) or tenant
     return Entry(
         id=entry_id(scope["request_id"]),
         at=recorder.clock.now(),
-        tenant_id=notes.tenant_id or tenant,
+        tenant_id=tenant,
         actor=_actor(caller),
         action=declaration.endpoint.__name__ if declaration else UNKNOWN,
         method=scope["method"],

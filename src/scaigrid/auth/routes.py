@@ -74,11 +74,14 @@ class IdentityEndpoints:
         """Make an API key that acts as the caller, or as a user that it administers. The answer is
         the only place that has it."""
         key, secret = await self._keys.create(op, body.name, body.expires_at, body.user_id)
+        op.notes.take(key)  # the answer does not say whose tenant it is in
         return models.ApiKeyCreated(**_view(key).model_dump(), key=secret)
 
     async def revoke_api_key(self, op: Op, key_id: str) -> models.ApiKey:
         """Revoke an API key of the caller's, or of a user that it administers. It is refused from the next request on."""
-        return _view(await self._keys.revoke(op, key_id))
+        key = await self._keys.revoke(op, key_id)
+        op.notes.take(key)
+        return _view(key)
 
 
 def _view(key: ApiKey) -> models.ApiKey:
