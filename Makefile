@@ -9,7 +9,7 @@ export GOTOOLCHAIN := local
 GO_MODULES := guest-agent image-baker
 
 .NOTPARALLEL:
-.PHONY: help setup ready demo dev test lint check-go bench docs lock clean
+.PHONY: help setup ready demo dev test lint check-go bench bench-reads docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ check-go: ready
 
 bench: ready ## measure, and compare with a floor taken in the same run
 	@$(PY) -m benchmarks
+
+bench-reads: ## authenticated reads a second on MariaDB, beside a bare route
+	@scripts/host-packages test
+	@scripts/venv
+	@$(PY) -m benchmarks.reads
 
 docs: ## write again what is generated: reference pages, the blocking SDK
 	@scripts/host-packages

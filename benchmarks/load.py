@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import cast
 
+STALL_S = 30
+"""A server that does not answer for so long ends the run."""
 _LENGTH = b"content-length: "
 
 
@@ -47,7 +49,8 @@ async def closed(ports: list[int], content: bytes, *, connections: int, duration
     for connection in made:
         connection.again_until = begun + duration_s
         connection.send()
-    await asyncio.gather(*(connection.idle.wait() for connection in made))
+    async with asyncio.timeout(duration_s + STALL_S):
+        await asyncio.gather(*(connection.idle.wait() for connection in made))
     load.duration_s = loop.time() - begun
     for connection in made:
         connection.close()
@@ -66,12 +69,13 @@ async def paced(
         connection.on_idle = free.put_nowait
         free.put_nowait(connection)
     begun = loop.time()
-    for number in range(int(rate * duration_s)):
-        due = begun + number / rate
-        await asyncio.sleep(due - loop.time())
-        (await free.get()).send(due)
-    for _ in made:
-        await free.get()
+    async with asyncio.timeout(20 * duration_s + STALL_S):
+        for number in range(int(rate * duration_s)):
+            due = begun + number / rate
+            await asyncio.sleep(due - loop.time())
+            (await free.get()).send(due)
+        for _ in made:
+            await free.get()
     load.duration_s = loop.time() - begun
     for connection in made:
         connection.close()
@@ -97,9 +101,6 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.idle.set()
 
     def send(self, due: float | None = None) -> None:
         assert self._transport is not None

@@ -23,7 +23,7 @@ from tests.integration.simulated_worker import IMAGE, TOKEN, SimulatedWorker
 from tests.ports import free_port
 from tests.servers import MariaDb, RedisServer, running
 
-from benchmarks.figures import Figure, save, show
+from benchmarks.figures import Figure, from_samples, save, show
 from benchmarks.load import Load, closed, paced, request
 from scaibunker.controller.bootstrap import SeedImage, bootstrap
 from scaigrid.settings import DatabaseSettings
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=4, help="of each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--rate", type=float, default=1000, help="requests a second when paced")
     options = parser.parse_args()
     figures = uvloop.run(measure(options))
@@ -56,6 +56,21 @@ def main() -> int:
     save(figures, host, options.json)
     print(f"written to {options.json}")
     return 0
+
+
+class CpuMeter:
+    """The processor time of some processes: what a shared machine does not blur."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._files = [Path(f"/proc/{pid}/stat") for pid in pids]
+        self._tick = os.sysconf("SC_CLK_TCK")
+
+    def seconds(self) -> float:
+        """Of all of them, so far."""
+        fields = [file.read_text().rpartition(")")[2].split() for file in self._files]
+        return sum(int(user) + int(system) for *_, user, system in (f[:13] for f in fields)) / (
+            self._tick
+        )
 
 
 async def measure(options: argparse.Namespace) -> list[Figure]:
@@ -79,8 +94,11 @@ async def measure(options: argparse.Namespace) -> list[Figure]:
             )
             with contextlib.ExitStack() as held:
                 replicas = [free_port() for _ in range(options.replicas)]
-                for port in replicas:
-                    held.enter_context(_controller(environment, port, folder))
+                started = [
+                    held.enter_context(_controller(environment, port, folder)) for port in replicas
+                ]
+                stores = [server._process for server in (mariadb, redis)]
+                meter = CpuMeter([process.pid for process in (*started, *stores) if process])
                 floor = free_port()
                 argv = [sys.executable, "-m", "benchmarks.floor", str(floor)]
                 held.enter_context(_process(argv, dict(os.environ), folder / "floor.log"))
@@ -90,13 +108,18 @@ async def measure(options: argparse.Namespace) -> list[Figure]:
                 await worker.start()
                 try:
                     bunker_id = await _bunker(replicas[0], keys["user"], worker)
-                    return await _rounds(options, replicas, floor, keys["user"], bunker_id)
+                    return await _rounds(options, meter, replicas, floor, keys["user"], bunker_id)
                 finally:
                     await worker.stop()
 
 
 async def _rounds(
-    options: argparse.Namespace, replicas: list[int], floor: int, key: str, bunker_id: str
+    options: argparse.Namespace,
+    meter: "CpuMeter",
+    replicas: list[int],
+    floor: int,
+    key: str,
+    bunker_id: str,
 ) -> list[Figure]:
     reads = {
         "GET /v1/me": request("/v1/me", key),
@@ -108,15 +131,18 @@ async def _rounds(
     await closed(replicas, reads["GET bunkers/{id}"], connections=8, duration_s=1)  # warm
     figures: list[Figure] = []
     for name, content in reads.items():
-        fast, floors = [], []
+        fast, floors, cpu = [], [], []
         for _ in range(options.rounds):
             floors.append(await closed([floor], bare, **how))
+            before = meter.seconds()
             fast.append(await closed(replicas, content, **how))
+            cpu.append((meter.seconds() - before) * 1000 / len(fast[-1].seconds))
         timely = await paced(replicas, content, rate=options.rate, **how)
         figures += [
             _figure(f"{name}, as fast as it goes", "1/s", fast, floors, lambda load: load.rate),
             _figure("  p50 of that", "ms", fast, floors, lambda load: load.percentile(0.5)),
             _figure("  p99 of that", "ms", fast, floors, lambda load: load.percentile(0.99)),
+            from_samples("  CPU of controller, MariaDB and Redis for one", cpu, "ms"),
             Figure(
                 f"  p99 at {options.rate:g}/s", timely.percentile(0.99), "ms", len(timely.seconds)
             ),
@@ -165,17 +191,19 @@ def _environment(database: str, redis: str, folder: Path) -> dict[str, str]:
 
 def _controller(
     environment: dict[str, str], port: int, folder: Path
-) -> contextlib.AbstractContextManager[None]:
+) -> "contextlib.AbstractContextManager[subprocess.Popen[bytes]]":
     settings = {"SCAIGRID_MODE": "http", "SCAIGRID_HTTP_PORT": str(port)}
     return _process(CONTROLLER, {**environment, **settings}, folder / f"controller-{port}.log")
 
 
 @contextlib.contextmanager
-def _process(argv: list[str], environment: dict[str, str], log: Path) -> Iterator[None]:
+def _process(
+    argv: list[str], environment: dict[str, str], log: Path
+) -> "Iterator[subprocess.Popen[bytes]]":
     with log.open("wb") as file:
         process = subprocess.Popen(argv, env=environment, stdout=file, stderr=file)
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(30)

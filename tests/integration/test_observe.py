@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -175,3 +176,24 @@ async def test_a_database_that_hangs_does_not_hang_the_check(
         return (await bare.call("GET", "/health/ready", None)).status_code == 200
 
     await until(ready)
+
+
+async def test_a_mariadb_that_hangs_makes_it_not_ready_in_time(
+    bare: Stack, request: pytest.FixtureRequest
+) -> None:
+    if bare.database_settings.is_sqlite:
+        pytest.skip("SQLite has no server that could hang")
+    process = request.getfixturevalue("mariadb_server")._process
+
+    async def answers(status: int) -> bool:
+        async with asyncio.timeout(10):
+            return (await bare.call("GET", "/health/ready", None)).status_code == status
+
+    assert await answers(200)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        await until(lambda: answers(503))
+        assert (await bare.call("GET", "/health", None)).status_code == 200
+    finally:
+        process.send_signal(signal.SIGCONT)
+    await until(lambda: answers(200))

@@ -28,7 +28,7 @@ from scaigrid.operation import Operation
 PATH = "/v1/audit-log"
 
 
-def _filter(
+async def _filter(
     actor: Annotated[str | None, Query(max_length=ID, description="Id of a user.")] = None,
     action: Annotated[
         str | None, Query(max_length=MAX_NAME, description="Id of an operation.")

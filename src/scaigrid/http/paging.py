@@ -97,7 +97,7 @@ def _foreign() -> ValidationFailed:
     return ValidationFailed.of("cursor", "is not a cursor of this listing")
 
 
-def page_request(
+async def page_request(
     limit: Annotated[
         int, Query(ge=1, le=MAX_LIMIT, description="Entries at most.")
     ] = DEFAULT_LIMIT,
@@ -105,7 +105,7 @@ def page_request(
         str | None, Query(max_length=512, description="`next_cursor` of the page before.")
     ] = None,
 ) -> PageRequest:
-    """The page that a request asks for."""
+    """The page that a request asks for. (What is not `async` the framework runs in a thread.)"""
     return PageRequest(limit, decode(cursor) if cursor else None)
 
 

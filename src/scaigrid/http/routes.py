@@ -8,11 +8,11 @@ which finds out whether the thing exists.
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -51,6 +51,7 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "The same key and request give the first answer again for 24 hours.",
 }
+_REQUEST = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
 SECURITY_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 
@@ -265,24 +266,28 @@ def install(app: FastAPI, routes: Sequence[Routes], enforcement: Enforcement) ->
         app.router.routes.extend(GuardedRoute(each, enforcement) for each in room.declared)
 
 
-async def _operation(request: Request) -> Operation:
-    op = request.state.op
-    if not isinstance(op, Operation):
-        raise TypeError("the guard has not run")
-    return op
-
-
-Op = Annotated[Operation, Depends(_operation)]
-"""An endpoint's first parameter: the operation that the guard made of the request."""
+Op = Operation
+"""An endpoint's first parameter: the operation that the guard made of the request. It is handed over
+by us, not as a dependency: the framework's way of solving one is slow for so little."""
 
 
 def _enveloped(declaration: Declaration) -> Endpoint:
-    """The endpoint with its result wrapped; a Response goes out as it is."""
+    """The endpoint with its result wrapped; a Response goes out as it is.
+
+    To the framework it has the endpoint's parameters but `op`, and `request`, where `op` is found.
+    """
     endpoint, status = declaration.endpoint, declaration.answers[0].status
+    signature = inspect.signature(endpoint)
+    parameters = {**signature.parameters, "request": _REQUEST}
+    del parameters["op"]
+    takes_request = "request" in signature.parameters
 
     @functools.wraps(endpoint)
-    async def call(*args: Any, op: Operation, **kwargs: Any) -> Response:
-        result = await endpoint(*args, op=op, **kwargs)
+    async def call(request: Request, **kwargs: Any) -> Response:
+        op: Operation = request.scope["state"]["op"]
+        if takes_request:
+            kwargs["request"] = request
+        result = await endpoint(op=op, **kwargs)
         op.notes.take(result)
         if isinstance(result, Response):
             return result
@@ -290,7 +295,14 @@ def _enveloped(declaration: Declaration) -> Endpoint:
             return envelope.page(result.items, result.next_cursor, op.request_id)
         return envelope.success(result, op.request_id, status)
 
+    call.__signature__ = signature.replace(parameters=_ordered(parameters.values()))  # type: ignore[attr-defined]
     return call
+
+
+def _ordered(parameters: Iterable[inspect.Parameter]) -> list[inspect.Parameter]:
+    """All of them by name, so that one without a default may follow one that has it."""
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    return [parameter.replace(kind=by_name) for parameter in parameters]
 
 
 def _description(declaration: Declaration) -> str:
