@@ -1,6 +1,6 @@
 """Tables of partners, tenants, users, and of the modules that a tenant has."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, UniqueConstraint
 
 from scaigrid.db.types import ID, UtcDateTime, metadata
 
@@ -30,9 +30,10 @@ users = Table(
     Column("name", String(128), nullable=False),
     Column("role", String(32), nullable=False),
     Column("status", String(16), nullable=False, server_default="active"),
-    Column("subject", String(255), unique=True),
+    Column("subject", String(255)),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("tenant_id", "name"),
+    Index("uq_users_subject", "subject", unique=True),
 )
 """`subject` is the `sub` of the identity provider's tokens for this user."""
 

@@ -63,17 +63,18 @@ def _partners() -> None:
         sa.UniqueConstraint("name", name="uq_partners_name"),
         key=("id",),
     )
-    if not _has("tenants", "status"):
-        with op.batch_alter_table("tenants") as tenants:
-            tenants.add_column(sa.Column("partner_id", ID))
-            tenants.add_column(_status())
-            tenants.create_foreign_key("fk_tenants_partner_id", "partners", ["partner_id"], ["id"])
+    # Plain ALTERs: rebuilding a table, as Alembic does on SQLite otherwise, would break the rows
+    # that refer to it.
+    if not _has("tenants", "partner_id"):
+        reference = "CONSTRAINT fk_tenants_partner_id REFERENCES partners (id)"
+        op.execute(f"ALTER TABLE tenants ADD COLUMN partner_id VARCHAR(64) {reference}")
+    for table in ("tenants", "users"):
+        if not _has(table, "status"):
+            op.add_column(table, _status())
     _index("tenants", "partner_id")
-    if not _has("users", "status"):
-        with op.batch_alter_table("users") as users:
-            users.add_column(sa.Column("subject", sa.String(255)))
-            users.add_column(_status())
-            users.create_unique_constraint("uq_users_subject", ["subject"])
+    if not _has("users", "subject"):
+        op.add_column("users", sa.Column("subject", sa.String(255)))
+    op.create_index("uq_users_subject", "users", ["subject"], unique=True, if_not_exists=True)
 
 
 def _groups() -> None:
