@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from scaigrid.accounting.routes import AccountingEndpoints
 from scaigrid.audit.middleware import AuditMiddleware
 from scaigrid.audit.recorder import Recorder
 from scaigrid.audit.routes import AuditEndpoints
@@ -106,6 +107,9 @@ class Grid:
             ).routes(),
             UserEndpoints(Users(self.database, authenticator)).routes(),
             AuditEndpoints(self.database, self.audit).routes(),
+            AccountingEndpoints(
+                self.database, {m.resource: m.id for m in modules if m.resource}
+            ).routes(),
             *(
                 routes.of_module(module.id)
                 for module, assembly in zip(self._modules, self.assemblies, strict=True)

@@ -72,6 +72,7 @@ class Module:
     """A feature of the platform.
 
     `assemble` reads the module's settings (it raises SettingsError) and makes no connection.
+    `resource` is what usage is accounted for, in one word, if any is.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Module:
     migrations: Path
     settings: tuple[type[Section], ...]
     assemble: Callable[[Platform], Assembly]
+    resource: str | None = None
 
 
 def assemble(modules: Sequence[Module], platform: Platform) -> list[Assembly]:

@@ -31,6 +31,7 @@ from scaibunker.controller.settings import (
     WorkerSettings,
 )
 from scaibunker.controller.tasks import RECONCILE, BackgroundTasks
+from scaibunker.controller.usage.egress import Egress
 from scaibunker.controller.workers.client import WorkerClient
 from scaibunker.controller.workers.domain import Presence
 from scaibunker.controller.workers.fleet import Fleet
@@ -88,7 +89,12 @@ class Controller:
         relaying = Relay(database, self._client, self._log, self._activity, _store(relay), relay)
         self._keeper = Keeper(relaying, clock)
         heartbeats = Heartbeats(
-            database, fleet, workers.worker_heartbeat_interval_s, hint, self._keeper.finished
+            database,
+            fleet,
+            workers.worker_heartbeat_interval_s,
+            hint,
+            self._keeper.finished,
+            Egress(database),
         )
         token = workers.worker_token.get_secret_value()
         self._routes = [
@@ -164,5 +170,6 @@ MODULE = Module(
     migrations=Path(__file__).parent / "migrations" / "versions",
     settings=(LimitSettings, WorkerSettings, ReconcileSettings, RelaySettings),
     assemble=_assemble,
+    resource="bunker",
 )
 """Found by ScaiGrid through the entry point of the group `scaigrid.modules`."""

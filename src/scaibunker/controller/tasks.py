@@ -14,6 +14,7 @@ from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.relay.domain import ExecState
 from scaibunker.controller.relay.overdue import lose_overdue
+from scaibunker.controller.usage.ticks import UsageTicks
 from scaibunker.controller.workers import repository as workers
 from scaigrid.db import Database
 from scaigrid.live.bus import Bus
@@ -44,6 +45,7 @@ class BackgroundTasks:
         return (
             Task("scaibunker.sweep_timeouts", Every(30), self.sweep_timeouts),
             Task("scaibunker.monitor_heartbeats", Every(30), self.monitor_heartbeats),
+            UsageTicks(self._database, "scaibunker").task(),
         )
 
     async def sweep_timeouts(self, op: Operation, span: Span) -> None:  # noqa: ARG002

@@ -1,1 +1,4 @@
-"""What was used: one tick for each minute of each resource, and sums over them."""
+"""What was used: one tick for each minute of each resource (`ledger`), and sums over them (`sums`).
+
+Modules write ticks from a background task; the platform knows no more of their resources than ids.
+"""

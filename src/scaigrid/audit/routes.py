@@ -13,7 +13,7 @@ from scaigrid.audit.domain import (
     Entry,
     Outcome,
 )
-from scaigrid.audit.export import MEDIA_TYPES, PAGE, Export, Format
+from scaigrid.audit.export import MEDIA_TYPES, PAGE, Format, export
 from scaigrid.audit.models import AuditEntry
 from scaigrid.audit.recorder import Recorder
 from scaigrid.audit.repository import Filter
@@ -21,6 +21,7 @@ from scaigrid.db import Database
 from scaigrid.db.types import ID
 from scaigrid.http.access import ADMINS
 from scaigrid.http.address import MAX_ADDRESS
+from scaigrid.http.download import Download
 from scaigrid.http.paging import Paged, PageRequest, Slice
 from scaigrid.http.routes import Answer, Op, Routes, many
 from scaigrid.operation import Operation
@@ -103,7 +104,7 @@ class AuditEndpoints:
         op: Op,
         wanted: Wanted,
         form: Annotated[Format, Query(alias="format")] = "ndjson",
-    ) -> Export:
+    ) -> Download:
         """Read all of it as a file, with the same filters. In CSV, a cell that a spreadsheet would
         take for a formula begins with an apostrophe."""
         await self._recorder.flush()
@@ -111,7 +112,7 @@ class AuditEndpoints:
         async def read(page: PageRequest) -> Slice[AuditEntry]:
             return await self._page(op, page, wanted)
 
-        return Export(await read(PageRequest(PAGE)), read, form)
+        return export(await read(PageRequest(PAGE)), read, form)
 
     async def _page(self, op: Operation, page: PageRequest, wanted: Filter) -> Slice[AuditEntry]:
         async with self._database.read() as db:

@@ -34,3 +34,19 @@ def groups_in(op: Operation, group_id: str) -> Select[tuple[str]]:
         .where(of_tenant(op, groups.c.tenant_id))
     )
     return select(below.c.id)
+
+
+def memberships(op: Operation) -> Select[tuple[str, str]]:
+    """Pairs of a group and a user that is in it, at whatever depth, each pair once."""
+    roots = select(groups.c.id.label("group_id"), groups.c.id.label("inner_id"))
+    tree = roots.where(of_tenant(op, groups.c.tenant_id)).cte("group_tree", recursive=True)
+    tree = tree.union(
+        select(tree.c.group_id, groups.c.id)
+        .join(tree, groups.c.parent_id == tree.c.inner_id)
+        .where(of_tenant(op, groups.c.tenant_id))
+    )
+    return (
+        select(tree.c.group_id, group_members.c.user_id)
+        .join(group_members, group_members.c.group_id == tree.c.inner_id)
+        .distinct()
+    )

@@ -21,11 +21,11 @@ from scaigrid.audit.domain import (
     outcome_of,
     resource_of,
 )
-from scaigrid.audit.export import cell
 from scaigrid.audit.folding import CHEAP, PROVEN, SINGLES, SOURCES, WINDOW_S, Folding
 from scaigrid.auth.models import Me
 from scaigrid.http.access import Public, Service, Signed
 from scaigrid.http.address import source_of
+from scaigrid.http.download import cell
 from scaigrid.http.routes import Routes, one
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

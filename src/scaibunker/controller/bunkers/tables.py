@@ -55,6 +55,7 @@ bunkers = Table(
     Index(None, "tenant_id", "created_at", "id"),
     Index(None, "worker_id", "status"),
     Index(None, "status"),
+    Index(None, "terminated_at"),
 )
 
 bunker_labels = Table(

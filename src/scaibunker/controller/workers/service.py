@@ -10,6 +10,7 @@ import structlog
 from scaibunker.controller.bunkers import repository as bunkers
 from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.usage.egress import Egress
 from scaibunker.controller.workers import repository
 from scaibunker.controller.workers.domain import Capacity, Worker
 from scaibunker.controller.workers.fleet import Fleet
@@ -38,9 +39,16 @@ class Heartbeats:
     """One heartbeat of a worker after the other."""
 
     def __init__(
-        self, database: Database, fleet: Fleet, interval_s: float, hint: Hint, finished: Finished
+        self,
+        database: Database,
+        fleet: Fleet,
+        interval_s: float,
+        hint: Hint,
+        finished: Finished,
+        egress: Egress,
     ) -> None:
         self._database = database
+        self._egress = egress
         self._fleet = fleet
         self._interval_s = interval_s
         self._hint = hint
@@ -55,6 +63,7 @@ class Heartbeats:
             async with self._database.write() as db:
                 await repository.report(op, db, _worker(op, beat))
             self._fleet.report(beat.worker_id, beat.machines)
+            await self._egress.report(op, beat.worker_id, beat.machines)
             async with self._database.read() as db:
                 expected = await bunkers.on_worker(op, db, beat.worker_id)
             self._wake(expected, {m.bunker_id: m for m in beat.machines})

@@ -44,13 +44,19 @@ class MachineTimings(BaseModel):
 
 
 class MachineStatus(BaseModel):
-    """A worker's view of one machine."""
+    """A worker's view of one machine.
+
+    `egress_bytes` is what it has sent since it was built; `incarnation` names that building, since the
+    count begins anew with the next. A machine without a network device has sent nothing.
+    """
 
     bunker_id: str
     state: MachineState
     reason: str | None = None
     console_tail: str | None = None
     timings: MachineTimings = Field(default_factory=MachineTimings)
+    egress_bytes: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    incarnation: Annotated[str, Field(max_length=64)] = ""
 
 
 class PowerRequest(BaseModel):
