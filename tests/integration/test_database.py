@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from scaibunker.controller.module import MODULE
 from scaigrid.db import Database, metadata, migrate
 from scaigrid.db.batch import BatchWriter
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.ids import new_id
 from scaigrid.settings import DatabaseSettings
 from scaigrid.tenancy.tables import tenants
@@ -254,3 +255,12 @@ async def test_a_read_that_breaks_off_leaves_its_connection_usable(
             with pytest.raises(breaks):
                 await db._run(work)
         assert await db.value(text("SELECT 1")) == 1
+
+
+async def test_an_error_of_ours_in_a_transaction_stays_as_it_is(empty: Database) -> None:
+    mine = DatabaseUnavailable("x", in_doubt=True)
+    with pytest.raises(DatabaseUnavailable) as raised:
+        async with empty.write():
+            raise mine
+    assert raised.value is mine
+    assert mine.__cause__ is None

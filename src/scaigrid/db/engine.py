@@ -148,7 +148,7 @@ class Database:
             raise error
         pause = _PAUSE_S * (1 + 4 * random.random())  # noqa: S311 - so that not all come at once
         if time.monotonic() + pause >= deadline:
-            raise known from error
+            raise known from (None if known is error else error)
         self.meter.retry(known)
         await asyncio.sleep(pause)
 
@@ -168,6 +168,6 @@ def _translated() -> Iterator[None]:
         yield
     except Exception as error:
         known = translate(error)
-        if known is None:
+        if known is None or known is error:
             raise
         raise known from error
