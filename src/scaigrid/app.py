@@ -19,6 +19,8 @@ from scaigrid.auth.routes import IdentityEndpoints
 from scaigrid.auth.service import ApiKeys
 from scaigrid.clock import Clock, SystemClock
 from scaigrid.db import Database, migrate
+from scaigrid.groups.routes import GroupEndpoints
+from scaigrid.groups.service import Groups
 from scaigrid.health import checks
 from scaigrid.health.probe import Probe
 from scaigrid.health.routes import HealthEndpoints
@@ -37,6 +39,9 @@ from scaigrid.metrics.requests import RequestMetrics
 from scaigrid.metrics.routes import MetricsEndpoints
 from scaigrid.module import Assembly, Module, Platform, assemble
 from scaigrid.permissions.domain import Permissions
+from scaigrid.permissions.routes import CustomRoleEndpoints, UserPermissionEndpoints
+from scaigrid.permissions.service import CustomRoles
+from scaigrid.permissions.users import PermissionsOfUsers
 from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
@@ -106,6 +111,11 @@ class Grid:
                 TenantModules(self.database, authenticator, {m.id: m.title for m in modules}),
             ).routes(),
             UserEndpoints(Users(self.database, authenticator)).routes(),
+            UserPermissionEndpoints(
+                PermissionsOfUsers(self.database, permissions, authenticator)
+            ).routes(),
+            GroupEndpoints(Groups(self.database, authenticator)).routes(),
+            CustomRoleEndpoints(CustomRoles(self.database, permissions, authenticator)).routes(),
             AuditEndpoints(self.database, self.audit).routes(),
             AccountingEndpoints(
                 self.database, {m.resource: m.id for m in modules if m.resource}

@@ -46,6 +46,7 @@ class Knobs:
     exec_grace_s: float = 10
     request_timeout_s: float = 10
     file_idle_timeout_s: float = 10
+    auth_cache_ttl_s: float = 5
     limits: dict[str, int] = field(default_factory=dict)
     rate_limits: dict[str, int] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class Stack:
             http=http,
             database=self.database_settings,
             redis=self.redis_settings,
-            auth=AuthSettings(),
+            auth=AuthSettings(cache_ttl_s=self.knobs.auth_cache_ttl_s),
             rate_limits=RateLimitSettings(**self.knobs.rate_limits),
             tracing=TracingSettings(**self.knobs.tracing),
         )

@@ -14,6 +14,7 @@ from scaigrid.auth.service import issue
 from scaigrid.clock import SystemClock
 from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation, system_operation
+from scaigrid.permissions import assignment
 from scaigrid.permissions import repository as roles
 from scaigrid.permissions.domain import Role
 from scaigrid.settings import DatabaseSettings
@@ -86,4 +87,4 @@ async def _identities(op: Operation, db: Writer, reissue: Collection[str]) -> di
 async def _grant(op: Operation, db: Writer, user: User) -> None:
     keys = [key.value for key in USER_PERMISSIONS]
     role_id = await roles.set_custom_role(op, db, user.tenant_id, USER_ROLE, keys)
-    await roles.add_member(op, db, role_id, user.id)
+    await assignment.give(op, db, role_id, user_id=user.id)

@@ -8,11 +8,12 @@ from scaigrid.auth import repository
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.auth.domain import SHOWN, ApiKey, digest, new_secret
 from scaigrid.db import Database, Writer
-from scaigrid.errors import IdempotencyConflict, NotFound, PermissionDenied, ValidationFailed
+from scaigrid.errors import IdempotencyConflict, NotFound, ValidationFailed
 from scaigrid.http.paging import PageRequest, Slice
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
 from scaigrid.permissions.domain import may_manage
+from scaigrid.permissions.granting import check_role
 from scaigrid.tenancy import repository as tenancy
 from scaigrid.tenancy.domain import User
 from scaigrid.tenancy.errors import UserNotFound
@@ -101,8 +102,5 @@ class ApiKeys:
         user = await tenancy.user(op, db, user_id)
         if user is None:
             raise UserNotFound
-        if not may_manage(op.user.role, user.role):
-            raise PermissionDenied(
-                f"A {op.user.role} cannot manage a {user.role}.", hint="Ask somebody of that role."
-            )
+        check_role(op.user, user.role)
         return user

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -42,13 +43,25 @@ class PermissionKey:
     platform: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CustomRole:
+    """Keys under a name, of one tenant: for its users and groups."""
+
+    id: str
+    tenant_id: str
+    name: str
+    permissions: tuple[str, ...]
+    created_at: datetime
+
+
 class Permissions:
-    """All keys that the loaded modules declare."""
+    """All keys that the loaded modules declare; `grantable` are those that a custom role can
+    carry and a user can be given."""
 
     def __init__(self, keys: Iterable[PermissionKey]) -> None:
         self.keys = tuple(keys)
-        self._all = frozenset(key.key for key in self.keys)
-        self._scoped = frozenset(key.key for key in self.keys if not key.platform)
+        self.all = frozenset(key.key for key in self.keys)
+        self.grantable = frozenset(key.key for key in self.keys if not key.platform)
 
     def of(self, role: str, custom: Iterable[str] = ()) -> frozenset[str]:
         """The keys of a user: those of its role, and those of its custom roles.
@@ -57,7 +70,7 @@ class Permissions:
         means nothing.
         """
         if role == Role.SUPER_ADMIN:
-            return self._all
+            return self.all
         if role in ADMINS:
-            return self._scoped
-        return self._scoped.intersection(custom)
+            return self.grantable
+        return self.grantable.intersection(custom)

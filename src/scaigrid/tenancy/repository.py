@@ -43,6 +43,13 @@ async def tenant(op: Operation, db: Reader, tenant_id: str) -> Tenant | None:
     return _tenant(row) if row else None
 
 
+async def locked_tenant(op: Operation, db: Writer, tenant_id: str) -> Tenant | None:
+    """The same as `tenant`, held until the transaction ends."""
+    query = select(tenants).where(tenants.c.id == tenant_id, of_tenant(op, tenants.c.id))
+    row = await db.row(query.with_for_update())
+    return _tenant(row) if row else None
+
+
 async def user(op: Operation, db: Reader, user_id: str) -> User | None:
     """The user of that id, if the caller administers it, or is it."""
     query = select(users).where(users.c.id == user_id, of_user(op, users.c.tenant_id, users.c.id))

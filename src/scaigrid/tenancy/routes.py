@@ -238,26 +238,26 @@ class UserEndpoints:
         self, op: Op, page: Paged, wanted: Annotated[UserFilter, Depends(_user_filter)]
     ) -> Slice[models.User]:
         """List the users in the caller's reach."""
-        return (await self._users.listing(op, page, wanted)).map(_user)
+        return (await self._users.listing(op, page, wanted)).map(user_view)
 
     async def create_user(self, op: Op, body: models.UserCreate) -> models.User:
         """Make a user, of no higher role than the caller's."""
         made = await self._users.create(op, body.tenant_id, body.name, body.role, body.subject)
-        return _user(made)
+        return user_view(made)
 
     async def get_user(self, op: Op, user_id: str) -> models.User:
         """Show a user in the caller's reach, or the caller itself."""
-        return _user(await self._users.get(op, user_id))
+        return user_view(await self._users.get(op, user_id))
 
     async def change_user(self, op: Op, user_id: str, body: models.UserPatch) -> models.User:
         """Change a user of no higher role than the caller's. It holds from its next request on."""
         values = body.model_dump(exclude_unset=True)
         values = {k: v for k, v in values.items() if v is not None or k == "subject"}
-        return _user(await self._users.change(op, user_id, values))
+        return user_view(await self._users.change(op, user_id, values))
 
     async def end_user(self, op: Op, user_id: str) -> models.User:
         """Disable a user for good and revoke its API keys. What it owns stays."""
-        return _user(await self._users.end(op, user_id))
+        return user_view(await self._users.end(op, user_id))
 
 
 def _partner(partner: domain.Partner) -> models.Partner:
@@ -268,5 +268,6 @@ def _tenant(tenant: domain.Tenant) -> models.Tenant:
     return models.Tenant(**asdict(tenant))
 
 
-def _user(user: domain.User) -> models.User:
+def user_view(user: domain.User) -> models.User:
+    """A user as callers see it."""
     return models.User(**asdict(user))

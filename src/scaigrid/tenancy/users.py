@@ -7,11 +7,12 @@ from sqlalchemy.exc import IntegrityError
 from scaigrid.auth import repository as keys
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.db import Database, Writer
-from scaigrid.errors import PermissionDenied, ValidationFailed
+from scaigrid.errors import ValidationFailed
 from scaigrid.http.paging import PageRequest, Slice
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
-from scaigrid.permissions.domain import Role, may_manage
+from scaigrid.permissions.domain import Role
+from scaigrid.permissions.granting import check_role
 from scaigrid.tenancy import repository
 from scaigrid.tenancy.domain import User, UserStatus
 from scaigrid.tenancy.errors import LastSuperAdmin, NameConflict, TenantNotFound, UserNotFound
@@ -42,7 +43,7 @@ class Users:
         self, op: Operation, tenant_id: str | None, name: str, role: Role, subject: str | None
     ) -> User:
         """A new one. Raises TenantNotFound, NameConflict, PermissionDenied, ValidationFailed."""
-        _check_role(op, role)
+        check_role(op.user, role)
         home = tenant_id or op.user.tenant_id
 
         async def add(db: Writer) -> User:
@@ -66,7 +67,7 @@ class Users:
         Raises UserNotFound, NameConflict, LastSuperAdmin, PermissionDenied, ValidationFailed.
         """
         if "role" in values:
-            _check_role(op, values["role"])
+            check_role(op.user, values["role"])
         if user_id == op.user.user_id and not values.keys().isdisjoint({"role", "status"}):
             raise ValidationFailed.of("role", "you cannot change your own role or status")
 
@@ -110,7 +111,7 @@ class Users:
         user = await repository.locked_user(op, db, user_id)
         if user is None:
             raise UserNotFound
-        _check_role(op, user.role)
+        check_role(op.user, user.role)
         stays = values.get("role", user.role) == Role.SUPER_ADMIN and (
             values.get("status", user.status) == UserStatus.ACTIVE
         )
@@ -119,13 +120,6 @@ class Users:
             if not left:
                 raise LastSuperAdmin
         return user
-
-
-def _check_role(op: Operation, role: str) -> None:
-    if not may_manage(op.user.role, role):
-        raise PermissionDenied(
-            f"A {op.user.role} cannot manage a {role}.", hint="Ask somebody of that role."
-        )
 
 
 def _conflict(*, name_taken: bool) -> NameConflict:
