@@ -72,16 +72,9 @@ class BackgroundTasks:
         """Tell of workers that have fallen silent, and hint at what was to happen on them."""
         since, until = span.since - self._offline_after, span.until - self._offline_after
         async with self._database.read() as db:
-            silent = [
-                worker
-                for worker in await workers.everyone(op, db)
-                if worker.last_heartbeat_at <= until
-            ]
-            for worker in silent:
-                held = await bunkers.on_worker(op, db, worker.id)
-                self._hint(held)
-                if worker.last_heartbeat_at > since:
-                    log.warning("a worker is silent", worker_id=worker.id, bunkers=len(held))
+            for worker_id in await workers.fell_silent(op, db, since, until):
+                log.warning("a worker is silent", worker_id=worker_id)
+            self._hint(await workers.held_by_silent(op, db, until))
 
     def _hint(self, bunker_ids: Iterable[str]) -> None:
         for bunker_id in bunker_ids:

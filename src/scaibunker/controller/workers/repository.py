@@ -1,6 +1,7 @@
 """The SQL of workers. They belong to the platform, not to a tenant: what a caller may see of them
 is a matter of its permissions, which the routes ask for."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, func, insert, select, update
@@ -13,6 +14,7 @@ from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
 
+HELD_AT_ONCE = 5000
 _LIVE = sorted(state.value for state in LIVE)
 
 
@@ -84,6 +86,28 @@ async def usage(op: Operation, db: Reader) -> dict[str, Used]:  # noqa: ARG001
         )
         for row in await db.rows(query)
     }
+
+
+async def fell_silent(
+    op: Operation,  # noqa: ARG001
+    db: Reader,
+    since: datetime,
+    until: datetime,
+) -> list[str]:
+    """Workers whose last heartbeat came after `since`, and not after `until`."""
+    last = workers.c.last_heartbeat_at
+    return list(await db.values(select(workers.c.id).where(last > since, last <= until)))
+
+
+async def held_by_silent(op: Operation, db: Reader, until: datetime) -> list[str]:  # noqa: ARG001
+    """Live bunkers of workers that have said nothing since then."""
+    query = (
+        select(bunkers.c.id)
+        .join(workers, workers.c.id == bunkers.c.worker_id)
+        .where(bunkers.c.status.in_(_LIVE), workers.c.last_heartbeat_at <= until)
+        .limit(HELD_AT_ONCE)
+    )
+    return list(await db.values(query))
 
 
 def _worker(row: RowMapping) -> Worker:
