@@ -10,7 +10,9 @@ from scaigrid.auth.tables import api_keys
 from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
+from scaigrid.permissions.domain import Role, may_manage
 from scaigrid.tenancy.scope import of_tenant, of_user
+from scaigrid.tenancy.tables import users
 
 _COLUMNS = [column for column in api_keys.c if column.name != "digest"]
 
@@ -83,7 +85,10 @@ async def is_live(op: Operation, db: Reader, user_id: str, name: str) -> bool:
 
 
 def _reachable(op: Operation) -> ColumnElement[bool]:
-    return of_user(op, api_keys.c.tenant_id, api_keys.c.user_id)
+    """Keys of the caller's own, and of users that it administers: not of those above it."""
+    managed = [role.value for role in Role if may_manage(op.user.role, role)]
+    below = select(users.c.id).where(users.c.role.in_(managed), of_tenant(op, users.c.tenant_id))
+    return of_user(op, api_keys.c.tenant_id, api_keys.c.user_id) & api_keys.c.user_id.in_(below)
 
 
 def _key(row: RowMapping) -> ApiKey:

@@ -77,7 +77,8 @@ class User(BaseModel):
 
 
 class UserCreate(_Body):
-    """Body of `POST /v1/users`. `tenant_id` is the caller's own unless it says otherwise."""
+    """Body of `POST /v1/users`. `tenant_id` is the caller's own unless it says otherwise; only a
+    super-admin sets a `subject`."""
 
     name: Name
     role: Role = Role.TENANT_USER
@@ -86,7 +87,8 @@ class UserCreate(_Body):
 
 
 class UserPatch(_Body):
-    """Body of `PATCH /v1/users/{id}`: what is to change. A `subject` of null takes it away."""
+    """Body of `PATCH /v1/users/{id}`: what is to change. A `subject` of null takes it away;
+    only a super-admin changes it."""
 
     name: Name | None = None
     role: Role | None = None

@@ -138,11 +138,11 @@ async def change_user(op: Operation, db: Writer, user_id: str, values: Mapping[s
     await db.execute(update(users).where(mine).values(**values))
 
 
-async def super_admins(op: Operation, db: Writer) -> Sequence[str]:
-    """Ids of the active super-admins, held until the transaction ends; in one order, so that two
-    who look do not hold each other up."""
+async def super_admins(op: Operation, db: Writer) -> list[User]:
+    """The super-admins who are let in: active, and of an active tenant. They are held until the
+    transaction ends; in one order, so that two who look do not hold each other up."""
     query = (
-        select(users.c.id)
+        select(users)
         .where(
             users.c.role == Role.SUPER_ADMIN,
             users.c.status == UserStatus.ACTIVE,
@@ -151,7 +151,26 @@ async def super_admins(op: Operation, db: Writer) -> Sequence[str]:
         .order_by(users.c.id)
         .with_for_update()
     )
-    return await db.values(query)
+    found = [_user(row) for row in await db.rows(query)]
+    open_ = select(tenants.c.id).where(
+        tenants.c.status == TenantStatus.ACTIVE,
+        tenants.c.id.in_({each.tenant_id for each in found}),
+        of_tenant(op, tenants.c.id),
+    )
+    active = set(await db.values(open_))  # read when the super-admins are held
+    return [each for each in found if each.tenant_id in active]
+
+
+async def roles_in(op: Operation, db: Reader, tenant_id: str) -> Sequence[str]:
+    """The roles that active users of a tenant have."""
+    query = select(users.c.role).distinct()
+    return await db.values(
+        query.where(
+            users.c.tenant_id == tenant_id,
+            users.c.status == UserStatus.ACTIVE,
+            of_tenant(op, users.c.tenant_id),
+        )
+    )
 
 
 async def set_module(

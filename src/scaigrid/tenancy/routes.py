@@ -129,7 +129,7 @@ class TenantEndpoints:
             self.change_tenant,
             access=PARTNER_ADMINS,
             answers=shown,
-            errors=[TenantNotFound, NameConflict, PartnerNotFound],
+            errors=[TenantNotFound, NameConflict, PartnerNotFound, LastSuperAdmin],
         )
         add(
             "GET",
@@ -169,7 +169,7 @@ class TenantEndpoints:
         self, op: Op, tenant_id: str, body: models.TenantPatch
     ) -> models.Tenant:
         """Rename, suspend or reactivate a tenant. All calls of a suspended one are refused; what
-        runs in it runs on."""
+        runs in it runs on. Nobody suspends its own tenant, nor one with users above its role."""
         values = body.model_dump(exclude_unset=True)
         values = {k: v for k, v in values.items() if v is not None or k == "partner_id"}
         return _tenant(await self._tenants.change(op, tenant_id, values))

@@ -11,9 +11,15 @@ from scaigrid.http.paging import PageRequest, Slice
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
 from scaigrid.permissions.domain import Role
+from scaigrid.permissions.granting import check_role
 from scaigrid.tenancy import repository
 from scaigrid.tenancy.domain import Partner, Tenant, TenantStatus
-from scaigrid.tenancy.errors import NameConflict, PartnerNotFound, TenantNotFound
+from scaigrid.tenancy.errors import (
+    LastSuperAdmin,
+    NameConflict,
+    PartnerNotFound,
+    TenantNotFound,
+)
 from scaigrid.tenancy.repository import TenantFilter
 
 
@@ -107,7 +113,8 @@ class Tenants:
     async def change(self, op: Operation, tenant_id: str, values: dict[str, Any]) -> Tenant:
         """Change name, status or partner; a suspended tenant's calls are refused from then on.
 
-        Raises TenantNotFound, NameConflict, PartnerNotFound, PermissionDenied, ValidationFailed.
+        Raises TenantNotFound, NameConflict, PartnerNotFound, PermissionDenied (also for a tenant
+        with users above the caller), ValidationFailed, LastSuperAdmin.
         """
         if "partner_id" in values and op.user.role != Role.SUPER_ADMIN:
             raise PermissionDenied.of_role(Role.SUPER_ADMIN)
@@ -116,6 +123,10 @@ class Tenants:
 
         async def change(db: Writer) -> Tenant | None:
             await _check_partner(op, db, values.get("partner_id"))
+            if await repository.locked_tenant(op, db, tenant_id) is None:
+                return None
+            if "status" in values:
+                await _check_status(op, db, tenant_id, values["status"])
             return await repository.change_tenant(op, db, tenant_id, values)
 
         try:
@@ -126,6 +137,17 @@ class Tenants:
             raise TenantNotFound
         self._authenticator.forget_tenant(tenant_id)
         return changed
+
+
+async def _check_status(op: Operation, db: Writer, tenant_id: str, status: TenantStatus) -> None:
+    """Nobody shuts out or lets in those above it, and not all super-admins are shut out."""
+    roles = await repository.roles_in(op, db, tenant_id)
+    for role in roles:
+        check_role(op.user, role)
+    if status is TenantStatus.SUSPENDED and Role.SUPER_ADMIN in roles:
+        left = await repository.super_admins(op, db)
+        if all(each.tenant_id == tenant_id for each in left):
+            raise LastSuperAdmin
 
 
 async def _check_partner(op: Operation, db: Writer, partner_id: str | None) -> None:

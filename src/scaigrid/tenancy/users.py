@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from scaigrid.auth import repository as keys
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.db import Database, Writer
-from scaigrid.errors import ValidationFailed
+from scaigrid.errors import PermissionDenied, ValidationFailed
 from scaigrid.http.paging import PageRequest, Slice
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
@@ -44,6 +44,8 @@ class Users:
     ) -> User:
         """A new one. Raises TenantNotFound, NameConflict, PermissionDenied, ValidationFailed."""
         check_role(op.user, role)
+        if subject is not None:
+            _check_subject(op)
         home = tenant_id or op.user.tenant_id
 
         async def add(db: Writer) -> User:
@@ -68,6 +70,8 @@ class Users:
         """
         if "role" in values:
             check_role(op.user, values["role"])
+        if "subject" in values:
+            _check_subject(op)
         if user_id == op.user.user_id and not values.keys().isdisjoint({"role", "status"}):
             raise ValidationFailed.of("role", "you cannot change your own role or status")
 
@@ -116,10 +120,17 @@ class Users:
             values.get("status", user.status) == UserStatus.ACTIVE
         )
         if user.role == Role.SUPER_ADMIN and user.status is UserStatus.ACTIVE and not stays:
-            left = set(await repository.super_admins(op, db)) - {user_id}
+            left = [each for each in await repository.super_admins(op, db) if each.id != user_id]
             if not left:
                 raise LastSuperAdmin
         return user
+
+
+def _check_subject(op: Operation) -> None:
+    """A subject is a name of the platform's identity provider: whoever could claim one for its own
+    tenant would be who that person logs in to, and would learn whose it is already."""
+    if op.user.role != Role.SUPER_ADMIN:
+        raise PermissionDenied.of_role(Role.SUPER_ADMIN)
 
 
 def _conflict(*, name_taken: bool) -> NameConflict:

@@ -21,13 +21,15 @@ BROKEN = "BROKEN"
 
 @dataclass(slots=True)
 class FileOperation:
-    """One operation while it goes on; `bytes` and `outcome` are filled in as they are known."""
+    """One operation while it goes on; `tenant_id` (the bunker's), `bytes` and `outcome` are filled
+    in as they are known."""
 
     bunker_id: str
     operation: str
     path: str
     as_user: str
     target: str | None = None
+    tenant_id: str | None = None
     bytes: int | None = None
     outcome: str = OK
 
@@ -69,7 +71,7 @@ class FileLog:
             {
                 "id": new_id("fop"),
                 "bunker_id": operation.bunker_id,
-                "tenant_id": op.user.tenant_id,
+                "tenant_id": operation.tenant_id or op.user.tenant_id,
                 "user_id": op.user.user_id,
                 "operation": operation.operation,
                 "path": operation.path,

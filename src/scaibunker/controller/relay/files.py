@@ -181,6 +181,7 @@ class Files:
         if user == "root":
             op.user.require(Key.ROOT)
         target = await running(op, self._relay.database, operation.bunker_id)
+        operation.tenant_id = target.tenant_id
         self._relay.activity.touch(operation.bunker_id)
         return target
 
