@@ -47,6 +47,7 @@ class Knobs:
     request_timeout_s: float = 10
     file_idle_timeout_s: float = 10
     auth_cache_ttl_s: float = 5
+    worker_token: str = TOKEN
     limits: dict[str, int] = field(default_factory=dict)
     rate_limits: dict[str, int] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class Stack:
             platform,
             limits=LimitSettings(**knobs.limits),
             workers=WorkerSettings(
-                worker_token=SecretStr(TOKEN),
+                worker_token=SecretStr(knobs.worker_token),
                 worker_heartbeat_interval_s=knobs.heartbeat_interval_s,
                 worker_request_timeout_s=knobs.request_timeout_s,
             ),

@@ -2,12 +2,13 @@
 
 import asyncio
 
+import pytest
 from sqlalchemy import select
 
 from scaibunker.controller.relay.tables import file_operations
 from tests.integration.people import id_of, tenant, tenant_of, user
-from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.stack import Stack, error_of
+from tests.integration.simulated_worker import TOKEN, SimulatedWorker
+from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until
 
 DENIED = (403, "AUTHZ_PERMISSION_DENIED")
@@ -112,3 +113,34 @@ async def test_keys_of_those_above_are_not_seen(bare: Stack) -> None:
     chief = {"user_id": await id_of(bare, "super_admin")}
     assert await bare.data_of("GET", "/v1/api-keys", "tenant_admin", params=chief) == []
     assert len(await bare.data_of("GET", "/v1/api-keys", "super_admin", params=chief)) == 1
+
+
+class TestWorkerTokens:
+    """While a token is replaced, the old and the new one are good."""
+
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(worker_token=f"a-newer-token-for-workers, {TOKEN}")
+
+    async def test_any_is_accepted_and_the_first_is_shown(
+        self, bare: Stack, worker: SimulatedWorker
+    ) -> None:
+        await worker.beat(bare.client)
+        assert len(await bare.data_of("GET", "/workers", "super_admin")) == 1
+        report = worker.heartbeat().model_dump_json()
+        for token, status in (
+            ("a-newer-token-for-workers", 200),
+            (f"a-newer-token-for-workers, {TOKEN}", 401),
+            ("a-newer-token-for-worker", 401),
+            (",", 401),
+        ):
+            response = await bare.call(
+                "POST",
+                "/heartbeat",
+                None,
+                headers={"Authorization": f"Bearer {token}"},
+                content=report,
+            )
+            assert response.status_code == status, token
+        worker.token = "a-newer-token-for-workers"
+        assert (await bare.create("user"))["status"] == "running"

@@ -96,13 +96,12 @@ class Controller:
             self._keeper.finished,
             Egress(database),
         )
-        token = workers.worker_token.get_secret_value()
         self._routes = [
             BunkerEndpoints(create, reading, changes, self._activity, platform.stopping).routes(),
             ExecEndpoints(relaying, platform.stopping).routes(),
             FileEndpoints(Files(relaying, FileLog(self._writer))).routes(),
             ImageEndpoints(database).routes(),
-            WorkerEndpoints(database, heartbeats, presence, token).routes(),
+            WorkerEndpoints(database, heartbeats, presence, workers.tokens).routes(),
         ]
         self.tasks = BackgroundTasks(
             database, platform.bus, metrics, workers.offline_after_s

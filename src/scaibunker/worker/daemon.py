@@ -114,9 +114,7 @@ class Daemon:
     async def _serve(self, fleet: Fleet, worker_id: str) -> tuple[web.AppRunner, str]:
         """Start the API; returns its runner and the URL to reach it at."""
         settings = self._settings
-        app = build_api(
-            fleet, worker_id, settings.token.get_secret_value(), self._tracing.middlewares()
-        )
+        app = build_api(fleet, worker_id, settings.tokens, self._tracing.middlewares())
         runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
         )
@@ -152,7 +150,7 @@ class Daemon:
 
         self._reporter = Reporter(
             settings.controller_url,
-            settings.token.get_secret_value(),
+            settings.tokens[0],
             compose,
             settings.heartbeat_interval_s,
         )

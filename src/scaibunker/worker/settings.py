@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from scaibunker.wire.worker.tokens import tokens_of
+
 
 class WorkerSettings(BaseSettings):
     """Every setting of `scaibunker-worker`; the environment variable is `SCAIBUNKER_WORKER_` + name."""
@@ -16,7 +18,9 @@ class WorkerSettings(BaseSettings):
     )
 
     token: SecretStr
-    """The secret that controller and worker share (`SCAIBUNKER_WORKER_TOKEN`). It never enters a bunker."""
+    """The secret that controller and worker share (`SCAIBUNKER_WORKER_TOKEN`). It never enters a bunker.
+    Several, with commas between them or as a JSON list, let it be replaced without a pause: the first is
+    shown to the controller, any is accepted from it."""
     data_dir: Path
     """Where machines, spooled output and cached images live. Created with mode 0700."""
     runtime_dir: Path = Path("/run/scaibunker")
@@ -70,6 +74,17 @@ class WorkerSettings(BaseSettings):
     """Seconds that spans are gathered before they are sent."""
     stop_machines_on_exit: bool = False
     """Whether SIGTERM takes the machines down too. Off: they run on and are adopted at the next start."""
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The worker tokens: the first is shown to the controller, any is accepted from it."""
+        return tokens_of(self.token.get_secret_value())
+
+    @field_validator("token")
+    @classmethod
+    def _are_tokens(cls, value: SecretStr) -> SecretStr:
+        tokens_of(value.get_secret_value())
+        return value
 
     @field_validator("tracing_endpoint")
     @classmethod

@@ -1,7 +1,7 @@
 """Who may use an operation. One of these is part of every declaration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from starlette.datastructures import QueryParams
@@ -33,13 +33,18 @@ class Signed:
     keys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Service:
-    """Another part of the system, by its service token; `name` is how the logs call it."""
+    """Another part of the system, by a service token; `name` is how the logs call it.
 
-    name: str
-    token: str = field(repr=False)
+    Any one of its `tokens` will do: there are several while one is being replaced.
+    """
+
+    __slots__ = ("name", "tokens")
     keys: tuple[str, ...] = ()
+
+    def __init__(self, name: str, *tokens: str) -> None:
+        self.name = name
+        self.tokens = tokens
 
     @property
     def summary(self) -> str:
@@ -114,7 +119,7 @@ class Gate:
             case Public():
                 return Operation(System("public"), request_id, self._clock)
             case Service():
-                check_service_token(header, access.token)
+                check_service_token(header, *access.tokens)
                 service = System(access.name)
                 _proven(request, service)
                 return Operation(service, request_id, self._clock)

@@ -48,7 +48,7 @@ def settings(folder: Path, endpoint: str | None) -> WorkerSettings:
 
 
 async def order(fleet: Fleet, tracing: Tracing, traceparent: str, token: str = TOKEN) -> int:
-    app = build(fleet, "wrk_1", TOKEN, tracing.middlewares())
+    app = build(fleet, "wrk_1", (TOKEN,), tracing.middlewares())
     async with TestClient(TestServer(app)) as client:
         response = await client.put(
             "/v1/machines/bnk_abcd1234",

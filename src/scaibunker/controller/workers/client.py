@@ -49,7 +49,7 @@ class WorkerClient:
     """Requests to workers, by their address."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._headers = {TOKEN_HEADER: f"Bearer {settings.worker_token.get_secret_value()}"}
+        self._headers = {TOKEN_HEADER: f"Bearer {settings.tokens[0]}"}
         self._connect_s = settings.worker_connect_timeout_s
         self._request_s = settings.worker_request_timeout_s
         self._session: aiohttp.ClientSession | None = None

@@ -24,12 +24,16 @@ class WorkerEndpoints:
     """Workers reporting, and operators looking at them."""
 
     def __init__(
-        self, database: Database, heartbeats: Heartbeats, presence: Presence, token: str
+        self,
+        database: Database,
+        heartbeats: Heartbeats,
+        presence: Presence,
+        tokens: tuple[str, ...],
     ) -> None:
         self._database = database
         self._heartbeats = heartbeats
         self._presence = presence
-        self._token = token
+        self._tokens = tokens
 
     def routes(self) -> Routes:
         """The declarations."""
@@ -39,7 +43,7 @@ class WorkerEndpoints:
             "POST",
             "/heartbeat",
             self.post_heartbeat,
-            access=Service("worker", self._token),
+            access=Service("worker", *self._tokens),
             answers=_bare(HeartbeatAnswer),
             body_limit=MAX_HEARTBEAT,
             audited=False,

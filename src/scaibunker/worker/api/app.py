@@ -15,12 +15,12 @@ BODY_LIMIT = 32 * 1024 * 1024
 
 
 def build(
-    fleet: Fleet, worker_id: str, token: str, inner: Sequence[Middleware] = ()
+    fleet: Fleet, worker_id: str, tokens: tuple[str, ...], inner: Sequence[Middleware] = ()
 ) -> web.Application:
     """The application; serve it with `handler_cancellation`, so that a caller that goes away ends
-    what it asked for. `inner` middlewares see those requests alone that have the token."""
+    what it asked for. `inner` middlewares see those requests alone that have a token."""
     app = web.Application(
-        middlewares=[auth.middleware(token), *inner, errors.middleware],
+        middlewares=[auth.middleware(tokens), *inner, errors.middleware],
         client_max_size=BODY_LIMIT,
     )
     app[machines.FLEET] = fleet

@@ -1,4 +1,4 @@
-"""Only the controller and peers may ask: one shared token, compared in constant time."""
+"""Only the controller and peers may ask: a shared token, compared in constant time."""
 
 import hmac
 
@@ -11,14 +11,15 @@ from scaibunker.worker.api.errors import Handler, answer
 from scaibunker.worker.errors import WorkerFault
 
 
-def middleware(token: str) -> Middleware:
-    """A middleware that refuses every request without the token."""
-    expected = f"Bearer {token}".encode()
+def middleware(tokens: tuple[str, ...]) -> Middleware:
+    """A middleware that refuses every request without one of the tokens."""
+    expected = [f"Bearer {token}".encode() for token in tokens]
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get(TOKEN_HEADER, "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, expected):
+        same = [hmac.compare_digest(given, each) for each in expected]
+        if not any(same):  # all are compared, so that the time does not tell which it was
             return answer(
                 WorkerFault("the worker token is missing or wrong", Code.SERVICE_TOKEN_INVALID)
             )
