@@ -1,11 +1,12 @@
 """The SQL of idempotency keys. An entry's id is made from its caller, which is its scope."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 
-from scaigrid.db import Reader, Writer
+from scaigrid.db import Writer
 from scaigrid.idempotency.domain import KEPT_FOR, LEASE, Entry
 from scaigrid.idempotency.tables import idempotency_keys as keys
 from scaigrid.operation import Operation
@@ -14,10 +15,10 @@ from scaigrid.tenancy.scope import of_tenant
 SWEPT_AT_ONCE = 500
 
 
-async def find(op: Operation, db: Reader, entry_id: str) -> Entry | None:
-    """The caller's entry, if it is not expired."""
+async def find(op: Operation, db: Writer, entry_id: str) -> Entry | None:
+    """The caller's entry, locked, if it is not expired."""
     query = select(keys).where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id))
-    row = await db.row(query)
+    row = await db.row(query.with_for_update())
     if row is None or row["expires_at"] <= op.now():
         return None
     fields = dict(row)
@@ -26,7 +27,8 @@ async def find(op: Operation, db: Reader, entry_id: str) -> Entry | None:
 
 
 async def begin(op: Operation, db: Writer, entry_id: str, fingerprint: str) -> Entry:
-    """A new entry, in place of an expired one."""
+    """A new entry, in place of an expired one. Raises IntegrityError if another attempt has just
+    made one."""
     now = op.now()
     entry = Entry(entry_id, fingerprint, op.token, now + LEASE, now + KEPT_FOR, None, None, None)
     await db.execute(delete(keys).where(keys.c.id == entry_id))
@@ -43,31 +45,41 @@ async def begin(op: Operation, db: Writer, entry_id: str, fingerprint: str) -> E
     return entry
 
 
-async def extend(op: Operation, db: Writer, entry_id: str) -> None:
-    """Say that the request is still being worked on."""
-    await _change(op, db, entry_id, lease_until=op.now() + LEASE)
+async def extend(op: Operation, db: Writer, entry: Entry) -> Entry | None:
+    """Go on working on the request; None if another attempt has taken the entry over."""
+    longer = replace(entry, lease_until=op.now() + LEASE)
+    held = await _change(op, db, _held(entry), lease_until=longer.lease_until)
+    return longer if held else None
 
 
-async def lapse(op: Operation, db: Writer, entry_id: str) -> None:
+async def lapse(op: Operation, db: Writer, entry: Entry) -> None:
     """Say that nobody works on the request any more, and that how far it came is not known."""
-    await _change(op, db, entry_id, lease_until=op.now())
+    await _change(op, db, _held(entry), lease_until=op.now())
 
 
 async def finish(
-    op: Operation, db: Writer, entry_id: str, status: int, media_type: str | None, body: bytes
+    op: Operation, db: Writer, entry: Entry, status: int, media_type: str | None, body: bytes
 ) -> None:
-    """Keep the answer."""
-    await _change(op, db, entry_id, status=status, media_type=media_type, body=body)
+    """Keep the answer, unless another attempt, which made the same, was faster."""
+    answer = {"status": status, "media_type": media_type, "body": body}
+    await _change(op, db, (keys.c.id == entry.id) & keys.c.status.is_(None), **answer)
 
 
-async def _change(op: Operation, db: Writer, entry_id: str, **values: Any) -> None:
-    mine = (keys.c.id == entry_id) & of_tenant(op, keys.c.tenant_id)
-    await db.execute(update(keys).where(mine).values(**values))
+async def _change(op: Operation, db: Writer, which: ColumnElement[bool], **values: Any) -> bool:
+    mine = which & of_tenant(op, keys.c.tenant_id)
+    return await db.execute(update(keys).where(mine).values(**values)) == 1
 
 
-async def forget(op: Operation, db: Writer, entry_id: str) -> None:
+async def forget(op: Operation, db: Writer, entry: Entry) -> None:
     """Let the key be used again."""
-    await db.execute(delete(keys).where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id)))
+    await db.execute(delete(keys).where(_held(entry), of_tenant(op, keys.c.tenant_id)))
+
+
+def _held(entry: Entry) -> ColumnElement[bool]:
+    """The entry, if the attempt that has seen it like this still holds it: whoever takes it over
+    changes the end of its lease."""
+    c = keys.c
+    return and_(c.id == entry.id, c.lease_until == entry.lease_until, c.status.is_(None))
 
 
 async def sweep(db: Writer, now: datetime) -> int:

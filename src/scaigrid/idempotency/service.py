@@ -8,16 +8,19 @@ attempt takes it over with the *same* token, so that it finds what the dead one 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from weakref import WeakValueDictionary
 
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import IntegrityError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import GridError, IdempotencyConflict, ValidationFailed
 from scaigrid.http.body import BodyAborted
 from scaigrid.http.errors import failure, from_validation
@@ -83,17 +86,17 @@ class Idempotency:
         if claim.held is Held.DONE:
             return _again(claim.entry)
         self._changed[which] = changed = asyncio.Event()
+        held = _Lease(self._database, op, claim.entry)
         try:
-            async with self._lease(op, which):
-                response = await _run(run, claim, op.request_id)
-            await self._settle(op, which, response, keep=keep)
-        except BodyAborted:
-            # Nobody heard an answer: the next under this key goes on where this one was broken off.
-            async with self._database.write() as db:
-                await repository.lapse(op, db, which)
-            raise
-        except Exception:
-            await self._forget(op, which)
+            async with held:
+                response, known = await _run(run, claim, op.request_id)
+            if known:
+                await self._settle(op, held.entry, response, keep=keep)
+            else:
+                await held.lapse()
+        except BaseException:
+            # Nobody knows how far it came: the next attempt under this key goes on from there.
+            await held.lapse()
             raise
         finally:
             changed.set()
@@ -104,17 +107,12 @@ class Idempotency:
         deadline = op.clock.monotonic() + WAIT_S
         while True:
             changed = self._changed.get(which) or asyncio.Event()
-            async with self._database.write() as db:
-                entry = await repository.find(op, db, which)
-                if entry is None:
-                    return Claim(await repository.begin(op, db, which, print_), Held.NEW)
-                if entry.fingerprint != print_:
-                    raise IdempotencyConflict
-                if entry.status is not None:
-                    return Claim(entry, Held.DONE)
-                if entry.lease_until <= op.now():
-                    await repository.extend(op, db, which)
-                    return Claim(entry, Held.RESUMED)
+            try:
+                claim = await self._database.transaction(partial(_claim, op, which, print_))
+            except IntegrityError:
+                continue  # another attempt has just made the entry
+            if claim is not None:
+                return claim
             if op.clock.monotonic() > deadline:
                 raise IdempotencyConflict(
                     "The first request under this key is still being worked on.",
@@ -125,43 +123,19 @@ class Idempotency:
                 async with asyncio.timeout(POLL_S):
                     await changed.wait()
 
-    async def _settle(self, op: Operation, which: str, response: Response, *, keep: bool) -> None:
+    async def _settle(self, op: Operation, entry: Entry, response: Response, *, keep: bool) -> None:
         whole = type(response) is Response  # a stream has no body that could be kept
-        async with self._database.write() as db:
+
+        async def work(db: Writer) -> None:
             if not is_kept(response.status_code):
-                await repository.forget(op, db, which)
+                await repository.forget(op, db, entry)
             elif keep and whole:
-                await repository.finish(
-                    op,
-                    db,
-                    which,
-                    response.status_code,
-                    response.media_type,
-                    bytes(response.body),
-                )
+                media_type, content = response.media_type, bytes(response.body)
+                await repository.finish(op, db, entry, response.status_code, media_type, content)
             else:
-                await repository.finish(op, db, which, 0, None, b"")
+                await repository.finish(op, db, entry, 0, None, b"")
 
-    async def _forget(self, op: Operation, which: str) -> None:
-        async with self._database.write() as db:
-            await repository.forget(op, db, which)
-
-    @contextlib.asynccontextmanager
-    async def _lease(self, op: Operation, which: str) -> AsyncIterator[None]:
-        """Keep the entry ours for as long as the block runs."""
-
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(LEASE.total_seconds() / 3)
-                async with self._database.write() as db:
-                    await repository.extend(op, db, which)
-
-        task = asyncio.create_task(renew())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._database.transaction(work)
 
     def task(self) -> Task:
         """Deleting expired entries."""
@@ -174,15 +148,63 @@ class Idempotency:
                     return
 
 
-async def _run(run: Run, claim: Claim, request_id: str) -> Response:
+class _Lease:
+    """Keeps an entry ours for as long as the block runs."""
+
+    def __init__(self, database: Database, op: Operation, entry: Entry) -> None:
+        self.entry = entry
+        self._database = database
+        self._op = op
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._renew())
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            with contextlib.suppress(DatabaseUnavailable):  # the next time, if there is one
+                async with self._database.write() as db:
+                    longer = await repository.extend(self._op, db, self.entry)
+                self.entry = longer or self.entry
+
+    async def lapse(self) -> None:
+        """Give it up, without an answer. If that cannot be said, its time runs out by itself."""
+        with contextlib.suppress(DatabaseUnavailable):
+            async with self._database.write() as db:
+                await repository.lapse(self._op, db, self.entry)
+
+
+async def _claim(op: Operation, which: str, print_: str, db: Writer) -> Claim | None:
+    """The entry and what to do about it; None while another attempt works on it."""
+    entry = await repository.find(op, db, which)
+    if entry is None:
+        return Claim(await repository.begin(op, db, which, print_), Held.NEW)
+    if entry.fingerprint != print_:
+        raise IdempotencyConflict
+    if entry.status is not None:
+        return Claim(entry, Held.DONE)
+    if entry.lease_until > op.now():
+        return None
+    longer = await repository.extend(op, db, entry)
+    return Claim(longer, Held.RESUMED) if longer else None
+
+
+async def _run(run: Run, claim: Claim, request_id: str) -> tuple[Response, bool]:
+    """The answer, and whether it is known what was done: not if the database went away."""
     try:
-        return await run(claim.entry.token, claim.held is Held.RESUMED)
+        return await run(claim.entry.token, claim.held is Held.RESUMED), True
     except BodyAborted:
         raise
     except GridError as error:
-        return failure(error, request_id)
+        return failure(error, request_id), not isinstance(error, DatabaseUnavailable)
     except RequestValidationError as error:
-        return failure(from_validation(error.errors()), request_id)
+        return failure(from_validation(error.errors()), request_id), True
 
 
 def _again(entry: Entry) -> Response:

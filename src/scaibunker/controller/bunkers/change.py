@@ -13,7 +13,7 @@ from scaibunker.controller.bunkers.errors import BunkerInvalidTransition, Bunker
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.workers.errors import WorkerUnreachable
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
 
 
@@ -39,8 +39,11 @@ class Changes:
         bunker = await self._reading.get(op, bunker_id)
         if not bunker.is_final:
             reason = f"ended by {op.user.name}"
-            async with self._database.write() as db:
+
+            async def work(db: Writer) -> None:
                 await repository.desire(op, db, bunker_id, Desired.TERMINATED, reason)
+
+            await self._database.transaction(work)
             self._hint(bunker_id)
         return await self._reading.until(op, bunker_id, lambda b: b.is_final, self._wait_s)
 
@@ -56,9 +59,11 @@ class Changes:
         self, op: Operation, bunker_id: str, source: State, target: State, desired: Desired
     ) -> Bunker:
         bunker = await self._reading.get(op, bunker_id)
-        async with self._database.write() as db:
-            wanted = await repository.desire(op, db, bunker_id, desired, None, while_in=[source])
-        if not wanted:
+
+        async def work(db: Writer) -> bool:
+            return await repository.desire(op, db, bunker_id, desired, None, while_in=[source])
+
+        if not await self._database.transaction(work):
             raise BunkerInvalidTransition.between(_apparent(bunker), target.value)
         self._activity.touch(bunker_id)
         self._hint(bunker_id)

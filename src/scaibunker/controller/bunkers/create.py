@@ -29,7 +29,7 @@ from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import LimitSettings
 from scaibunker.wire.api.bunkers import BunkerCreate
 from scaibunker.wire.api.images import ImageStatus
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
 
@@ -64,14 +64,22 @@ class Create:
         image = await self._image(op, body)
         ref = _usable(image)
         draft = self._draft(op, body, image, ref, network)
+
+        async def place(db: Writer) -> Bunker:
+            worker = await self._placement.choose(op, db, draft.shape, network, ref)
+            placed = replace(draft, worker_id=worker.id)
+            await repository.add(op, db, placed)
+            return placed
+
         try:
-            async with self._database.write() as db:
-                worker = await self._placement.choose(op, db, draft.shape, network, ref)
-                bunker = replace(draft, worker_id=worker.id)
-                await repository.add(op, db, bunker)
+            bunker = await self._database.transaction(place)
         except IntegrityError:
             # An attempt under the same idempotency key got this far and died before it answered.
-            bunker = await self._reading.get(op, draft.id)
+            async with self._database.read() as db:
+                made = await repository.get(op, db, draft.id)
+            if made is None:
+                raise
+            bunker = made
         self._hint(bunker.id)
         return bunker
 

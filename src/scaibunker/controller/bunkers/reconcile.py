@@ -5,6 +5,7 @@ killed between any two lines. No step holds a transaction over a request to a wo
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -12,7 +13,7 @@ import structlog
 from scaibunker.controller.bunkers import repository
 from scaibunker.controller.bunkers.activity import Activity
 from scaibunker.controller.bunkers.decide import Act, Situation, Step, decide
-from scaibunker.controller.bunkers.domain import Bunker, Desired
+from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import Event
 from scaibunker.controller.bunkers.states import States
 from scaibunker.controller.metrics import ControllerMetrics
@@ -28,7 +29,7 @@ from scaibunker.controller.worklist import Worklist
 from scaibunker.wire.worker.machines import MachineSpec, PowerRequest
 from scaigrid import logs
 from scaigrid.clock import Clock
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
 from scaigrid.loops import forever
 from scaigrid.operation import Operation, system_operation
 
@@ -177,19 +178,27 @@ class Reconciler:
 
     async def _choose(self, op: Operation, bunker: Bunker) -> bool:
         """Hold a place on another worker, or leave it for the timer."""
-        async with self._database.write() as db:
-            await repository.assign(op, db, bunker, None)
+
+        async def work(db: Writer) -> bool:
+            if not await repository.assign(op, db, bunker, None):
+                return True  # another replica has moved it: look again
+            free = replace(bunker, worker_id=None)
             try:
                 worker = await self._placement.choose(
                     op, db, bunker.shape, bunker.network, bunker.image
                 )
             except (WorkerUnavailable, NoSuitableWorker):
                 return False
-            return await repository.assign(op, db, bunker, worker.id)
+            return await repository.assign(op, db, free, worker.id)
+
+        return await self._database.transaction(work)
 
     async def _desire_end(self, op: Operation, bunker: Bunker, reason: str | None) -> bool:
-        async with self._database.write() as db:
-            return await repository.desire(op, db, bunker.id, Desired.TERMINATED, reason)
+
+        async def work(db: Writer) -> bool:
+            return await repository.expire(op, db, bunker, reason)
+
+        return await self._database.transaction(work)
 
     async def _order(self, op: Operation, bunker: Bunker, worker: Worker) -> bool:
         spec = MachineSpec(

@@ -89,19 +89,29 @@ async def move(
     reason: str | None,
     changes: Mapping[str, Any],
 ) -> bool:
-    """Write a new status if the row still has the one that `bunker` was read with; and its event.
-
-    Returns False if it has not, and then nothing was written.
+    """Write a new status and its event, if the row still is what `bunker` was read as: its status,
+    what is wanted of it and its worker. Returns False if it is not, and then nothing was written.
     """
     count = await db.execute(
         update(bunkers)
-        .where(bunkers.c.id == bunker.id, bunkers.c.status == bunker.status.value, reachable(op))
+        .where(_as_read(bunker), reachable(op))
         .values(status=target.value, status_reason=reason, **changes)
     )
     if count != 1:
         return False
     await _record(op, db, bunker, bunker.status, target, reason)
     return True
+
+
+def _as_read(bunker: Bunker) -> ColumnElement[bool]:
+    """Nobody has moved it, wants something else of it, or has given it to another worker."""
+    c = bunkers.c
+    return and_(
+        c.id == bunker.id,
+        c.status == bunker.status.value,
+        c.desired == bunker.desired.value,
+        c.worker_id.is_not_distinct_from(bunker.worker_id),
+    )
 
 
 async def _record(
@@ -112,6 +122,8 @@ async def _record(
     status: State,
     reason: str | None,
 ) -> None:
+    """Store a change of state. The transaction has written the bunker's row before: who changes a
+    bunker takes turns, so that its events become visible in the order of their numbers."""
     await db.execute(
         insert(bunker_events).values(
             bunker_id=bunker.id,
@@ -143,11 +155,20 @@ async def desire(
     return await db.execute(query.values(desired=desired.value, desired_reason=reason)) == 1
 
 
+async def expire(op: Operation, db: Writer, bunker: Bunker, reason: str | None) -> bool:
+    """Want the end of a bunker whose time is up, unless it was used since it was read."""
+    query = update(bunkers).where(
+        _as_read(bunker), bunkers.c.last_activity_at == bunker.last_activity_at, reachable(op)
+    )
+    values = {"desired": Desired.TERMINATED.value, "desired_reason": reason}
+    return await db.execute(query.values(**values)) == 1
+
+
 async def assign(op: Operation, db: Writer, bunker: Bunker, worker_id: str | None) -> bool:
-    """Hold a place for a pending bunker on a worker; False if it is not pending any more."""
+    """Hold a place for a pending bunker on a worker; False if the row is not what it was read as."""
     count = await db.execute(
         update(bunkers)
-        .where(bunkers.c.id == bunker.id, bunkers.c.status == State.PENDING.value, reachable(op))
+        .where(_as_read(bunker), bunkers.c.status == State.PENDING.value, reachable(op))
         .values(worker_id=worker_id)
     )
     return count == 1

@@ -8,7 +8,7 @@ from scaibunker.controller.bunkers import repository
 from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import FINAL, Event, next_state
 from scaibunker.controller.bunkers.notify import Notifier
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,11 @@ class States:
         if target in FINAL:
             changes["terminated_at"] = op.now()
         short = reason[:MAX_REASON] if reason else None
-        async with self._database.write() as db:
-            moved = await repository.move(op, db, bunker, target, short, changes)
+
+        async def work(db: Writer) -> bool:
+            return await repository.move(op, db, bunker, target, short, changes)
+
+        moved = await self._database.transaction(work)
         if moved:
             log.info(
                 "bunker moved",

@@ -13,7 +13,11 @@ from scaigrid.operation import Operation
 
 
 class Placement:
-    """Chooses among the workers as they are in this transaction."""
+    """Chooses among the workers as they are in this transaction.
+
+    The workers stay locked until it ends, so that of two replicas the second sees what the first
+    has given away.
+    """
 
     def __init__(self, presence: Presence, strategy: Strategy, metrics: ControllerMetrics) -> None:
         self._presence = presence
@@ -33,9 +37,10 @@ class Placement:
             raise
 
     async def _candidates(self, op: Operation, db: Writer) -> Sequence[Candidate]:
+        workers = await repository.lock_everyone(op, db)  # before what they hold is added up
         used = await repository.usage(op, db)
         now = op.now()
         return [
             Candidate(worker, used.get(worker.id, Used()), self._presence.is_online(worker, now))
-            for worker in await repository.everyone(op, db)
+            for worker in workers
         ]

@@ -19,7 +19,8 @@ _LIVE = sorted(state.value for state in LIVE)
 
 
 async def report(op: Operation, db: Writer, worker: Worker) -> None:
-    """Store what a heartbeat says. Draining is the operator's word, not the worker's."""
+    """Store what a heartbeat says. Draining is the operator's word, not the worker's. Raises
+    IntegrityError if another replica has just registered the worker."""
     values: dict[str, Any] = {
         "name": worker.name,
         "address": worker.address,
@@ -51,6 +52,12 @@ async def get(op: Operation, db: Reader, worker_id: str) -> Worker | None:  # no
 async def everyone(op: Operation, db: Reader) -> list[Worker]:  # noqa: ARG001
     """All workers that ever reported."""
     return [_worker(row) for row in await db.rows(select(workers))]
+
+
+async def lock_everyone(op: Operation, db: Writer) -> list[Worker]:  # noqa: ARG001
+    """All workers, locked to the end of the transaction: nobody else places anything meanwhile."""
+    query = select(workers).order_by(workers.c.id).with_for_update()
+    return [_worker(row) for row in await db.rows(query)]
 
 
 async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Worker]:  # noqa: ARG001

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 
 from scaibunker.controller.bunkers import repository as bunkers
 from scaibunker.controller.bunkers.domain import Desired
@@ -17,7 +18,7 @@ from scaibunker.controller.workers.fleet import Fleet
 from scaibunker.wire.worker import PROTOCOL_VERSION
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
 from scaibunker.wire.worker.machines import ExecStatus, MachineState, MachineStatus
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
 from scaigrid.errors import ValidationFailed
 from scaigrid.operation import Operation
 
@@ -60,8 +61,7 @@ class Heartbeats:
         answer what should not exist. Raises ValidationFailed for one that cannot be understood."""
         _check(beat)
         async with self._turns[beat.worker_id]:
-            async with self._database.write() as db:
-                await repository.report(op, db, _worker(op, beat))
+            await self._store(op, _worker(op, beat))
             self._fleet.report(beat.worker_id, beat.machines)
             await self._egress.report(op, beat.worker_id, beat.machines)
             async with self._database.read() as db:
@@ -74,6 +74,15 @@ class Heartbeats:
         return HeartbeatAnswer(
             interval_s=self._interval_s, terminate=strays, acknowledged_execs=acknowledged
         )
+
+    async def _store(self, op: Operation, worker: Worker) -> None:
+        async def work(db: Writer) -> None:
+            await repository.report(op, db, worker)
+
+        try:
+            await self._database.transaction(work)
+        except IntegrityError:  # another replica has just registered it
+            await self._database.transaction(work)
 
     def _wake(
         self, expected: Mapping[str, tuple[State, Desired]], machines: Mapping[str, MachineStatus]
