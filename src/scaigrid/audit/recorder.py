@@ -17,6 +17,7 @@ from scaigrid.audit.repository import ADD, to_row
 from scaigrid.clock import Clock
 from scaigrid.db import Database
 from scaigrid.db.batch import BatchWriter
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.loops import forever
 from scaigrid.metrics.registry import Metrics
 
@@ -76,7 +77,7 @@ class Recorder:
 
     async def flush(self) -> None:
         """Wait for what was recorded so far, but not for a database that does not answer."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, DatabaseUnavailable):
             async with asyncio.timeout(DURABLE_S):
                 await self._writer.flush()
 

@@ -28,6 +28,8 @@ PATIENCE_S = 0.1
 """How long a write that is not urgent waits for company."""
 MAX_PENDING = 10_000
 """Writes in the queue at most; more wait for room."""
+WAIT_S = 5.0
+"""How long a write is waited for while the database does not answer."""
 RETRY_S = 0.5
 """Pause before a database that does not answer is asked again."""
 _BATCH = 500
@@ -60,9 +62,8 @@ class BatchWriter:
         """Write what is left, then end."""
         if self._task is None:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                await self.flush()
+        with contextlib.suppress(DatabaseUnavailable):
+            await self.flush()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -86,11 +87,23 @@ class BatchWriter:
         return done
 
     async def flush(self) -> None:
-        """Wait until everything that was handed in so far is durable or refused."""
-        last = self._last
-        if last is not None and not last.done():
+        """Wait until everything that was handed in so far is durable or refused.
+
+        Raises DatabaseUnavailable after a while; what waits stays in the queue.
+        """
+        if self._last is not None and not self._last.done():
             self._urgent.set()
-            await asyncio.wait((last,))
+            await _wait(self._last)
+
+    async def durable(self, write: "asyncio.Future[None]") -> None:
+        """Wait for one write that `submit` has answered with.
+
+        Raises what the database refuses it with; DatabaseUnavailable after a while, and then the
+        write stays in the queue.
+        """
+        if not write.done():
+            await _wait(write)
+        write.result()
 
     async def _run(self) -> None:
         logs.of_system("batch_writer")
@@ -138,6 +151,12 @@ class BatchWriter:
                 connection.execute(group[0].statement, [write.values for write in group])
 
         await self._database.apply(work)
+
+
+async def _wait(write: "asyncio.Future[None]") -> None:
+    await asyncio.wait((write,), timeout=WAIT_S)
+    if not write.done():
+        raise DatabaseUnavailable("The database does not answer; the write is kept for later.")
 
 
 def _refuse(write: _Write, error: Exception) -> None:

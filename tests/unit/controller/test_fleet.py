@@ -31,7 +31,7 @@ def clock() -> Hands:
 
 @pytest.fixture
 def fleet(clock: Hands) -> Fleet:
-    return Fleet(clock)
+    return Fleet(clock, 30)
 
 
 def test_nothing_heard_is_nothing_known(fleet: Fleet) -> None:
@@ -55,3 +55,13 @@ def test_what_a_worker_answers_counts_until_its_next_report(fleet: Fleet) -> Non
     assert fleet.sight("wrk_1", "bnk_1").machine == RUNNING
     fleet.observe("wrk_1", "bnk_1", None)
     assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
+
+
+def test_what_was_not_heard_again_is_not_known_any_more(fleet: Fleet, clock: Hands) -> None:
+    """Another replica may have heard something newer meanwhile."""
+    fleet.report("wrk_1", [])
+    fleet.observe("wrk_1", "bnk_1", None)
+    assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
+    clock.seconds += 31
+    assert fleet.sight("wrk_1", "bnk_1").machine is Absence.UNKNOWN
+    assert fleet.sight("wrk_1", "bnk_2").machine is Absence.UNKNOWN

@@ -1,13 +1,16 @@
 """Telling whoever waits that a bunker has changed.
 
-Within this process only, and only as a hint: whoever waits reads the database again, and does so
-from time to time without a hint, because another process may have made the change.
+Only a hint, which goes to the other replicas too: whoever waits reads the database again, and does
+so from time to time without a hint, because one may get lost.
 """
 
 import asyncio
 import contextlib
 from weakref import WeakValueDictionary
 
+from scaigrid.live.bus import Bus
+
+TOPIC = "bunkers"
 POLL_S = 1.0
 
 
@@ -23,11 +26,16 @@ class _Signal:
 class Notifier:
     """One signal for each bunker that somebody waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        bus.subscribe(TOPIC, self._wake)
         self._signals: WeakValueDictionary[str, _Signal] = WeakValueDictionary()
 
     def publish(self, bunker_id: str) -> None:
-        """Wake all who wait for this bunker."""
+        """Wake all who wait for this bunker, in every replica."""
+        self._bus.publish(TOPIC, bunker_id)
+
+    def _wake(self, bunker_id: str) -> None:
         signal = self._signals.pop(bunker_id, None)
         if signal is not None:
             signal.event.set()

@@ -22,6 +22,7 @@ from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachabl
 from scaibunker.storage.objects import ObjectStore
 from scaibunker.wire.api.execs import ExecRequest
 from scaigrid.db import Database
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import detail
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
@@ -125,6 +126,17 @@ async def asked(
         except WorkerRefused as refusal:
             raise translate(refusal) from None
         yield response
+
+
+async def recorded(relay: Relay, command: Command) -> None:
+    """Wait until the entry of a command that was started is durable. Raises DatabaseUnavailable,
+    which says that the command has been started."""
+    try:
+        await relay.log.durable(command.recorded)
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            f"Command {command.entry.id} was started, but the database does not answer."
+        ) from error
 
 
 def not_started(relay: Relay, command: Command, error: WorkerSilent | WorkerRefused) -> Exception:

@@ -28,7 +28,7 @@ async def start(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) 
     """Start a command; returns its log entry when it runs. Raises what `plain.run` raises."""
     data = request_body(body)
     command = await begin(relay, op, bunker_id, body)
-    await command.recorded  # before it starts: nobody waits for its end
+    await relay.log.durable(command.recorded)  # before it starts: nobody waits for its end
     entry = command.entry
     try:
         await relay.client.spool(command.target.address, bunker_id, entry.id, data)

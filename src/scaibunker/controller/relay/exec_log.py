@@ -94,6 +94,10 @@ class ExecLog:
             },
         )
 
+    async def durable(self, recorded: "asyncio.Future[None]") -> None:
+        """Wait for what `begin` has handed in. Raises DatabaseUnavailable after a while."""
+        await self._writer.durable(recorded)
+
     def end(self, exec_id: str, ending: Ending, output: Output) -> "asyncio.Future[None]":
         """Record how a command ended. What was called lost is corrected; an end stays."""
         self._metrics.execs_ended.labels(ExecState.EXITED.value).inc()

@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
-from scaibunker.controller.relay.command import GONE, Command, Relay, begin, broken_off, relayed
+from scaibunker.controller.relay.command import (
+    GONE,
+    Command,
+    Relay,
+    begin,
+    broken_off,
+    recorded,
+    relayed,
+)
 from scaibunker.controller.relay.domain import Ending, Output
 from scaibunker.controller.relay.frames import StreamBroken, ending_of, read_frames
 from scaibunker.controller.relay.outputs import Capture, captured, object_key, output_ref
@@ -34,7 +42,7 @@ async def run(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) ->
         ending = await _follow(relay, command, data, body.timeout_s, stdout, stderr)
         await stdout.close()
         await stderr.close()
-        await command.recorded
+        await recorded(relay, command)
     output = captured(stdout, stderr, ref)
     relay.log.end(entry.id, ending, output)
     return _result(entry.id, ending, stdout, stderr, output.ref)

@@ -10,6 +10,7 @@ from scaibunker.controller.relay.command import (
     Relay,
     begin,
     broken_off,
+    recorded,
     relayed,
 )
 from scaibunker.controller.relay.domain import Ending, Output
@@ -105,7 +106,7 @@ async def open_stream(relay: Relay, op: Operation, bunker_id: str, body: ExecReq
     try:
         held.enter_context(relay.activity.use(bunker_id))
         response = await held.enter_async_context(relayed(relay, command, data))
-        await command.recorded
+        await recorded(relay, command)
     except BaseException:
         await held.aclose()
         raise

@@ -1,7 +1,9 @@
 """What workers last said about machines. Observed truth: in memory, rebuilt by the next heartbeat.
 
 A worker's report names all of its machines, so that one it does not name is not there; unless
-the machine was ordered after the report arrived, or nothing was heard yet.
+the machine was ordered after the report arrived, or nothing was heard yet. A worker's reports go to
+any replica, so what this one has not heard again for a while is not known any more: then the
+worker is asked.
 """
 
 from collections.abc import Sequence
@@ -36,8 +38,9 @@ class _Seen:
 class Fleet:
     """Sightings of machines, by worker."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, good_for_s: float) -> None:
         self._clock = clock
+        self._good_for_s = good_for_s
         self._reports: dict[str, float] = {}
         self._machines: dict[str, dict[str, _Seen]] = {}
 
@@ -56,9 +59,9 @@ class Fleet:
         """What is known about a machine."""
         now = self._clock.monotonic()
         seen = self._machines.get(worker_id, {}).get(bunker_id)
-        if seen is not None:
+        if seen is not None and now - seen.at < self._good_for_s:
             return Sight(seen.status or Absence.ABSENT, now - seen.at)
         reported = self._reports.get(worker_id)
-        if reported is None:
+        if reported is None or now - reported >= self._good_for_s:
             return Sight(Absence.UNKNOWN, 0.0)
         return Sight(Absence.ABSENT, now - reported)
