@@ -32,6 +32,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    JwtSettings,
     RateLimitSettings,
     RedisSettings,
     Section,
@@ -50,7 +51,8 @@ API = """\
 Answers are JSON in an envelope: `{"status": "ok", "data": ..., "meta": {"request_id": ...}}`; lists
 add `has_more` and `next_cursor`. Refusals are `{"status": "error", "error": {"code", "message",
 "hint", "details", "retry_after"}, "meta": ...}`: [error codes](errors.md). Every answer carries
-`X-Request-Id`. Credentials are API keys: `Authorization: Bearer sgk_...`.
+`X-Request-Id`. Credentials are API keys (`Authorization: Bearer sgk_...`), or tokens of the identity
+provider ([how](../guides/credentials.md)).
 
 A request is judged in this order: credential, permission, what the body asks for beyond it (such as
 `user: root`), whether it makes sense, whether the thing exists. A bunker of another owner does not
@@ -81,6 +83,7 @@ COMMON = {
     "INTERNAL_ERROR",
     "AUTH_TOKEN_MISSING",
     "AUTH_TOKEN_INVALID",
+    "AUTH_UNAVAILABLE",
     "AUTHZ_PERMISSION_DENIED",
     "PAYLOAD_TOO_LARGE",
     "IDEMPOTENCY_CONFLICT",
@@ -111,6 +114,7 @@ def _grid(scratch: Path) -> Grid:
         database=DatabaseSettings(url=f"sqlite:///{scratch}/none.db"),
         redis=RedisSettings(url="redis://localhost"),
         auth=AuthSettings(),
+        jwt=JwtSettings(),
         rate_limits=RateLimitSettings(),
         tracing=TracingSettings(),
     )
@@ -314,6 +318,7 @@ def _settings() -> Iterator[str]:
         DatabaseSettings,
         RedisSettings,
         AuthSettings,
+        JwtSettings,
         RateLimitSettings,
         TracingSettings,
         TaskSettings,

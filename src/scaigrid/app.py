@@ -15,6 +15,8 @@ from scaigrid.audit.middleware import AuditMiddleware
 from scaigrid.audit.recorder import Recorder
 from scaigrid.audit.routes import AuditEndpoints
 from scaigrid.auth.bearer import Authenticator
+from scaigrid.auth.jwks import key_set
+from scaigrid.auth.jwt import Verifier
 from scaigrid.auth.routes import IdentityEndpoints
 from scaigrid.auth.service import ApiKeys
 from scaigrid.clock import Clock, SystemClock
@@ -46,6 +48,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    JwtSettings,
     RateLimitSettings,
     RedisSettings,
     TracingSettings,
@@ -68,6 +71,7 @@ class GridSettings:
     database: DatabaseSettings
     redis: RedisSettings
     auth: AuthSettings
+    jwt: JwtSettings
     rate_limits: RateLimitSettings
     tracing: TracingSettings
 
@@ -89,8 +93,14 @@ class Grid:
         self.audit = Recorder(self.database, self.clock, self.metrics)
         self._modules = tuple(modules)
         permissions = Permissions(key for module in modules for key in module.permissions)
+        self._key_set = key_set(settings.jwt, self.clock)
         authenticator = Authenticator(
-            self.database, permissions, self.bus, self.clock, settings.auth
+            self.database,
+            permissions,
+            self.bus,
+            self.clock,
+            settings.auth,
+            Verifier(settings.jwt, self._key_set),
         )
         platform = Platform(
             self.database, self.live, self.bus, self.clock, self.stopping, self.metrics
@@ -158,6 +168,9 @@ class Grid:
             ),
             Probe("loops", checks.loops(self._loops), needed=False),
         ]
+        if self._key_set is not None:
+            look = checks.identity_provider(self._key_set)
+            probes.append(Probe("identity provider", look, needed=False))
         if settings.file is not None:
             probes.append(Probe("disk", checks.disk(settings.file.parent), needed=False))
         for module, assembly in zip(self._modules, self.assemblies, strict=True):
@@ -173,6 +186,8 @@ class Grid:
         self.audit.start()
         started: list[Assembly] = []
         self._loops["loop_lag"] = asyncio.create_task(self._lag.run())
+        if self._key_set is not None:
+            self._loops["jwks"] = asyncio.create_task(self._key_set.run())
         try:
             for assembly in self.assemblies:
                 started.append(assembly)

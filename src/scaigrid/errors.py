@@ -74,7 +74,7 @@ class TokenMissing(GridError):
 
     kind = Kind.UNAUTHENTICATED
     code = "AUTH_TOKEN_MISSING"
-    hint = "Send an API key as `Authorization: Bearer sgk_...`."
+    hint = "Send an API key, or a token, as `Authorization: Bearer ...`."
 
 
 class TokenInvalid(GridError):
@@ -82,7 +82,15 @@ class TokenInvalid(GridError):
 
     kind = Kind.UNAUTHENTICATED
     code = "AUTH_TOKEN_INVALID"
-    hint = "Check the API key, or make a new one."
+    hint = "Check the API key or the token, or get a new one."
+
+
+class AuthUnavailable(GridError):
+    """Whether the token is good cannot be told now: the identity provider's keys cannot be read."""
+
+    kind = Kind.UNAVAILABLE
+    code = "AUTH_UNAVAILABLE"
+    hint = "Try again in a moment with the same token. API keys are not concerned."
 
 
 class TenantSuspended(GridError):

@@ -18,6 +18,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    JwtSettings,
     RateLimitSettings,
     RedisSettings,
     SettingsError,
@@ -43,6 +44,7 @@ def serve() -> int:
         database=read_section(DatabaseSettings),
         redis=read_section(RedisSettings),
         auth=read_section(AuthSettings),
+        jwt=read_section(JwtSettings),
         rate_limits=read_section(RateLimitSettings),
         tracing=read_section(TracingSettings),
     )
@@ -87,6 +89,7 @@ def _check_file(modules: Sequence[Module]) -> None:
         DatabaseSettings,
         RedisSettings,
         AuthSettings,
+        JwtSettings,
         RateLimitSettings,
         TracingSettings,
         TaskSettings,

@@ -24,6 +24,7 @@ from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
     HttpSettings,
+    JwtSettings,
     RateLimitSettings,
     RedisSettings,
     TracingSettings,
@@ -52,6 +53,7 @@ class Knobs:
     rate_limits: dict[str, int] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
     tracing: dict[str, Any] = field(default_factory=dict)
+    jwt: dict[str, Any] = field(default_factory=dict)
 
 
 class Stack:
@@ -104,6 +106,7 @@ class Stack:
             database=self.database_settings,
             redis=self.redis_settings,
             auth=AuthSettings(cache_ttl_s=self.knobs.auth_cache_ttl_s),
+            jwt=JwtSettings(**self.knobs.jwt),
             rate_limits=RateLimitSettings(**self.knobs.rate_limits),
             tracing=TracingSettings(**self.knobs.tracing),
         )

@@ -61,6 +61,7 @@ class Code(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
 
     INTERNAL_ERROR = "INTERNAL_ERROR"
+    AUTH_UNAVAILABLE = "AUTH_UNAVAILABLE"  # a token cannot be checked now; it may be good
     DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"  # tried for a while; try again in a moment
     NOT_READY = "NOT_READY"  # `/health/ready`: the server runs but cannot serve
     SERVER_STOPPING = "SERVER_STOPPING"  # a stream was ended because its server stops

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scaigrid.auth.jwks import KeySet
 from scaigrid.db import Database, migrate
 from scaigrid.health.probe import Look
 from scaigrid.live.store import LiveStore
@@ -29,6 +30,15 @@ def redis(of: LiveStore) -> Look:
     async def look() -> Sequence[str]:
         await of.ping()
         return ()
+
+    return look
+
+
+def identity_provider(of: KeySet) -> Look:
+    """Its key set can be read. API keys are good without it."""
+
+    async def look() -> Sequence[str]:
+        return () if of.is_readable else ("its key set cannot be read",)
 
     return look
 

@@ -21,6 +21,7 @@ from starlette.types import Scope
 
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import (
+    AuthUnavailable,
     GridError,
     IdempotencyConflict,
     InternalError,
@@ -113,7 +114,7 @@ class Declaration:
         if not isinstance(self.access, Public):
             found += [TokenMissing, TokenInvalid, DatabaseUnavailable]
         if isinstance(self.access, Personal):
-            found += [RateLimited, TenantSuspended, UserDisabled]
+            found += [AuthUnavailable, RateLimited, TenantSuspended, UserDisabled]
             if self.module is not None:
                 found.append(ModuleNotEnabled)
         if isinstance(self.access, Needs | Roles):

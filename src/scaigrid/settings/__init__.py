@@ -10,6 +10,7 @@ from scaigrid.settings.database import DatabaseSettings
 from scaigrid.settings.errors import SettingsError
 from scaigrid.settings.file import check_file
 from scaigrid.settings.http import HttpSettings
+from scaigrid.settings.jwt import JwtSettings
 from scaigrid.settings.rate_limits import RateLimitSettings
 from scaigrid.settings.redis import RedisSettings
 from scaigrid.settings.tasks import TaskSettings
@@ -19,6 +20,7 @@ __all__ = [
     "AuthSettings",
     "DatabaseSettings",
     "HttpSettings",
+    "JwtSettings",
     "RateLimitSettings",
     "RedisSettings",
     "Section",

@@ -57,6 +57,15 @@ async def user(op: Operation, db: Reader, user_id: str) -> User | None:
     return _user(row) if row else None
 
 
+async def user_of_subject(op: Operation, db: Reader, subject: str) -> User | None:
+    """The user that an identity provider's tokens call so: by its subject, else by its id."""
+    query = select(users).where(
+        users.c.subject == subject, of_user(op, users.c.tenant_id, users.c.id)
+    )
+    row = await db.row(query)
+    return _user(row) if row else await user(op, db, subject)
+
+
 async def partner(op: Operation, db: Reader, partner_id: str) -> Partner | None:  # noqa: ARG001
     """The partner of that id. Partners are the platform's: the routes ask who may see them."""
     row = await db.row(select(partners).where(partners.c.id == partner_id))
