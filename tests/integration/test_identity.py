@@ -1,10 +1,12 @@
 """Partners, tenants, users, their keys and their modules: who may do what to whom."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from scaigrid.http.paging import wrap
 from scaigrid.settings import RedisSettings
 from tests.integration.conftest import Template
 from tests.integration.simulated_worker import SimulatedWorker
@@ -220,6 +222,19 @@ async def test_bad_input_names_the_field(
     answer = await bare.call("POST", path, "super_admin", json=body)
     assert error_of(answer) == (422, "VALIDATION_ERROR")
     assert fields_of(answer) == [field]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_times_at_the_ends_of_the_calendar_break_nothing(bare: Stack, at: str) -> None:
+    cursor = wrap(json.dumps([at, "usr_1"]))
+    for path in (USERS, TENANTS, KEYS, "/bunkers"):
+        answer = await bare.call("GET", path, "super_admin", params={"cursor": cursor})
+        assert answer.status_code == 200, answer.text
+    asked = {"since": at, "until": at}
+    answer = await bare.call("GET", "/v1/audit-log", "super_admin", params=asked)
+    assert answer.status_code == 200
+    answer = await bare.call("POST", KEYS, "user", json={"name": "k", "expires_at": at})
+    assert answer.status_code == (422 if at.startswith("0001") else 201)
 
 
 async def test_a_repeated_creation_makes_one(bare: Stack) -> None:

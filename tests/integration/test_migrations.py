@@ -1,5 +1,6 @@
 """From the database of the first release to the newest one, with rows in it."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +14,10 @@ from sqlalchemy.engine import Connection
 
 from scaibunker.controller.module import MODULE
 from scaigrid.db import Database, migrate
+from scaigrid.ids import new_id
+from scaigrid.settings import DatabaseSettings
 from tests.integration.test_database import MODULES, empty
+from tests.servers import MariaDb
 
 __all__ = ["empty"]  # a fixture of the neighbour's
 
@@ -132,6 +136,19 @@ async def test_a_migration_that_was_broken_off_is_run_again(empty: Database) -> 
     await empty.apply(forget)
     await migrate.upgrade(empty, MODULES)
     await migrate.check(empty, MODULES)
+
+
+async def test_a_migration_is_not_bound_to_a_requests_time(mariadb_server: MariaDb) -> None:
+    """Two at once on one database: the second waits for the first, then finds nothing to do."""
+    url = mariadb_server.url(new_id("slow"))
+    settings = DatabaseSettings(url=url, statement_timeout_s=0.05, busy_timeout_s=60)
+    made = [Database(settings) for _ in range(2)]
+    try:
+        await asyncio.gather(*(migrate.upgrade(each, MODULES) for each in made))
+        await migrate.check(made[0], MODULES)
+    finally:
+        for each in made:
+            await each.close()
 
 
 def test_every_revision_says_what_it_follows() -> None:

@@ -82,12 +82,18 @@ def _alone(connection: Connection) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
         yield
         return
-    if connection.scalar(text("SELECT GET_LOCK('scaigrid_migrate', :s)"), {"s": LOCK_S}) != 1:
-        raise DatabaseBusy("Another process is migrating the database.")
+    # Neither waiting for the lock nor rebuilding a large table is bound to a request's time.
+    limit = connection.scalar(text("SELECT @@SESSION.max_statement_time"))
+    connection.execute(text("SET SESSION max_statement_time = 0"))
     try:
-        yield
+        if connection.scalar(text("SELECT GET_LOCK('scaigrid_migrate', :s)"), {"s": LOCK_S}) != 1:
+            raise DatabaseBusy("Another process is migrating the database.")
+        try:
+            yield
+        finally:
+            connection.execute(text("DO RELEASE_LOCK('scaigrid_migrate')"))
     finally:
-        connection.execute(text("DO RELEASE_LOCK('scaigrid_migrate')"))
+        connection.execute(text("SET SESSION max_statement_time = :s"), {"s": limit})
 
 
 def _names(revisions: set[str]) -> str:

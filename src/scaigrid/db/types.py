@@ -1,6 +1,6 @@
 """Shared metadata and column types."""
 
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime
 
 from sqlalchemy import DateTime, Dialect, MetaData
 from sqlalchemy.types import TypeDecorator
@@ -20,7 +20,7 @@ ID = 64
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time, kept to the microsecond."""
+    """An aware UTC time, kept to the microsecond. One beyond the calendar is its first or last."""
 
     impl = DateTime
     cache_ok = True
@@ -31,7 +31,10 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a naive time has no place in the database")
-        return value.astimezone(UTC).replace(tzinfo=None)
+        try:
+            return value.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # a time at the end of the calendar, in another zone
+            return datetime.min if value.year == MINYEAR else datetime.max  # noqa: DTZ901
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Naive UTC to aware."""
