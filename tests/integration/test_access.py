@@ -10,6 +10,7 @@ from sqlalchemy import select
 from scaibunker.controller.relay.tables import file_operations
 from scaigrid.clock import SystemClock
 from scaigrid.http.routes import GuardedRoute
+from tests.integration.inside import whole
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import BASE, Stack, error_of
 
@@ -129,7 +130,7 @@ async def test_another_tenant_finds_nothing(stack: Stack, worker: SimulatedWorke
     assert after["last_activity_at"] == before["last_activity_at"]
     await stack.data_of("GET", f"/bunkers/{bunker_id}/execs")  # writes what still waits
     async with stack.grid.database.read() as db:
-        assert not await db.rows(select(file_operations))
+        assert not await db.rows(whole(select(file_operations)))
     assert await stack.status(bunker_id) == "running"
     assert worker.removed == []
 

@@ -22,6 +22,7 @@ from scaigrid.groups.tables import group_members, groups
 from scaigrid.operation import system_operation
 from scaigrid.tasks.domain import Span
 from scaigrid.tenancy.tables import tenants, users
+from tests.integration.inside import whole
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack, error_of, fields_of
 
@@ -40,7 +41,7 @@ async def tick(stack: Stack, end: datetime, database: Database | None = None) ->
 
 async def ticks(stack: Stack) -> list[dict[str, Any]]:
     async with stack.grid.database.read() as db:
-        rows = await db.rows(select(usage_ticks).order_by(usage_ticks.c.minute))
+        rows = await db.rows(whole(select(usage_ticks).order_by(usage_ticks.c.minute)))
         return [dict(row) for row in rows]
 
 
@@ -48,14 +49,14 @@ async def lived(stack: Stack, bunker: str, *history: tuple[float, str]) -> None:
     """Give a bunker another history: seconds after noon, and states."""
     c = bunker_events.c
     async with stack.grid.database.write() as db:
-        tenant = await db.value(select(bunkers.c.tenant_id).where(bunkers.c.id == bunker))
-        await db.execute(bunker_events.delete().where(c.bunker_id == bunker))
+        tenant = await db.value(whole(select(bunkers.c.tenant_id).where(bunkers.c.id == bunker)))
+        await db.execute(whole(bunker_events.delete().where(c.bunker_id == bunker)))
         times = [NOON + timedelta(seconds=seconds) for seconds, _ in history]
         for at, (_, status) in zip(times, history, strict=True):
             row = {"bunker_id": bunker, "tenant_id": tenant, "status": status, "at": at}
             await db.execute(insert(bunker_events).values(row))
         await db.execute(
-            update(bunkers)
+            whole(update(bunkers))
             .where(bunkers.c.id == bunker)
             .values(
                 created_at=times[0],
@@ -143,7 +144,7 @@ async def test_a_worker_does_not_make_others_pay(
     foreign.machines = [MachineStatus(bunker_id=bunker, state="running", egress_bytes=9)]
     assert (await worker.send(stack.client, foreign)).status_code == 200
     async with stack.grid.database.read() as db:
-        assert await db.values(select(egress.c.bunker_id)) == []
+        assert await db.values(whole(select(egress.c.bunker_id))) == []
 
 
 async def seed(stack: Stack) -> dict[str, str]:
@@ -151,10 +152,12 @@ async def seed(stack: Stack) -> dict[str, str]:
     op = system_operation("tests", stack.grid.clock)
     database = stack.grid.database
     async with database.write() as db:
-        names = {row["name"]: row["id"] for row in await db.rows(select(users.c.name, users.c.id))}
+        names = {
+            row["name"]: row["id"] for row in await db.rows(whole(select(users.c.name, users.c.id)))
+        }
         theirs = {
             row["id"]: row["tenant_id"]
-            for row in await db.rows(select(users.c.id, users.c.tenant_id))
+            for row in await db.rows(whole(select(users.c.id, users.c.tenant_id)))
         }
         names["elsewhere"] = theirs[names["stranger"]]
         names["home"] = theirs[names["user"]]
@@ -254,9 +257,9 @@ async def test_a_partners_administrators_see_its_tenants(stack: Stack) -> None:
                 id="prt_1", name="p", created_at=NOON
             )
         )
-        await db.execute(update(tenants).values(partner_id="prt_1"))
+        await db.execute(whole(update(tenants)).values(partner_id="prt_1"))
         await db.execute(
-            update(users).where(users.c.id == names["stranger"]).values(role="partner_admin")
+            whole(update(users)).where(users.c.id == names["stranger"]).values(role="partner_admin")
         )
     assert len(await sums(stack, "stranger", by="tenant", interval="total")) == 2
 

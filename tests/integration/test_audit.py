@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, update
 
 from scaigrid.audit import repository
 from scaigrid.audit.folding import CHEAP
+from scaigrid.audit.tables import audit_log
 from scaigrid.auth.service import issue
 from scaigrid.clock import SystemClock
 from scaigrid.db.errors import DatabaseUnavailable
@@ -20,6 +21,7 @@ from scaigrid.operation import system_operation
 from scaigrid.permissions.domain import Role
 from scaigrid.tenancy import repository as tenancy
 from scaigrid.tenancy.tables import partners, tenants
+from tests.integration.inside import whole
 from tests.integration.stack import Stack, error_of
 
 LOG = "/v1/audit-log"
@@ -202,7 +204,7 @@ async def test_a_partners_administrator_sees_the_partners_tenants(bare: Stack) -
     op = system_operation("tests", SystemClock())
     async with bare.grid.database.write() as db:
         await db.execute(insert(partners).values(id="par_1", name="p", created_at=op.now()))
-        ours = update(tenants).where(tenants.c.id == stranger["tenant_id"])
+        ours = whole(update(tenants).where(tenants.c.id == stranger["tenant_id"]))
         await db.execute(ours.values(partner_id="par_1"))
         home = await tenancy.add_tenant(op, db, "home of the partner", "par_1")
         user = await tenancy.add_user(op, db, home.id, "p", Role.PARTNER_ADMIN)
@@ -325,7 +327,7 @@ async def test_a_flood_of_refusals_is_folded(bare: Stack) -> None:
 async def test_what_was_answered_survives_a_crash(bare: Stack) -> None:
     key = await bare.data_of("POST", "/v1/api-keys", json={"name": "n"})
     async with bare.grid.database.read() as db:  # past every queue
-        rows = await db.rows(text("SELECT resource_id FROM audit_log"))
+        rows = await db.rows(whole(select(audit_log.c.resource_id)))
     assert [row["resource_id"] for row in rows] == [key["id"]]
 
 

@@ -24,6 +24,7 @@ from scaigrid.tasks.runner import register
 from scaigrid.tasks.tables import task_runs
 from scaigrid.tenancy.tables import users
 from tests.integration.conftest import Template
+from tests.integration.inside import whole
 from tests.unit.controller.builders import a_bunker
 from tests.waiting import until
 
@@ -63,8 +64,8 @@ async def test_two_background_workers_catch_up_and_count_each_minute_once(
     op = system_operation("tests", clock)
     begin = minute_of(clock.now()) - MISSED * MINUTE
     async with database.write() as db:
-        user = await db.row(select(users).where(users.c.name == "user"))
-        image = await db.row(select(images))
+        user = await db.row(whole(select(users).where(users.c.name == "user")))
+        image = await db.row(whole(select(images)))
         assert user is not None
         assert image is not None
         bunker = replace(
@@ -93,7 +94,7 @@ async def test_two_background_workers_catch_up_and_count_each_minute_once(
 
     async def count() -> int:
         async with database.read() as db:
-            return int(await db.value(select(func.count()).select_from(usage_ticks)))
+            return int(await db.value(whole(select(func.count()).select_from(usage_ticks))))
 
     async def caught_up() -> bool:
         return await count() >= MISSED
@@ -107,7 +108,7 @@ async def test_two_background_workers_catch_up_and_count_each_minute_once(
     assert [each.returncode for each in pair] == [0, 0]
     assert not any("exception" in log for log in logs), logs
     async with database.read() as db:
-        rows = await db.rows(select(usage_ticks).order_by(usage_ticks.c.minute))
+        rows = await db.rows(whole(select(usage_ticks).order_by(usage_ticks.c.minute)))
     await database.close()
     assert [row["minute"] for row in rows] == [begin + n * MINUTE for n in range(len(rows))]
     assert {row["cpu_seconds"] for row in rows} == {60 * bunker.shape.cpu_millicores / 1000}

@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from scaibunker.controller.module import MODULE
+from scaigrid.audit.tables import audit_log
 from scaigrid.db import Database, metadata, migrate
 from scaigrid.db.batch import BatchWriter
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.ids import new_id
 from scaigrid.settings import DatabaseSettings
-from scaigrid.tenancy.tables import tenants
+from scaigrid.tenancy.tables import tenants, users
+from tests.integration.inside import whole
 from tests.servers import MariaDb
 
 for room in (
@@ -58,7 +60,7 @@ async def database(empty: Database) -> Database:
 
 async def names(database: Database) -> set[str]:
     async with database.read() as db:
-        return set(await db.values(select(tenants.c.name)))
+        return set(await db.values(whole(select(tenants.c.name))))
 
 
 async def test_a_database_that_is_behind_is_refused_and_migrating_helps(empty: Database) -> None:
@@ -96,14 +98,12 @@ async def test_the_audit_log_is_append_only(database: Database) -> None:
         "INSERT INTO audit_log (id, at, actor_type, action, method, path, outcome, status, request_id)"
         " VALUES ('aud_1', '2026-01-01', 'user', 'a', 'POST', '/', 'success', 200, 'req_1')"
     )
-    async with database.write() as db:
-        await db.execute(text(entry))
+    await database.apply(lambda c: c.exec_driver_sql(entry))
     for change in ("UPDATE audit_log SET status = 500", "DELETE FROM audit_log"):
         with pytest.raises(DBAPIError, match="append-only"):
-            async with database.write() as db:
-                await db.execute(text(change))
+            await database.apply(lambda c, change=change: c.exec_driver_sql(change))
     async with database.read() as db:
-        assert await db.values(text("SELECT status FROM audit_log")) == [200]
+        assert await db.values(whole(select(audit_log.c.status))) == [200]
 
 
 async def test_a_server_that_allows_no_triggers_is_good_enough(mariadb_server: MariaDb) -> None:
@@ -174,8 +174,8 @@ async def test_writers_that_lock_a_row_take_turns(database: Database) -> None:
 
     async def add(number: int) -> None:
         async with database.write() as db:
-            await db.row(select(tenants).where(tenants.c.id == "lock").with_for_update())
-            count = await db.value(text("SELECT count(*) FROM tenants"))
+            await db.row(whole(select(tenants).where(tenants.c.id == "lock").with_for_update()))
+            count = await db.value(whole(select(func.count()).select_from(tenants)))
             await asyncio.sleep(0)
             await db.execute(ADD, {"id": f"t{count}", "name": f"n{count}", **ROW})
 
@@ -187,9 +187,8 @@ async def test_foreign_keys_hold(database: Database) -> None:
     with pytest.raises(IntegrityError):
         async with database.write() as db:
             await db.execute(
-                text(
-                    "INSERT INTO users (id, tenant_id, name, role, created_at) "
-                    "VALUES ('u', 'nobody', 'n', 'r', '2026-01-01')"
+                insert(users).values(
+                    id="u", tenant_id="nobody", name="n", role="r", created_at=ROW["created_at"]
                 )
             )
 

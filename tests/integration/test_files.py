@@ -9,6 +9,7 @@ from aiohttp import web
 from sqlalchemy import select
 
 from scaibunker.controller.relay.tables import file_operations
+from tests.integration.inside import whole
 from tests.integration.simulated_worker import SimulatedWorker, never
 from tests.integration.stack import BASE, Knobs, Stack, error_of, fields_of
 from tests.waiting import until
@@ -87,7 +88,7 @@ async def logged_outcomes(stack: Stack, operation: str, count: int) -> bool:
 
 
 async def log_of(stack: Stack, operation: str) -> list[Any]:
-    query = select(file_operations).where(file_operations.c.operation == operation)
+    query = whole(select(file_operations).where(file_operations.c.operation == operation))
     async with stack.grid.database.read() as db:
         return list(await db.rows(query.order_by(file_operations.c.at)))
 

@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, update
 
 from scaibunker.wire.guest.execs import ExecStart
 from scaigrid.idempotency import domain
+from scaigrid.idempotency.tables import idempotency_keys
+from tests.integration.inside import whole
 from tests.integration.simulated_worker import Output, SimulatedWorker
 from tests.integration.stack import Stack, error_of
 
@@ -32,7 +34,7 @@ async def create(stack: Stack, key: str, who: str = "user", **body: Any) -> Any:
 async def forget_answers(stack: Stack) -> None:
     """As if every attempt so far had died before its answer was kept."""
     async with stack.grid.database.write() as db:
-        await db.execute(text("UPDATE idempotency_keys SET status = NULL, body = NULL"))
+        await db.execute(whole(update(idempotency_keys).values(status=None, body=None)))
 
 
 async def test_the_same_request_gives_the_first_answer_again(stack: Stack, key: str) -> None:
@@ -219,7 +221,7 @@ async def test_expired_entries_are_forgotten_and_no_others(
         await create(stack, f"{key}-{number}")
     await stack.run_task("grid.idempotency")
     async with stack.grid.database.read() as db:
-        assert await db.value(text("SELECT count(*) FROM idempotency_keys")) == 1
+        assert await db.value(whole(select(func.count()).select_from(idempotency_keys))) == 1
 
 
 def test_fingerprints_tell_requests_apart() -> None:

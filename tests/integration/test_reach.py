@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from scaibunker.controller.relay.tables import file_operations
+from tests.integration.inside import whole
 from tests.integration.people import id_of, tenant, tenant_of, user
 from tests.integration.simulated_worker import TOKEN, SimulatedWorker
 from tests.integration.stack import Knobs, Stack, error_of
@@ -43,7 +44,7 @@ async def test_a_partner_admin_reaches_bunkers_of_its_partners_tenants(
 
     async def logged() -> bool:
         async with stack.grid.database.read() as db:
-            owners = await db.values(select(file_operations.c.tenant_id))
+            owners = await db.values(whole(select(file_operations.c.tenant_id)))
         return list(owners) == [customer]
 
     await until(logged)

@@ -11,6 +11,7 @@ from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.relay.tables import execs
 from scaibunker.controller.tasks import RECONCILE
 from scaibunker.controller.workers.tables import workers
+from tests.integration.inside import whole
 from tests.integration.simulated_worker import SimulatedWorker, hanging
 from tests.integration.stack import Knobs, Stack
 
@@ -38,7 +39,7 @@ async def test_an_idle_bunker_is_ended_by_the_one_who_knows_of_its_use(stack: St
     await asyncio.sleep(1.2)  # the times of the start are written
     long_ago = stack.grid.clock.now() - timedelta(hours=1)
     async with stack.grid.database.write() as db:
-        await db.execute(update(bunkers).values(last_activity_at=long_ago))
+        await db.execute(whole(update(bunkers)).values(last_activity_at=long_ago))
     await stack.data_of("POST", f"/bunkers/{used['id']}/keepalive")
     await stack.run_task(SWEEP)
     await stack.until_status(idle["id"], "terminated")
@@ -56,7 +57,7 @@ async def test_a_command_whose_end_must_have_come_is_lost(
     assert entry["state"] == "running"
     past = stack.grid.clock.now() - timedelta(seconds=1)
     async with stack.grid.database.write() as db:
-        await db.execute(update(execs).values(deadline_at=past))
+        await db.execute(whole(update(execs)).values(deadline_at=past))
     await stack.run_task(SWEEP)
     [entry] = await stack.data_of("GET", f"{path}s")
     assert (entry["state"], entry["error"]) == ("lost", "its end was never reported")

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
+from scaigrid.db import guard
 from scaigrid.db.backend import Run, Work
 from scaigrid.db.errors import lost_commit
 from scaigrid.db.faults import translate
@@ -65,6 +66,7 @@ class MariaDbBackend:
             cursor.close()
 
         event.listen(engine.sync_engine, "connect", prepare)
+        guard.install(engine.sync_engine)
         return engine
 
     async def read(self, work: Work[T]) -> T:

@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from scaigrid.db import guard
 from scaigrid.db.engine import Database
 from scaigrid.db.errors import DatabaseBusy
 
@@ -50,7 +51,7 @@ async def upgrade(database: Database, modules: Sequence[Path]) -> None:
 
     def run(connection: Connection) -> None:
         settings.attributes["connection"] = connection
-        with _alone(connection):
+        with guard.lifted(), _alone(connection):
             command.upgrade(settings, "heads")
 
     await database.apply(run)

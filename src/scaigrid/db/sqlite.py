@@ -18,6 +18,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from scaigrid.db import guard
 from scaigrid.db.backend import Run, Work
 from scaigrid.settings.database import DatabaseSettings
 
@@ -66,6 +67,7 @@ class SqliteBackend:
             cursor.close()
 
         event.listen(engine, "connect", prepare)
+        guard.install(engine)
         return engine
 
     async def read(self, work: Work[T]) -> T:

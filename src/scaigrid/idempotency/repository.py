@@ -1,7 +1,6 @@
 """The SQL of idempotency keys. An entry's id is made from its caller, which is its scope."""
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
@@ -10,7 +9,7 @@ from scaigrid.db import Writer
 from scaigrid.idempotency.domain import KEPT_FOR, LEASE, Entry
 from scaigrid.idempotency.tables import idempotency_keys as keys
 from scaigrid.operation import Operation
-from scaigrid.tenancy.scope import of_tenant
+from scaigrid.tenancy.scope import everywhere, of_tenant
 
 SWEPT_AT_ONCE = 500
 
@@ -31,7 +30,7 @@ async def begin(op: Operation, db: Writer, entry_id: str, fingerprint: str) -> E
     made one."""
     now = op.now()
     entry = Entry(entry_id, fingerprint, op.token, now + LEASE, now + KEPT_FOR, None, None, None)
-    await db.execute(delete(keys).where(keys.c.id == entry_id))
+    await db.execute(delete(keys).where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id)))
     await db.execute(
         insert(keys).values(
             id=entry_id,
@@ -82,11 +81,11 @@ def _held(entry: Entry) -> ColumnElement[bool]:
     return and_(c.id == entry.id, c.lease_until == entry.lease_until, c.status.is_(None))
 
 
-async def sweep(db: Writer, now: datetime) -> int:
+async def sweep(op: Operation, db: Writer) -> int:
     """Delete some of what has expired; returns how many, 0 when there is nothing left."""
-    query = select(keys.c.id).where(keys.c.expires_at <= now).limit(SWEPT_AT_ONCE)
-    expired = list(await db.values(query))
+    old = (keys.c.expires_at <= op.now()) & everywhere(op, keys)
+    expired = list(await db.values(select(keys.c.id).where(old).limit(SWEPT_AT_ONCE)))
     if not expired:
         return 0
     # The time again: an entry may have been begun anew since it was read.
-    return await db.execute(delete(keys).where(keys.c.id.in_(expired), keys.c.expires_at <= now))
+    return await db.execute(delete(keys).where(keys.c.id.in_(expired), old))

@@ -144,7 +144,7 @@ class Idempotency:
     async def _sweep(self, op: Operation, span: Span) -> None:  # noqa: ARG002
         while True:
             async with self._database.write() as db:
-                if not await repository.sweep(db, op.now()):
+                if not await repository.sweep(op, db):
                     return
 
 

@@ -27,8 +27,10 @@ from scaigrid.tenancy.tables import users
 async def custom_permissions(op: Operation, db: Reader, user_id: str) -> frozenset[str]:
     """The keys that a user has beyond its role: by itself, from its custom roles, and from those of
     its groups and of the groups that these are in."""
-    by_itself = select(custom_role_members.c.role_id).where(
-        custom_role_members.c.user_id == user_id
+    by_itself = (
+        select(custom_role_members.c.role_id)
+        .join(users, users.c.id == custom_role_members.c.user_id)
+        .where(users.c.id == user_id, of_tenant(op, users.c.tenant_id))
     )
     by_group = select(custom_role_groups.c.role_id).where(
         custom_role_groups.c.group_id.in_(groups_of(op, user_id))
@@ -97,14 +99,14 @@ async def list_custom_roles(
     return page.slice(await _whole(op, db, rows), lambda r: (r.created_at, r.id))
 
 
-async def add_custom_role(op: Operation, db: Writer, role: CustomRole) -> None:  # noqa: ARG001
+async def add_custom_role(op: Operation, db: Writer, role: CustomRole) -> None:
     """Store a new custom role. Raises IntegrityError if its tenant has one of that name."""
     await db.execute(
         insert(custom_roles).values(
             id=role.id, tenant_id=role.tenant_id, name=role.name, created_at=role.created_at
         )
     )
-    await _add_permissions(db, role.id, role.permissions)
+    await _add_permissions(op, db, role.id, role.permissions)
 
 
 async def change_custom_role(
@@ -117,7 +119,7 @@ async def change_custom_role(
         await db.execute(update(custom_roles).where(this).values(name=name))
     if permissions is not None:
         await _clear(op, db, custom_role_permissions, role_id)
-        await _add_permissions(db, role_id, permissions)
+        await _add_permissions(op, db, role_id, permissions)
 
 
 async def delete_custom_role(op: Operation, db: Writer, role_id: str) -> None:
@@ -147,7 +149,12 @@ async def set_custom_role(
     return role.id
 
 
-async def _add_permissions(db: Writer, role_id: str, permissions: Iterable[str]) -> None:
+async def _add_permissions(
+    op: Operation,  # noqa: ARG001
+    db: Writer,
+    role_id: str,
+    permissions: Iterable[str],
+) -> None:
     rows = [{"role_id": role_id, "permission": key} for key in sorted(set(permissions))]
     if rows:
         await db.execute(insert(custom_role_permissions), rows)

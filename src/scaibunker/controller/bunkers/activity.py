@@ -8,14 +8,22 @@ from datetime import datetime
 from sqlalchemy import bindparam, update
 
 from scaibunker.controller.bunkers.tables import bunkers
-from scaigrid.clock import Clock
+from scaigrid.clock import Clock, SystemClock
 from scaigrid.db.batch import BatchWriter
 from scaigrid.loops import forever
+from scaigrid.operation import system_operation
+from scaigrid.tenancy.scope import everywhere
 
 FLUSH_S = 1.0
+_OP = system_operation("activity", SystemClock())
+"""Written for bunkers that were found in their callers' scope."""
 _TOUCH = (
     update(bunkers)
-    .where(bunkers.c.id == bindparam("bunker"), bunkers.c.last_activity_at < bindparam("at"))
+    .where(
+        bunkers.c.id == bindparam("bunker"),
+        bunkers.c.last_activity_at < bindparam("at"),
+        everywhere(_OP, bunkers),
+    )
     .values(last_activity_at=bindparam("at"))
 )
 

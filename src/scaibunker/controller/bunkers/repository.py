@@ -54,10 +54,11 @@ async def listing(op: Operation, db: Reader, page: PageRequest, wanted: Filter) 
     if wanted.lifecycle is not None:
         query = query.where(bunkers.c.lifecycle_mode == wanted.lifecycle.value)
     for key, value in wanted.labels:
-        labelled = select(bunker_labels.c.bunker_id).where(bunker_labels.c.key == key)
+        label = select(bunker_labels.c.key).correlate(bunkers)
+        label = label.where(bunker_labels.c.bunker_id == bunkers.c.id, bunker_labels.c.key == key)
         if value is not None:
-            labelled = labelled.where(bunker_labels.c.value == value)
-        query = query.where(bunkers.c.id.in_(labelled))
+            label = label.where(bunker_labels.c.value == value)
+        query = query.where(label.exists())
     rows = await db.rows(newest_first(query, bunkers.c.created_at, bunkers.c.id, page))
     return page.slice([from_row(row) for row in rows], lambda b: (b.created_at, b.id))
 

@@ -9,11 +9,11 @@ from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
-from scaigrid.tenancy.scope import of_own_tenant, of_tenant
+from scaigrid.tenancy.scope import of_own_tenant_or_shared, of_tenant_or_shared
 
 
 def _visible(op: Operation) -> ColumnElement[bool]:
-    return or_(images.c.scope == PLATFORM, of_tenant(op, images.c.tenant_id))
+    return of_tenant_or_shared(op, images.c.tenant_id, images.c.scope == PLATFORM)
 
 
 async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Image]:
@@ -33,7 +33,7 @@ async def get(op: Operation, db: Reader, image_id: str) -> Image | None:
 async def resolve(op: Operation, db: Reader, ref: str) -> Image | None:
     """The image that a caller means by an id or a name: of several with that name, one that is
     ready, the tenant's own before the platform's, the newest."""
-    usable = or_(images.c.scope == PLATFORM, of_own_tenant(op, images.c.tenant_id))
+    usable = of_own_tenant_or_shared(op, images.c.tenant_id, images.c.scope == PLATFORM)
     query = select(images).where(or_(images.c.id == ref, images.c.name == ref), usable)
     found = [_image(row) for row in await db.rows(query)]
     return max(
@@ -63,6 +63,7 @@ async def seed(op: Operation, db: Writer, image: SeedImage) -> str:
         (images.c.owner == PLATFORM)
         & (images.c.name == image.name)
         & (images.c.version == image.version)
+        & _visible(op)
     )
     known: str | None = await db.value(select(images.c.id).where(where))
     if known:

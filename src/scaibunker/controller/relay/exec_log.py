@@ -27,10 +27,12 @@ from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.relay.domain import Ending, ExecEntry, ExecState, Output
 from scaibunker.controller.relay.tables import execs
 from scaibunker.wire.worker.machines import ExecStatus
+from scaigrid.clock import SystemClock
 from scaigrid.db import Database, Reader
 from scaigrid.db.batch import BatchWriter
 from scaigrid.http.paging import PageRequest, Slice, newest_first
-from scaigrid.operation import Operation
+from scaigrid.operation import Operation, system_operation
+from scaigrid.tenancy.scope import everywhere
 
 MAX_ERROR = 2000
 _OPEN = (ExecState.RUNNING.value, ExecState.LOST.value)
@@ -43,7 +45,9 @@ def _new(*columns: str) -> "dict[str, BindParameter[Any]]":
     return {name: bindparam(f"new_{name}") for name in columns}
 
 
-_THIS = execs.c.id == bindparam("exec_id")
+_OP = system_operation("exec_log", SystemClock())
+"""The log is the platform's: it writes of bunkers that were found in their callers' scope."""
+_THIS = (execs.c.id == bindparam("exec_id")) & everywhere(_OP, execs)
 _BEGIN = insert(execs)
 _END = (
     update(execs)
@@ -146,13 +150,14 @@ class ExecLog:
         await self._writer.flush()
         async with self._database.read() as db:
             for report in reports:
-                if report.exit is None:
-                    if not report.running:
-                        self.lose(report.exec_id, report.error or "its end is not known", Output())
-                        done.append(report.exec_id)
+                if report.exit is None and report.running:
                     continue
                 entry = await _find(op, db, report.bunker_id, report.exec_id)
                 if entry is None or entry.state is ExecState.EXITED:
+                    done.append(report.exec_id)
+                    continue
+                if report.exit is None:
+                    self.lose(report.exec_id, report.error or "its end is not known", Output())
                     done.append(report.exec_id)
                     continue
                 ending = Ending(**report.exit.model_dump())
@@ -164,7 +169,11 @@ class ExecLog:
         """Count what runs detached as activity of its bunker."""
         running = (
             select(execs.c.bunker_id)
-            .where(execs.c.state == ExecState.RUNNING.value, execs.c.detach.is_(True))
+            .where(
+                execs.c.state == ExecState.RUNNING.value,
+                execs.c.detach.is_(True),
+                everywhere(_OP, execs),
+            )
             .distinct()
         )
         async with self._database.read() as db:

@@ -8,15 +8,19 @@ from scaibunker.controller.relay.domain import ExecState
 from scaibunker.controller.relay.tables import execs
 from scaigrid.db import Database
 from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import everywhere
 
 
 async def lose_overdue(op: Operation, database: Database) -> int:
     """Call lost what must have ended by now; returns how many. The worker's own report corrects
     that if it comes."""
-    ended = select(bunkers.c.id).where(bunkers.c.status.in_([s.value for s in FINAL]))
+    ended = select(bunkers.c.id).where(
+        bunkers.c.status.in_([s.value for s in FINAL]), everywhere(op, bunkers)
+    )
     overdue = (
         update(execs)
         .where(
+            everywhere(op, execs),
             execs.c.state == ExecState.RUNNING.value,
             or_(execs.c.deadline_at < op.now(), execs.c.bunker_id.in_(ended)),
         )

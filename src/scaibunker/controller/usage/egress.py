@@ -15,6 +15,7 @@ from scaibunker.controller.usage.tables import egress
 from scaibunker.wire.worker.machines import MachineStatus
 from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import everywhere
 
 Seen = dict[str, tuple[str, int]]
 """The counter of a bunker's machine by its incarnation."""
@@ -47,14 +48,14 @@ class Egress:
                 bunkers.c.id.in_(seen), bunkers.c.worker_id == worker_id, reachable(op)
             )
             for bunker_id in sorted(await db.values(query)):
-                await _raise(db, bunker_id, *seen[bunker_id])
+                await _raise(op, db, bunker_id, *seen[bunker_id])
 
         await self._database.transaction(work)
 
 
-async def _raise(db: Writer, bunker_id: str, incarnation: str, count: int) -> None:
+async def _raise(op: Operation, db: Writer, bunker_id: str, incarnation: str, count: int) -> None:
     c = egress.c
-    this = (c.bunker_id == bunker_id) & (c.incarnation == incarnation)
+    this = (c.bunker_id == bunker_id) & (c.incarnation == incarnation) & everywhere(op, egress)
     higher = update(egress).where(this, c.seen_bytes < count)
     if await db.execute(higher.values(seen_bytes=count, owed=True)):
         return

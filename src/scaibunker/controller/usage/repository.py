@@ -16,6 +16,7 @@ from scaibunker.controller.usage.domain import Change
 from scaibunker.controller.usage.tables import egress
 from scaigrid.db import Reader, Writer
 from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import everywhere
 
 SKEW = timedelta(minutes=10)
 """By how much the clocks of two replicas may differ at most."""
@@ -84,7 +85,7 @@ async def changes(
     e = events.c
     before = (
         select(e.bunker_id, func.max(e.sequence).label("sequence"))
-        .where(e.bunker_id.in_(bunker_ids), e.at < begin - SKEW)
+        .where(e.bunker_id.in_(bunker_ids), e.at < begin - SKEW, everywhere(op, events))
         .group_by(e.bunker_id)
         .subquery("before")
     )
@@ -119,6 +120,7 @@ async def settle_egress(op: Operation, db: Writer, bunker_ids: Sequence[str]) ->
     for row in await db.rows(query):
         sent[row["bunker_id"]] += row["seen_bytes"] - row["accounted_bytes"]
         this = (c.bunker_id == row["bunker_id"]) & (c.incarnation == row["incarnation"])
+        this &= everywhere(op, egress)
         await db.execute(
             update(egress).where(this).values(accounted_bytes=row["seen_bytes"], owed=False)
         )

@@ -13,6 +13,7 @@ from scaibunker.controller.workers.tables import workers
 from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import everywhere
 
 HELD_AT_ONCE = 5000
 _LIVE = sorted(state.value for state in LIVE)
@@ -68,9 +69,10 @@ async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Worker]
     return found.map(_worker)
 
 
-async def usage(op: Operation, db: Reader) -> dict[str, Used]:  # noqa: ARG001
-    """What live bunkers hold, by worker; all tenants' bunkers count."""
+async def usage(op: Operation, db: Reader) -> dict[str, Used]:
+    """What live bunkers hold, by worker; all tenants' bunkers count, and only sums are told."""
     c = bunkers.c
+    whole = op.as_platform("usage of workers")
     query = (
         select(
             c.worker_id,
@@ -80,7 +82,7 @@ async def usage(op: Operation, db: Reader) -> dict[str, Used]:  # noqa: ARG001
             func.sum(c.disk_mb).label("disk_mb"),
             func.sum(c.gpu_count).label("gpus"),
         )
-        .where(c.worker_id.is_not(None), c.status.in_(_LIVE))
+        .where(c.worker_id.is_not(None), c.status.in_(_LIVE), everywhere(whole, bunkers))
         .group_by(c.worker_id)
     )
     return {
@@ -106,12 +108,16 @@ async def fell_silent(
     return list(await db.values(select(workers.c.id).where(last > since, last <= until)))
 
 
-async def held_by_silent(op: Operation, db: Reader, until: datetime) -> list[str]:  # noqa: ARG001
+async def held_by_silent(op: Operation, db: Reader, until: datetime) -> list[str]:
     """Live bunkers of workers that have said nothing since then."""
     query = (
         select(bunkers.c.id)
         .join(workers, workers.c.id == bunkers.c.worker_id)
-        .where(bunkers.c.status.in_(_LIVE), workers.c.last_heartbeat_at <= until)
+        .where(
+            bunkers.c.status.in_(_LIVE),
+            workers.c.last_heartbeat_at <= until,
+            everywhere(op, bunkers),
+        )
         .limit(HELD_AT_ONCE)
     )
     return list(await db.values(query))
