@@ -116,7 +116,12 @@ class DevStack:
         return pid
 
     def controller_pid(self) -> int:
-        (pid,) = self.pids("bin/scaigrid")
+        """Of the two processes of that program the one that serves HTTP."""
+        (pid,) = (
+            pid
+            for pid in self.pids("bin/scaigrid")
+            if b"SCAIGRID_MODE=http" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        )
         return pid
 
     def leftovers(self) -> list[str]:
