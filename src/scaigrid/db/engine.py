@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Any, TypeVar
 
 from sqlalchemy import Executable, RowMapping, text
+from sqlalchemy.exc import IntegrityError
 
 from scaigrid.db import dialect as _dialect  # noqa: F401 - teaches MariaDB our types
 from scaigrid.db.backend import Backend, Run, Work
@@ -86,13 +87,8 @@ class Database:
         yield Reader(self._read)
 
     async def _read(self, work: Work[T]) -> T:
-        deadline = time.monotonic() + self._patience_s
         with self.meter.unit("read"), tracing.span("database read"):
-            while True:
-                try:
-                    return await self._backend.read(work)
-                except Exception as error:
-                    await self._patience(error, deadline)
+            return await self._while_away(lambda: self._backend.read(work))
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Writer]:
@@ -100,18 +96,12 @@ class Database:
         async with contextlib.AsyncExitStack() as held:
             held.enter_context(self.meter.unit("write"))
             held.enter_context(tracing.span("database write"))
-            run = await self._begin(held)
+            run = await self._while_away(
+                lambda: held.enter_async_context(self._backend.transaction())
+            )
             with _translated():
                 async with held.pop_all():
                     yield Writer(run)
-
-    async def _begin(self, held: contextlib.AsyncExitStack) -> Run:
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return await held.enter_async_context(self._backend.transaction())
-            except Exception as error:
-                await self._patience(error, deadline)
 
     async def transaction(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         """A `write` that is run again if the database was busy: `work` does nothing but SQL."""
@@ -121,6 +111,14 @@ class Database:
                 return await work(db)
 
         return await self._while_busy(once)
+
+    async def upsert(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+        """A `transaction` that makes a row unless it finds it; run again if another makes the row
+        in this moment, because then it is found."""
+        try:
+            return await self.transaction(work)
+        except IntegrityError:
+            return await self.transaction(work)
 
     async def apply(self, work: Work[T]) -> T:
         """A whole transaction as one piece of synchronous work: one hop, for small writes."""
@@ -140,6 +138,15 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._backend.close()
+
+    async def _while_away(self, once: Callable[[], Awaitable[T]]) -> T:
+        """The result of `once`, which may be tried again: by then nothing of it has happened."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await once()
+            except Exception as error:
+                await self._patience(error, deadline)
 
     async def _patience(self, error: Exception, deadline: float) -> None:
         """Wait a little before the next attempt; raises what it was if there must be none."""

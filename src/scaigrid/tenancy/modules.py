@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy.exc import IntegrityError
-
 from scaigrid.auth.bearer import Authenticator
 from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
@@ -47,10 +45,7 @@ class TenantModules:
                 raise TenantNotFound
             await repository.set_module(op, db, home, module, enabled=enabled)
 
-        try:
-            await self._database.transaction(switch)
-        except IntegrityError:  # another request has made the row in this moment
-            await self._database.transaction(switch)
+        await self._database.upsert(switch)
         self._authenticator.forget_tenant(home)
         return self._state(module, home, enabled)
 

@@ -7,7 +7,6 @@ whatever comes late or twice; a machine that is built anew counts for itself.
 from collections.abc import Sequence
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from scaibunker.controller.bunkers.repository import reachable
 from scaibunker.controller.bunkers.tables import bunkers
@@ -36,10 +35,7 @@ class Egress:
         known = self._stored.get(worker_id, {})
         grown = {bunker: count for bunker, count in seen.items() if known.get(bunker) != count}
         if grown:
-            try:
-                await self._store(op, worker_id, grown)
-            except IntegrityError:  # another replica has just made the row
-                await self._store(op, worker_id, grown)
+            await self._store(op, worker_id, grown)
         self._stored[worker_id] = seen
 
     async def _store(self, op: Operation, worker_id: str, seen: Seen) -> None:
@@ -50,7 +46,7 @@ class Egress:
             for bunker_id in sorted(await db.values(query)):
                 await _raise(op, db, bunker_id, *seen[bunker_id])
 
-        await self._database.transaction(work)
+        await self._database.upsert(work)
 
 
 async def _raise(op: Operation, db: Writer, bunker_id: str, incarnation: str, count: int) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy.exc import IntegrityError
 
 from scaibunker.controller.bunkers import repository as bunkers
 from scaibunker.controller.bunkers.domain import Desired
@@ -79,10 +78,7 @@ class Heartbeats:
         async def work(db: Writer) -> None:
             await repository.report(op, db, worker)
 
-        try:
-            await self._database.transaction(work)
-        except IntegrityError:  # another replica has just registered it
-            await self._database.transaction(work)
+        await self._database.upsert(work)
 
     def _wake(
         self, expected: Mapping[str, tuple[State, Desired]], machines: Mapping[str, MachineStatus]
