@@ -11,6 +11,7 @@ from scaigrid.groups.errors import GroupNotEmpty, GroupNotFound, TooManyGroups
 from scaigrid.groups.service import Groups
 from scaigrid.http.access import ADMINS, Signed
 from scaigrid.http.paging import Paged, Slice
+from scaigrid.http.patch import changes
 from scaigrid.http.routes import Op, Routes, many, one
 from scaigrid.tenancy import models as tenancy
 from scaigrid.tenancy.errors import NameConflict, TenantNotFound, UserNotFound
@@ -102,8 +103,7 @@ class GroupEndpoints:
 
     async def change_group(self, op: Op, group_id: str, body: models.GroupChange) -> models.Group:
         """Rename a group or move it. It cannot be moved below itself."""
-        values = body.model_dump(exclude_unset=True)
-        values = {k: v for k, v in values.items() if v is not None or k == "parent_id"}
+        values = changes(body, "parent_id")
         return view(await self._groups.change(op, group_id, values))
 
     async def delete_group(self, op: Op, group_id: str) -> models.Group:

@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 
 from scaigrid.http.access import ADMINS, PARTNER_ADMINS, SUPER_ADMINS, Signed
 from scaigrid.http.paging import Paged, Slice
+from scaigrid.http.patch import changes
 from scaigrid.http.routes import Op, Routes, many, one
 from scaigrid.permissions.domain import Role
 from scaigrid.tenancy import domain, models
@@ -170,8 +171,7 @@ class TenantEndpoints:
     ) -> models.Tenant:
         """Rename, suspend or reactivate a tenant. All calls of a suspended one are refused; what
         runs in it runs on. Nobody suspends its own tenant, nor one with users above its role."""
-        values = body.model_dump(exclude_unset=True)
-        values = {k: v for k, v in values.items() if v is not None or k == "partner_id"}
+        values = changes(body, "partner_id")
         return _tenant(await self._tenants.change(op, tenant_id, values))
 
     async def list_modules(
@@ -251,8 +251,7 @@ class UserEndpoints:
 
     async def change_user(self, op: Op, user_id: str, body: models.UserPatch) -> models.User:
         """Change a user of no higher role than the caller's. It holds from its next request on."""
-        values = body.model_dump(exclude_unset=True)
-        values = {k: v for k, v in values.items() if v is not None or k == "subject"}
+        values = changes(body, "subject")
         return user_view(await self._users.change(op, user_id, values))
 
     async def end_user(self, op: Op, user_id: str) -> models.User:
