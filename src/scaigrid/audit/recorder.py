@@ -77,9 +77,8 @@ class Recorder:
 
     async def flush(self) -> None:
         """Wait for what was recorded so far, but not for a database that does not answer."""
-        with contextlib.suppress(TimeoutError, DatabaseUnavailable):
-            async with asyncio.timeout(DURABLE_S):
-                await self._writer.flush()
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._writer.flush(DURABLE_S)
 
     def _submit(self, entry: Entry, *, urgent: bool) -> "asyncio.Future[None] | None":
         try:

@@ -86,23 +86,23 @@ class BatchWriter:
             self._urgent.set()
         return done
 
-    async def flush(self) -> None:
+    async def flush(self, within_s: float = WAIT_S) -> None:
         """Wait until everything that was handed in so far is durable or refused.
 
-        Raises DatabaseUnavailable after a while; what waits stays in the queue.
+        Raises DatabaseUnavailable after that time; what waits stays in the queue.
         """
         if self._last is not None and not self._last.done():
             self._urgent.set()
-            await _wait(self._last)
+            await _wait(self._last, within_s)
 
-    async def durable(self, write: "asyncio.Future[None]") -> None:
+    async def durable(self, write: "asyncio.Future[None]", within_s: float = WAIT_S) -> None:
         """Wait for one write that `submit` has answered with.
 
-        Raises what the database refuses it with; DatabaseUnavailable after a while, and then the
+        Raises what the database refuses it with; DatabaseUnavailable after that time, and then the
         write stays in the queue.
         """
         if not write.done():
-            await _wait(write)
+            await _wait(write, within_s)
         write.result()
 
     async def _run(self) -> None:
@@ -153,8 +153,8 @@ class BatchWriter:
         await self._database.apply(work)
 
 
-async def _wait(write: "asyncio.Future[None]") -> None:
-    await asyncio.wait((write,), timeout=WAIT_S)
+async def _wait(write: "asyncio.Future[None]", within_s: float) -> None:
+    await asyncio.wait((write,), timeout=within_s)
     if not write.done():
         raise DatabaseUnavailable("The database does not answer; the write is kept for later.")
 
