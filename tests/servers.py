@@ -114,6 +114,9 @@ class MariaDb(ServerProcess):
                 "--max-connections=400",
                 "--skip-name-resolve",
                 "--skip-log-bin",
+                # Only a power failure could lose something, and what a test loses then is no matter.
+                "--innodb-flush-log-at-trx-commit=2",
+                "--innodb-doublewrite=0",
             ],
         )
 

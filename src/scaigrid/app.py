@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 
 from scaigrid.accounting.routes import AccountingEndpoints
 from scaigrid.audit.middleware import AuditMiddleware
@@ -29,7 +30,7 @@ from scaigrid.health.routes import HealthEndpoints
 from scaigrid.http import errors
 from scaigrid.http.access import Gate
 from scaigrid.http.edge import Edge
-from scaigrid.http.routes import SECURITY_SCHEMES, Enforcement, install
+from scaigrid.http.routes import SECURITY_SCHEMES, Enforcement, described, install
 from scaigrid.http.sse import Stopping
 from scaigrid.idempotency.service import Idempotency
 from scaigrid.limits.service import RateLimits
@@ -212,9 +213,11 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
-        document = super().openapi()
-        document["components"].setdefault("securitySchemes", SECURITY_SCHEMES)
-        return document
+        if self.openapi_schema is None:
+            document = get_openapi(title=self.title, version=self.version, routes=described(self))
+            document["components"]["securitySchemes"] = SECURITY_SCHEMES
+            self.openapi_schema = document
+        return self.openapi_schema
 
 
 def _application(

@@ -59,5 +59,7 @@ class MariaDbStore:
         made = [f"CREATE TABLE copy.{t} LIKE template.{t}" for t in tables if t not in there]
         emptied = [f"DELETE FROM copy.{t}" for t in tables if t in there]  # noqa: S608
         filled = [f"INSERT INTO copy.{t} SELECT * FROM template.{t}" for t in tables]  # noqa: S608
-        self.server.sql("; ".join(["SET foreign_key_checks=0", *made, *emptied, *filled]))
+        self.server.sql(
+            "; ".join(["SET foreign_key_checks=0", *made, "BEGIN", *emptied, *filled, "COMMIT"])
+        )
         return DatabaseSettings(url=url)

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from scaigrid.db.errors import DatabaseUnavailable
@@ -199,9 +199,15 @@ class Routes:
 
 
 class GuardedRoute(APIRoute):
-    """A route that holds its requests to the declaration."""
+    """A route that holds its requests to the declaration.
 
-    def __init__(self, declaration: Declaration, enforcement: Enforcement) -> None:
+    Only a route that is `described` has what the OpenAPI document says of its answers. The models of
+    that take most of the time in which an application is made, and serving a request needs none.
+    """
+
+    def __init__(
+        self, declaration: Declaration, enforcement: Enforcement, *, described: bool = False
+    ) -> None:
         self.declaration = declaration
         self.enforcement = enforcement
         self._beginning = declaration.path.partition("{")[0]
@@ -216,7 +222,7 @@ class GuardedRoute(APIRoute):
             description=_description(declaration),
             response_description=first.description,
             operation_id=declaration.endpoint.__name__,
-            responses={**errors.responses(declaration.all_errors()), **_success(declaration)},
+            responses=_responses(declaration) if described else None,
             openapi_extra=_openapi(declaration),
         )
 
@@ -265,6 +271,15 @@ def install(app: FastAPI, routes: Sequence[Routes], enforcement: Enforcement) ->
     """Make the declared operations part of the application."""
     for room in routes:
         app.router.routes.extend(GuardedRoute(each, enforcement) for each in room.declared)
+
+
+def described(app: FastAPI) -> list[BaseRoute]:
+    """The application's operations with all that its OpenAPI document says of them."""
+    return [
+        GuardedRoute(route.declaration, route.enforcement, described=True)
+        for route in app.routes
+        if isinstance(route, GuardedRoute)
+    ]
 
 
 Op = Operation
@@ -321,6 +336,11 @@ def _openapi(declaration: Declaration) -> dict[str, Any]:
     if declaration.is_repeatable:
         extra["parameters"] = [IDEMPOTENCY_KEY]
     return extra
+
+
+def _responses(declaration: Declaration) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries, by status."""
+    return {**errors.responses(declaration.all_errors()), **_success(declaration)}
 
 
 def _success(declaration: Declaration) -> dict[int | str, dict[str, Any]]:
