@@ -126,6 +126,9 @@ async def test_another_tenant_finds_nothing(stack: Stack, worker: SimulatedWorke
     before = await stack.data_of("GET", f"/bunkers/{bunker_id}")
     for response in await every_call(stack, bunker_id, "stranger", made["exec_id"]):
         assert error_of(response) == (404, "BUNKER_NOT_FOUND"), response.request.url
+    for query in ({"path": "not/absolute"}, {"path": "/"}, {"path": "/x", "mode": "worse"}):
+        for method in ("GET", "PUT", "DELETE"):
+            await stack.call(method, f"/bunkers/{bunker_id}/files", "stranger", params=query)
     after = await stack.data_of("GET", f"/bunkers/{bunker_id}")
     assert after["last_activity_at"] == before["last_activity_at"]
     await stack.data_of("GET", f"/bunkers/{bunker_id}/execs")  # writes what still waits

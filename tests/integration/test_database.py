@@ -263,3 +263,17 @@ async def test_an_error_of_ours_in_a_transaction_stays_as_it_is(empty: Database)
             raise mine
     assert raised.value is mine
     assert mine.__cause__ is None
+
+
+async def test_a_full_queue_refuses_before_anything_is_done(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaigrid.db.batch.MAX_PENDING", 1)
+    writer = BatchWriter(database)  # and nobody empties it
+    writer.submit(ADD, {"id": "t1", "name": "one", **ROW})
+    with pytest.raises(DatabaseUnavailable):
+        writer.submit(ADD, {"id": "t2", "name": "two", **ROW})
+    writer.start()
+    await writer.flush()
+    await writer.stop()
+    assert await names(database) == {"one"}

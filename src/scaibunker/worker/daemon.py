@@ -18,6 +18,7 @@ from aiohttp import web
 
 from scaibunker import __version__
 from scaibunker.artifacts.manifest import load as load_artifacts
+from scaibunker.wire.bounds import WORKER_ID
 from scaibunker.wire.worker import PROTOCOL_VERSION
 from scaibunker.wire.worker.heartbeat import Heartbeat
 from scaibunker.worker import capacity, cgroups, recover
@@ -37,7 +38,7 @@ log = structlog.get_logger(__name__)
 NETWORK_PROFILES = ["isolated"]
 """The profiles that this worker can give to a machine."""
 UID_RANGES, UIDS_EACH = 1000, 1000
-_WORKER_ID = re.compile(r"wrk_[0-9a-z_-]{1,60}", re.ASCII)
+_WORKER_ID = re.compile(WORKER_ID, re.ASCII)
 SHUTDOWN_TIMEOUT_S = 5.0
 SETTLE_TIMEOUT_S = 3.0
 """Seconds that machines of an earlier daemon get to answer before the API opens."""

@@ -83,7 +83,7 @@ class Recorder:
     def _submit(self, entry: Entry, *, urgent: bool) -> "asyncio.Future[None] | None":
         try:
             return self._writer.submit(ADD, to_row(entry), urgent=urgent)
-        except RuntimeError:  # the queue is full: the database has been away for long
+        except DatabaseUnavailable:  # the queue is full: the database has been away for long
             _log(entry, "an audit entry has no place in the queue")
             return None
 

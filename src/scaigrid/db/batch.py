@@ -72,10 +72,10 @@ class BatchWriter:
     ) -> "asyncio.Future[None]":
         """Hand a write in. The future raises if the database refuses it.
 
-        Raises RuntimeError when the queue is full: the database has not kept up for long.
+        Raises DatabaseUnavailable when the queue is full: the database has not kept up for long.
         """
         if len(self._queue) >= MAX_PENDING:
-            raise RuntimeError("the queue of small writes is full")
+            raise DatabaseUnavailable("The database has not kept up; nothing was written.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.add_done_callback(_retrieved)
         self._queue.append(_Write(statement, values, done))

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     BindParameter,
     Executable,
@@ -30,9 +31,12 @@ from scaibunker.wire.worker.machines import ExecStatus
 from scaigrid.clock import SystemClock
 from scaigrid.db import Database, Reader
 from scaigrid.db.batch import BatchWriter
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation, system_operation
 from scaigrid.tenancy.scope import everywhere
+
+log = structlog.get_logger(__name__)
 
 MAX_ERROR = 2000
 _OPEN = (ExecState.RUNNING.value, ExecState.LOST.value)
@@ -123,7 +127,15 @@ class ExecLog:
         self, statement: Executable, exec_id: str, values: Mapping[str, Any]
     ) -> "asyncio.Future[None]":
         named = {f"new_{name}": value for name, value in values.items()}
-        return self._writer.submit(statement, {"exec_id": exec_id, **named}, urgent=False)
+        try:
+            return self._writer.submit(statement, {"exec_id": exec_id, **named}, urgent=False)
+        except DatabaseUnavailable as error:
+            # What is known of the end must still reach the caller; the entry becomes `lost`.
+            log.error("the end of a command has no place in the queue", exec_id=exec_id)
+            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            refused.exception()  # it has been looked at, should nobody do so
+            return refused
 
     async def get(self, op: Operation, bunker_id: str, exec_id: str) -> ExecEntry | None:
         """An entry of a bunker that the caller may reach."""

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import insert
 
-from scaibunker.controller.bunkers.errors import BunkerNotFound
 from scaibunker.controller.relay.tables import file_operations
 from scaigrid.db.batch import BatchWriter
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import GridError
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
+
+log = structlog.get_logger(__name__)
 
 _INSERT = insert(file_operations)
 OK = "ok"
@@ -44,15 +47,12 @@ class FileLog:
     def logged(self, op: Operation, operation: FileOperation) -> Iterator[FileOperation]:
         """Log the operation when the block ends, however it ends.
 
-        Not if the caller finds no such bunker: there is none then that the entry could belong to.
+        Only if the bunker was found, which `tenant_id` says: before that, its id is no more than
+        what the caller claims, and no entry may be made under somebody else's bunker.
         """
         started, at = op.clock.monotonic(), op.now()
-        found = True
         try:
             yield operation
-        except BunkerNotFound:
-            found = False
-            raise
         except GridError as error:
             operation.outcome = error.code
             raise
@@ -60,27 +60,27 @@ class FileLog:
             operation.outcome = BROKEN
             raise
         finally:
-            if found:
+            if operation.tenant_id is not None:
                 self._write(op, operation, at, op.clock.monotonic() - started)
 
     def _write(
         self, op: Operation, operation: FileOperation, at: datetime, duration_s: float
     ) -> None:
-        self._writer.submit(
-            _INSERT,
-            {
-                "id": new_id("fop"),
-                "bunker_id": operation.bunker_id,
-                "tenant_id": operation.tenant_id or op.user.tenant_id,
-                "user_id": op.user.user_id,
-                "operation": operation.operation,
-                "path": operation.path,
-                "target": operation.target,
-                "as_user": operation.as_user,
-                "bytes": operation.bytes,
-                "outcome": operation.outcome,
-                "at": at,
-                "duration_ms": round(duration_s * 1000),
-            },
-            urgent=False,
-        )
+        row = {
+            "id": new_id("fop"),
+            "bunker_id": operation.bunker_id,
+            "tenant_id": operation.tenant_id,
+            "user_id": op.user.user_id,
+            "operation": operation.operation,
+            "path": operation.path,
+            "target": operation.target,
+            "as_user": operation.as_user,
+            "bytes": operation.bytes,
+            "outcome": operation.outcome,
+            "at": at,
+            "duration_ms": round(duration_s * 1000),
+        }
+        try:
+            self._writer.submit(_INSERT, row, urgent=False)
+        except DatabaseUnavailable:  # the operation is over, and the caller is to know its outcome
+            log.error("a file operation has no place in the queue", **{**row, "at": at.isoformat()})

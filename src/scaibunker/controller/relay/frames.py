@@ -9,6 +9,7 @@ import structlog
 from pydantic import ValidationError
 
 from scaibunker.controller.relay.domain import Ending
+from scaibunker.wire.bounds import MAX_COUNT
 from scaibunker.wire.guest.execs import ExecExit
 from scaibunker.wire.guest.frames import Decoder, Frame, FrameError, Kind
 
@@ -87,9 +88,10 @@ def ending_of(frame: Frame) -> Ending:
 def gap_of(frame: Frame) -> int:
     """How many bytes are missing before this point."""
     try:
-        return max(0, int(frame.json().get("bytes", 0)))
-    except (ValueError, TypeError):
+        missing = frame.json().get("bytes")
+    except ValueError:
         return 0
+    return missing if type(missing) is int and 0 < missing <= MAX_COUNT else 0
 
 
 def _told(frame: Frame) -> str:

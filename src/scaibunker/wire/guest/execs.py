@@ -5,9 +5,11 @@ bytes until the body ends. The response is a stream of `frames`.
 """
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+
+from scaibunker.wire.bounds import Count
 
 MAX_START_LINE = 4 * 1024 * 1024
 """Bytes of the JSON line at most."""
@@ -43,10 +45,10 @@ class ExecStart(BaseModel):
 class ExecExit(BaseModel):
     """How a command ended; the payload of an EXIT frame."""
 
-    exit_code: int | None
-    signal: str | None
-    timed_out: bool
-    duration_ms: int
+    exit_code: Annotated[int, Field(strict=True, ge=0, le=255)] | None
+    signal: Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9+]{1,16}$")] | None
+    timed_out: StrictBool
+    duration_ms: Count
 
 
 class GuestExec(BaseModel):

@@ -1,17 +1,20 @@
 """What a worker tells the controller: every interval, and at once when something changed."""
 
-from pydantic import BaseModel, Field
+from typing import Annotated
 
+from pydantic import BaseModel, Field, StringConstraints
+
+from scaibunker.wire.bounds import Amount, Name, Short, WorkerId
 from scaibunker.wire.worker.machines import ExecStatus, MachineStatus
 
 
 class Capacity(BaseModel):
     """What the worker may give to bunkers in all, not what is free."""
 
-    cpu_millicores: int
-    memory_mb: int
-    disk_mb: int
-    gpus: dict[str, int] = Field(default_factory=dict)
+    cpu_millicores: Amount
+    memory_mb: Amount
+    disk_mb: Amount
+    gpus: Annotated[dict[Short, Amount], Field(max_length=64)] = Field(default_factory=dict)
 
 
 class Heartbeat(BaseModel):
@@ -21,17 +24,17 @@ class Heartbeat(BaseModel):
     `finished_execs` are repeated until an answer acknowledges them.
     """
 
-    worker_id: str
-    name: str
-    address: str
-    protocol: int
-    version: str
-    acceleration: str
-    network_profiles: list[str]
+    worker_id: WorkerId
+    name: Name
+    address: Annotated[str, StringConstraints(max_length=512)]
+    protocol: Amount
+    version: Short
+    acceleration: Short
+    network_profiles: Annotated[list[Short], Field(max_length=64)]
     capacity: Capacity
     machines: list[MachineStatus]
     finished_execs: list[ExecStatus] = Field(default_factory=list)
-    cached_images: list[str] = Field(default_factory=list)
+    cached_images: list[Name] = Field(default_factory=list)
 
 
 class HeartbeatAnswer(BaseModel):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scaibunker.wire.bounds import Count, Reference
 from scaibunker.wire.guest.execs import ExecExit
 
 
@@ -35,12 +36,15 @@ class MachineSpec(BaseModel):
     env: dict[str, str] = Field(default_factory=dict)
 
 
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class MachineTimings(BaseModel):
     """Milliseconds since the order arrived, for each phase that has ended."""
 
-    vmm_started_ms: float | None = None
-    agent_ready_ms: float | None = None
-    running_ms: float | None = None
+    vmm_started_ms: Milliseconds | None = None
+    agent_ready_ms: Milliseconds | None = None
+    running_ms: Milliseconds | None = None
 
 
 class MachineStatus(BaseModel):
@@ -50,12 +54,12 @@ class MachineStatus(BaseModel):
     count begins anew with the next. A machine without a network device has sent nothing.
     """
 
-    bunker_id: str
+    bunker_id: Reference
     state: MachineState
     reason: str | None = None
     console_tail: str | None = None
     timings: MachineTimings = Field(default_factory=MachineTimings)
-    egress_bytes: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    egress_bytes: Count = 0
     incarnation: Annotated[str, Field(max_length=64)] = ""
 
 
@@ -68,13 +72,13 @@ class PowerRequest(BaseModel):
 class ExecStatus(BaseModel):
     """A spooled command, `GET /v1/machines/{bunker_id}/execs/{exec_id}`."""
 
-    bunker_id: str
-    exec_id: str
+    bunker_id: Reference
+    exec_id: Reference
     running: bool
     exit: ExecExit | None = None
     error: str | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
+    stdout_bytes: Count = 0
+    stderr_bytes: Count = 0
     truncated: bool = False
     stdout_preview: str = ""
 
