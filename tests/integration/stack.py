@@ -74,12 +74,13 @@ class Stack:
         self.knobs = knobs
         self.client: httpx.AsyncClient
         self.grid: Grid
+        self.controller: Controller
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     def _controller(self, platform: Any) -> Controller:
         knobs = self.knobs
-        return Controller(
+        self.controller = Controller(
             platform,
             limits=LimitSettings(**knobs.limits),
             workers=WorkerSettings(
@@ -98,6 +99,7 @@ class Stack:
                 file_idle_timeout_s=knobs.file_idle_timeout_s,
             ),
         )
+        return self.controller
 
     async def start(self) -> None:
         http = HttpSettings(port=0, stop_timeout_s=2, **self.knobs.http)

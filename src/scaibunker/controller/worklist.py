@@ -1,7 +1,7 @@
 """One task for each thing that needs work: ordered for one thing, parallel between things."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from typing import Generic, TypeVar
 
 import structlog
@@ -34,6 +34,11 @@ class Worklist(Generic[K]):
             self._again.add(key)
         else:
             self._tasks[key] = asyncio.create_task(self._run(key))
+
+    @property
+    def at_work(self) -> Collection[K]:
+        """The keys that are being looked at, or wait for it."""
+        return self._tasks.keys()
 
     async def _run(self, key: K) -> None:
         try:

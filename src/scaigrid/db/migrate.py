@@ -91,6 +91,8 @@ def _alone(connection: Connection) -> Iterator[None]:
             raise DatabaseBusy("Another process is migrating the database.")
         try:
             yield
+            # Who comes next must see the number of the last revision.
+            connection.execute(text("COMMIT"))
         finally:
             connection.execute(text("DO RELEASE_LOCK('scaigrid_migrate')"))
     finally:

@@ -20,7 +20,8 @@ def machine(state: MachineState, **more: Any) -> MachineStatus:
 def situation(seen: MachineStatus | Absence = Absence.UNKNOWN, **changes: Any) -> Situation:
     values: dict[str, Any] = {
         "now": NOW,
-        "sight": Sight(seen, changes.pop("age_s", 0.0)),
+        "sight": Sight(seen, changes.pop("age_s", 0.0), changes.pop("asked", True)),
+        "known_s": 100.0,
         "worker_lost": False,
         "worker_fit": True,
         "overdue": None,
@@ -126,7 +127,7 @@ def test_a_long_console_is_cut_to_its_end() -> None:
     [
         (State.RUNNING, Desired.RUNNING, RUNNING, Act.NOTHING),
         (State.RUNNING, Desired.RUNNING, Absence.UNKNOWN, Act.NOTHING),
-        (State.RUNNING, Desired.RUNNING, Absence.ABSENT, Act.CONFIRM_LOSS),
+        (State.RUNNING, Desired.RUNNING, Absence.ABSENT, Act.FAIL),
         (State.RUNNING, Desired.RUNNING, PAUSED, Act.RESUME),
         (State.RUNNING, Desired.PAUSED, RUNNING, Act.PAUSE),
         (State.RUNNING, Desired.PAUSED, Absence.UNKNOWN, Act.PAUSE),
@@ -135,13 +136,74 @@ def test_a_long_console_is_cut_to_its_end() -> None:
         (State.PAUSED, Desired.PAUSED, RUNNING, Act.PAUSE),
         (State.PAUSED, Desired.RUNNING, PAUSED, Act.RESUME),
         (State.PAUSED, Desired.RUNNING, RUNNING, Act.RESUMED),
-        (State.PAUSED, Desired.PAUSED, Absence.ABSENT, Act.CONFIRM_LOSS),
+        (State.PAUSED, Desired.PAUSED, Absence.ABSENT, Act.FAIL),
     ],
 )
 def test_a_settled_bunker(
     status: State, desired: Desired, seen: MachineStatus | Absence, expected: Act
 ) -> None:
     assert act(a_bunker(status=status, desired=desired), situation(seen)) is expected
+
+
+P, R, Z = State.PROVISIONING, State.RUNNING, State.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("status", "desired", "seen", "expected"),
+    [
+        (P, Desired.RUNNING, RUNNING, Act.LOOK),
+        (P, Desired.RUNNING, FAILED, Act.LOOK),
+        (R, Desired.RUNNING, FAILED, Act.LOOK),
+        (R, Desired.RUNNING, Absence.ABSENT, Act.LOOK),
+        (R, Desired.RUNNING, PAUSED, Act.LOOK),
+        (R, Desired.PAUSED, PAUSED, Act.PAUSE),
+        (Z, Desired.PAUSED, RUNNING, Act.LOOK),
+        (Z, Desired.RUNNING, RUNNING, Act.RESUME),
+        (Z, Desired.PAUSED, FAILED, Act.LOOK),
+        (Z, Desired.PAUSED, Absence.ABSENT, Act.LOOK),
+    ],
+)
+def test_what_was_seen_before_the_row_was_so_moves_nothing(
+    status: State, desired: Desired, seen: MachineStatus | Absence, expected: Act
+) -> None:
+    bunker = a_bunker(status=status, desired=desired, placed_at=NOW)
+    assert act(bunker, situation(seen, age_s=5.0, known_s=4.9)) is expected
+    assert act(bunker, situation(seen, age_s=4.9, known_s=4.9)) is not expected
+
+
+@pytest.mark.parametrize(
+    ("status", "desired", "seen", "expected"),
+    [
+        (R, Desired.RUNNING, Absence.ABSENT, Act.LOOK),
+        (R, Desired.PAUSED, PAUSED, Act.PAUSE),
+        (Z, Desired.RUNNING, RUNNING, Act.RESUME),
+        (R, Desired.RUNNING, FAILED, Act.FAIL),
+    ],
+)
+def test_a_report_may_have_waited_on_its_way(
+    status: State, desired: Desired, seen: MachineStatus | Absence, expected: Act
+) -> None:
+    bunker = a_bunker(status=status, desired=desired)
+    assert act(bunker, situation(seen, asked=False)) is expected
+
+
+def test_a_machine_that_was_seen_since_it_was_placed_needs_no_second_look() -> None:
+    """Another replica has ordered it, and this one hears that it runs."""
+    bunker = a_bunker(status=State.PROVISIONING, placed_at=NOW)
+    later = NOW + timedelta(seconds=10)
+    for age_s, expected in ((9.0, Act.START), (11.0, Act.LOOK)):
+        seen = situation(RUNNING, now=later, age_s=age_s, known_s=0.1, asked=False)
+        assert act(bunker, seen) is expected
+
+
+def test_a_machine_that_was_last_seen_before_its_time_was_over_is_looked_at() -> None:
+    """It may run: nobody has listened, perhaps for long."""
+    bunker = a_bunker(status=State.PROVISIONING)
+    late = NOW + timedelta(seconds=90)
+    for seen, age_s in ((BUILDING, 31.0), (Absence.ABSENT, 31.0), (Absence.UNKNOWN, 0.0)):
+        assert act(bunker, situation(seen, now=late, age_s=age_s)) is Act.LOOK
+    for seen in (BUILDING, Absence.ABSENT):
+        assert act(bunker, situation(seen, now=late, age_s=29.0)) is Act.FAIL
 
 
 @pytest.mark.parametrize("seen", [RUNNING, Absence.ABSENT, Absence.UNKNOWN])

@@ -49,18 +49,34 @@ def test_a_report_is_the_whole_truth(fleet: Fleet, clock: Hands) -> None:
     assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
 
 
-def test_what_a_worker_answers_counts_until_its_next_report(fleet: Fleet) -> None:
+def test_what_a_worker_answers_counts_until_its_next_report(fleet: Fleet, clock: Hands) -> None:
     fleet.report("wrk_1", [])
-    fleet.observe("wrk_1", "bnk_1", RUNNING)
-    assert fleet.sight("wrk_1", "bnk_1").machine == RUNNING
-    fleet.observe("wrk_1", "bnk_1", None)
+    assert not fleet.sight("wrk_1", "bnk_1").asked
+    fleet.observe("wrk_1", "bnk_1", RUNNING, clock.seconds)
+    seen = fleet.sight("wrk_1", "bnk_1")
+    assert (seen.machine, seen.asked) == (RUNNING, True)
+    fleet.observe("wrk_1", "bnk_1", None, clock.seconds)
+    assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
+    fleet.report("wrk_1", [RUNNING])
+    assert not fleet.sight("wrk_1", "bnk_1").asked
+
+
+def test_an_answer_is_as_old_as_its_question(fleet: Fleet, clock: Hands) -> None:
+    fleet.report("wrk_1", [RUNNING])
+    fleet.observe("wrk_1", "bnk_1", None, clock.seconds - 1)
+    assert fleet.sight("wrk_1", "bnk_1").machine == RUNNING  # which was seen since
+    clock.seconds += 3
+    fleet.observe("wrk_1", "bnk_1", None, clock.seconds - 2)
+    seen = fleet.sight("wrk_1", "bnk_1")
+    assert (seen.machine, seen.age_s) == (Absence.ABSENT, 2)
+    fleet.observe("wrk_1", "bnk_1", None, clock.seconds)
     assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
 
 
 def test_what_was_not_heard_again_is_not_known_any_more(fleet: Fleet, clock: Hands) -> None:
     """Another replica may have heard something newer meanwhile."""
     fleet.report("wrk_1", [])
-    fleet.observe("wrk_1", "bnk_1", None)
+    fleet.observe("wrk_1", "bnk_1", None, clock.seconds)
     assert fleet.sight("wrk_1", "bnk_1").machine is Absence.ABSENT
     clock.seconds += 31
     assert fleet.sight("wrk_1", "bnk_1").machine is Absence.UNKNOWN

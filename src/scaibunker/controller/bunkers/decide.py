@@ -3,6 +3,11 @@
 Takes the row, what is known of the machine and of its worker, and the time; answers one step.
 `reconcile` does the step and asks again. Whatever was interrupted is found again from the same
 inputs, so that there is one path for the happy case and for recovery.
+
+There are several replicas, and each has sightings of its own. What a machine was seen to be counts only
+if it was seen after the row became what it is; otherwise the worker is asked first. Where a late report
+could pass for a new one (frozen or not, there or not) only an answer counts. What merely repeats an order
+needs no sighting.
 """
 
 from dataclasses import dataclass
@@ -29,7 +34,6 @@ class Act(Enum):
     PAUSED = "paused"  # it is frozen
     RESUME = "resume"  # have it go on
     RESUMED = "resumed"  # it goes on
-    CONFIRM_LOSS = "confirm_loss"  # ask whether it is really gone; if so it has failed
     EXPIRE = "expire"  # its time is up: want it terminated
     REMOVE = "remove"  # take the machine down
     END = "end"  # nothing is left of it: terminated
@@ -46,19 +50,39 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known beside the row. `worker_lost`: silent so long that it is not waited for.
-    `worker_fit`: it is online, so that it can be given work. `overdue`: why its time is up."""
+    """What is known beside the row. `known_s`: for how long this replica knows that the row is as
+    it is. `worker_lost`: silent so long that it is not waited for. `worker_fit`: it is online, so
+    that it can be given work. `overdue`: why its time is up."""
 
     now: datetime
     sight: Sight
+    known_s: float
     worker_lost: bool
     worker_fit: bool
     overdue: str | None
     provision_timeout_s: float
     look_after_s: float
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the machine was seen since the row is as it is."""
+        return self.sight.age_s <= self.known_s
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the worker was asked since then."""
+        return self.sight.asked and self.is_current
+
+    def seen_since(self, moment: datetime) -> bool:
+        """Whether the machine was seen after a moment, by clocks that may not be the same one."""
+        seen_at = self.now - timedelta(seconds=self.sight.age_s)
+        return self.sight.machine is not Absence.UNKNOWN and seen_at >= moment
+
 
 _NOTHING = Step(Act.NOTHING)
+_LOOK = Step(Act.LOOK)
+_BUILT = (MachineState.RUNNING, MachineState.PAUSED, MachineState.FAILED)
+"""What a machine that was being built is in the end."""
 
 
 def decide(b: Bunker, s: Situation) -> Step:
@@ -88,12 +112,12 @@ def _ending(b: Bunker, s: Situation) -> Step:
     return Step(Act.REMOVE, b.desired_reason)
 
 
-def _stuck(since: datetime, s: Situation) -> bool:
-    return s.now >= since + timedelta(seconds=s.provision_timeout_s)
+def _deadline(since: datetime, s: Situation) -> datetime:
+    return since + timedelta(seconds=s.provision_timeout_s)
 
 
 def _pending(b: Bunker, s: Situation) -> Step:
-    if _stuck(b.created_at, s):
+    if s.now >= _deadline(b.created_at, s):
         return Step(Act.FAIL, f"no worker took it within {s.provision_timeout_s:g} s")
     if b.worker_id is None or not s.worker_fit:
         return Step(Act.CHOOSE)
@@ -101,50 +125,59 @@ def _pending(b: Bunker, s: Situation) -> Step:
 
 
 def _provisioning(b: Bunker, s: Situation) -> Step:
-    machine = s.sight.machine
+    machine, placed_at = s.sight.machine, b.placed_at or b.created_at
     if isinstance(machine, MachineStatus):
+        # Seen since it was placed is enough, though another replica placed it: a machine of an
+        # earlier time was on a worker that has been silent for longer than a sighting is kept.
+        is_of_this_time = s.is_current or s.seen_since(placed_at)
         match machine.state:
-            case MachineState.RUNNING | MachineState.PAUSED:
+            case MachineState.RUNNING | MachineState.PAUSED if is_of_this_time:
                 return Step(Act.START)
-            case MachineState.FAILED:
+            case MachineState.FAILED if is_of_this_time:
                 return Step(Act.FAIL, failure_reason(machine))
-    if _stuck(b.placed_at or b.created_at, s):
-        return Step(Act.FAIL, f"it did not run within {s.provision_timeout_s:g} s")
+    if s.now >= _deadline(placed_at, s):
+        if s.worker_lost or s.seen_since(_deadline(placed_at, s)):
+            return Step(Act.FAIL, f"it did not run within {s.provision_timeout_s:g} s")
+        return _LOOK  # it may have run for long, and nobody has noticed
     if s.worker_lost:
         return Step(Act.UNPLACE, "its worker went silent before it ran")
     if isinstance(machine, Absence):
         return Step(Act.ORDER)  # ordering twice is no error
-    return Step(Act.LOOK) if s.sight.age_s >= s.look_after_s else _NOTHING
+    if machine.state in _BUILT or s.sight.age_s >= s.look_after_s:
+        return _LOOK
+    return _NOTHING
 
 
 def _settled(b: Bunker, s: Situation) -> Step:
     """Running or paused: keep it so, change it as desired, or find that it is gone."""
     machine = s.sight.machine
     if isinstance(machine, MachineStatus) and machine.state is MachineState.FAILED:
-        return Step(Act.FAIL, failure_reason(machine))
+        if s.is_current:
+            return Step(Act.FAIL, failure_reason(machine))
+        return _NOTHING if s.worker_lost else _LOOK
     if s.worker_lost:
         return _NOTHING  # it goes on running there, as far as anybody knows
     if machine is Absence.ABSENT:
-        return Step(Act.CONFIRM_LOSS, "lost by its worker")
-    if b.desired is Desired.PAUSED:
-        return _towards_paused(b, machine)
-    return _towards_running(b, machine)
+        return Step(Act.FAIL, "lost by its worker") if s.is_answered else _LOOK
+    return _towards(b, s)
 
 
-def _towards_paused(b: Bunker, machine: MachineStatus | Absence) -> Step:
-    frozen = isinstance(machine, MachineStatus) and machine.state is MachineState.PAUSED
-    if b.status is State.RUNNING:
-        return Step(Act.PAUSED) if frozen else Step(Act.PAUSE)
-    moving = isinstance(machine, MachineStatus) and machine.state is MachineState.RUNNING
-    return Step(Act.PAUSE) if moving else _NOTHING
-
-
-def _towards_running(b: Bunker, machine: MachineStatus | Absence) -> Step:
-    moving = isinstance(machine, MachineStatus) and machine.state is MachineState.RUNNING
-    if b.status is State.PAUSED:
-        return Step(Act.RESUMED) if moving else Step(Act.RESUME)
-    frozen = isinstance(machine, MachineStatus) and machine.state is MachineState.PAUSED
-    return Step(Act.RESUME) if frozen else _NOTHING
+def _towards(b: Bunker, s: Situation) -> Step:
+    """Frozen or going on, as it is desired."""
+    freeze = b.desired is Desired.PAUSED
+    order, done, goal = (
+        (Act.PAUSE, Act.PAUSED, MachineState.PAUSED)
+        if freeze
+        else (Act.RESUME, Act.RESUMED, MachineState.RUNNING)
+    )
+    state = s.sight.machine.state if isinstance(s.sight.machine, MachineStatus) else None
+    if (b.status is State.PAUSED) is not freeze:
+        # The order first, whatever was seen: ordering twice is no error.
+        return Step(done) if state is goal and s.is_answered else Step(order)
+    astray = MachineState.RUNNING if freeze else MachineState.PAUSED
+    if state is astray:
+        return Step(order) if s.is_current else _LOOK
+    return _NOTHING
 
 
 def failure_reason(machine: MachineStatus) -> str:

@@ -67,7 +67,8 @@ DEFAULT_LIMITS: Mapping[LifecycleMode, Limits] = {
 @dataclass(frozen=True, slots=True)
 class Bunker:
     """One bunker. `placed_at` is when its present worker was chosen; `desired_reason` becomes the
-    status reason once it is done."""
+    status reason once it is done; `revision` counts the changes of what it is, of what is wanted of
+    it and of its worker."""
 
     id: str
     tenant_id: str
@@ -93,6 +94,7 @@ class Bunker:
     terminated_at: datetime | None
     last_activity_at: datetime
     expires_at: datetime | None
+    revision: int = 0
 
     @property
     def is_final(self) -> bool:

@@ -4,7 +4,7 @@ Takes no input but the database and what workers say; is run on a hint and on a 
 killed between any two lines. No step holds a transaction over a request to a worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from scaibunker.controller.bunkers.activity import Activity
 from scaibunker.controller.bunkers.decide import Act, Situation, Step, decide
 from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import Event
+from scaibunker.controller.bunkers.revisions import Revisions
 from scaibunker.controller.bunkers.states import States
 from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
@@ -67,11 +68,17 @@ class Reconciler:
         self._fleet = fleet
         self._client = client
         self._metrics = metrics
+        self._revisions = Revisions(clock)
         self._worklist = Worklist(self._settle, settings.reconcile_concurrency)
 
     def hint(self, bunker_id: str) -> None:
         """A bunker may need work."""
         self._worklist.hint(bunker_id)
+
+    @property
+    def at_work(self) -> Collection[str]:
+        """Bunkers that are being looked at, or wait for it."""
+        return self._worklist.at_work
 
     async def run(self) -> None:
         """Look for work from time to time, for ever."""
@@ -110,9 +117,11 @@ class Reconciler:
             async with self._database.read() as db:
                 bunker = await repository.get(op, db, bunker_id)
                 if bunker is None or bunker.is_final:
+                    self._revisions.forget(bunker_id)
                     return
+                since = self._revisions.read(bunker)
                 worker = await workers.get(op, db, bunker.worker_id) if bunker.worker_id else None
-            step = decide(bunker, self._situation(op, bunker, worker))
+            step = decide(bunker, self._situation(op, bunker, worker, since))
             if step.act is Act.NOTHING:
                 return
             try:
@@ -121,12 +130,15 @@ class Reconciler:
             except WorkerUnreachable:
                 return  # the timer tries again, until the worker counts as lost
 
-    def _situation(self, op: Operation, bunker: Bunker, worker: Worker | None) -> Situation:
+    def _situation(
+        self, op: Operation, bunker: Bunker, worker: Worker | None, since: float
+    ) -> Situation:
         now = op.now()
         latest = self._activity.latest(bunker.id, bunker.last_activity_at)
         return Situation(
             now=now,
             sight=self._fleet.sight(worker.id, bunker.id) if worker else _UNKNOWN,
+            known_s=self._clock.monotonic() - since,
             worker_lost=worker is None or self._presence.is_lost(worker, now),
             worker_fit=worker is not None and self._presence.is_online(worker, now),
             overdue=bunker.overdue(now, latest),
@@ -170,8 +182,6 @@ class Reconciler:
                 return await self._power(bunker, worker, step.act)
             case Act.LOOK:
                 await self._look(bunker, worker)
-            case Act.CONFIRM_LOSS:
-                await self._confirm_loss(op, bunker, worker, step.reason)
             case Act.REMOVE:
                 return await self._remove(op, bunker, worker, step.reason)
         return True
@@ -182,7 +192,7 @@ class Reconciler:
         async def work(db: Writer) -> bool:
             if not await repository.assign(op, db, bunker, None):
                 return True  # another replica has moved it: look again
-            free = replace(bunker, worker_id=None)
+            free = replace(bunker, worker_id=None, revision=bunker.revision + 1)
             try:
                 worker = await self._placement.choose(
                     op, db, bunker.shape, bunker.network, bunker.image
@@ -213,6 +223,7 @@ class Reconciler:
             hostname=bunker.hostname,
             env=dict(bunker.env),
         )
+        asked_at = self._clock.monotonic()
         try:
             status = await self._client.order(worker.address, spec)
         except WorkerRefused as refusal:
@@ -221,45 +232,40 @@ class Reconciler:
                 return False
             await self._fail(op, bunker, worker, f"its worker refused it: {refusal.message[:500]}")
             return False
-        self._fleet.observe(worker.id, bunker.id, status)
+        self._fleet.observe(worker.id, bunker.id, status, asked_at)
         return True
 
     async def _power(self, bunker: Bunker, worker: Worker, act: Act) -> bool:
         request = PowerRequest(state="paused" if act is Act.PAUSE else "running")
+        asked_at = self._clock.monotonic()
         try:
             status = await self._client.power(worker.address, bunker.id, request)
         except WorkerRefused as refusal:
             log.warning("worker refused", bunker_id=bunker.id, act=act.value, error=str(refusal))
             await self._look(bunker, worker)  # what it really is decides what happens next
             return False
-        self._fleet.observe(worker.id, bunker.id, status)
+        self._fleet.observe(worker.id, bunker.id, status, asked_at)
         return True
 
     async def _look(self, bunker: Bunker, worker: Worker) -> None:
+        asked_at = self._clock.monotonic()
         try:
             status = await self._client.machine(worker.address, bunker.id)
         except WorkerRefused as refusal:
             log.warning("worker refused a look", bunker_id=bunker.id, error=str(refusal))
             raise WorkerUnreachable from None
-        self._fleet.observe(worker.id, bunker.id, status)
-
-    async def _confirm_loss(
-        self, op: Operation, bunker: Bunker, worker: Worker, reason: str | None
-    ) -> None:
-        """A report that left it out may have been older than the machine: ask before it counts."""
-        await self._look(bunker, worker)
-        if self._fleet.sight(worker.id, bunker.id).machine is Absence.ABSENT:
-            await self._states.move(op, bunker, Event.FAILED, reason)
+        self._fleet.observe(worker.id, bunker.id, status, asked_at)
 
     async def _remove(
         self, op: Operation, bunker: Bunker, worker: Worker, reason: str | None
     ) -> bool:
+        asked_at = self._clock.monotonic()
         try:
             await self._client.remove(worker.address, bunker.id)
         except WorkerRefused as refusal:
             log.warning("worker refused to remove", bunker_id=bunker.id, error=str(refusal))
             return False
-        self._fleet.observe(worker.id, bunker.id, None)
+        self._fleet.observe(worker.id, bunker.id, None, asked_at)
         await self._states.move(op, bunker, Event.TERMINATED, reason)
         return False
 

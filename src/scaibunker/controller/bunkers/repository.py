@@ -1,6 +1,8 @@
 """The SQL of bunkers. Every query is narrowed to what the operation's caller may reach.
 
-The status of a row is written by `move` alone, which `states.States` calls.
+The status of a row is written by `move` alone, which `states.States` calls. Whatever changes what a
+bunker is, what is wanted of it or its worker counts its revision up (`_changed`); a decision that was
+made of a row as it was read is written only if the revision is still the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, insert, or_, select, update
 
 from scaibunker.controller.bunkers.domain import Bunker, Desired, StatusChange
 from scaibunker.controller.bunkers.lifecycle import LIVE, State
@@ -90,11 +92,10 @@ async def move(
     reason: str | None,
     changes: Mapping[str, Any],
 ) -> bool:
-    """Write a new status and its event, if the row still is what `bunker` was read as: its status,
-    what is wanted of it and its worker. Returns False if it is not, and then nothing was written.
-    """
+    """Write a new status and its event, if the row still is what `bunker` was read as. Returns
+    False if it is not, and then nothing was written."""
     count = await db.execute(
-        update(bunkers)
+        _changed()
         .where(_as_read(bunker), reachable(op))
         .values(status=target.value, status_reason=reason, **changes)
     )
@@ -104,15 +105,15 @@ async def move(
     return True
 
 
+def _changed() -> Update:
+    """An update that counts the revision up."""
+    return update(bunkers).values(revision=bunkers.c.revision + 1)
+
+
 def _as_read(bunker: Bunker) -> ColumnElement[bool]:
-    """Nobody has moved it, wants something else of it, or has given it to another worker."""
-    c = bunkers.c
-    return and_(
-        c.id == bunker.id,
-        c.status == bunker.status.value,
-        c.desired == bunker.desired.value,
-        c.worker_id.is_not_distinct_from(bunker.worker_id),
-    )
+    """Nobody has moved it, wants something else of it, or has given it to another worker; not even
+    there and back again."""
+    return and_(bunkers.c.id == bunker.id, bunkers.c.revision == bunker.revision)
 
 
 async def _record(
@@ -147,7 +148,7 @@ async def desire(
     while_in: Iterable[State] = LIVE,
 ) -> bool:
     """Write what is wanted of a bunker, if it is in one of these states and is not to end anyway."""
-    query = update(bunkers).where(
+    query = _changed().where(
         bunkers.c.id == bunker_id,
         bunkers.c.status.in_([state.value for state in while_in]),
         bunkers.c.desired != Desired.TERMINATED.value,
@@ -158,7 +159,7 @@ async def desire(
 
 async def expire(op: Operation, db: Writer, bunker: Bunker, reason: str | None) -> bool:
     """Want the end of a bunker whose time is up, unless it was used since it was read."""
-    query = update(bunkers).where(
+    query = _changed().where(
         _as_read(bunker), bunkers.c.last_activity_at == bunker.last_activity_at, reachable(op)
     )
     values = {"desired": Desired.TERMINATED.value, "desired_reason": reason}
@@ -168,7 +169,7 @@ async def expire(op: Operation, db: Writer, bunker: Bunker, reason: str | None) 
 async def assign(op: Operation, db: Writer, bunker: Bunker, worker_id: str | None) -> bool:
     """Hold a place for a pending bunker on a worker; False if the row is not what it was read as."""
     count = await db.execute(
-        update(bunkers)
+        _changed()
         .where(_as_read(bunker), bunkers.c.status == State.PENDING.value, reachable(op))
         .values(worker_id=worker_id)
     )

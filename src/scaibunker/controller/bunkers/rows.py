@@ -55,6 +55,7 @@ def to_row(b: Bunker) -> dict[str, Any]:
         "terminated_at": b.terminated_at,
         "last_activity_at": b.last_activity_at,
         "expires_at": b.expires_at,
+        "revision": b.revision,
     }
 
 
@@ -101,6 +102,7 @@ def from_row(row: RowMapping) -> Bunker:
         terminated_at=row["terminated_at"],
         last_activity_at=row["last_activity_at"],
         expires_at=row["expires_at"],
+        revision=row["revision"],
     )
 
 

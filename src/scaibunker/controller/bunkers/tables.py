@@ -25,6 +25,7 @@ bunkers = Table(
     Column("status_reason", Text),
     Column("desired", String(16), nullable=False),
     Column("desired_reason", Text),
+    Column("revision", Integer, nullable=False, server_default="0"),
     Column("image_id", String(ID), ForeignKey("scaibunker_images.id"), nullable=False),
     Column("image_name", String(255), nullable=False),
     Column("image_sha256", String(64), nullable=False),
