@@ -29,7 +29,7 @@ dev: ready ## the same, and leave it running
 	@$(PY) -m scaibunker.dev.demo --keep
 
 test: ready lint check-go ## lint, then every test
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: ## check style, types and layers
 	@scripts/host-packages

@@ -41,14 +41,24 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     yield from running(RedisServer(tmp_path_factory.mktemp("redis")))
 
 
-@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
-def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return _prepared(SqliteStore(tmp_path_factory.mktemp("template")))
+
+
+@pytest.fixture(scope="session")
+def mariadb_template(mariadb_server: MariaDb) -> Template:
+    return _prepared(MariaDbStore(mariadb_server))
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def template(request: pytest.FixtureRequest) -> Template:
     """Every test that is built on this one runs on both databases."""
-    store: Store
-    if request.param == "sqlite":
-        store = SqliteStore(tmp_path_factory.mktemp("template"))
-    else:
-        store = MariaDbStore(request.getfixturevalue("mariadb_server"))
+    made: Template = request.getfixturevalue(f"{request.param}_template")
+    return made
+
+
+def _prepared(store: Store) -> Template:
     return Template(store, asyncio.run(_prepare(store.template)))
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import httpx
 from sqlalchemy import func, select, update
 
 from scaibunker.controller.bunkers import repository
@@ -25,6 +26,7 @@ from scaigrid.tasks.tables import task_runs
 from scaigrid.tenancy.tables import users
 from tests.integration.conftest import Template
 from tests.integration.inside import whole
+from tests.ports import free_port
 from tests.unit.controller.builders import a_bunker
 from tests.waiting import until
 
@@ -81,15 +83,16 @@ async def test_two_background_workers_catch_up_and_count_each_minute_once(
     await register(database, clock, [task])
     async with database.write() as db:
         await db.execute(update(task_runs).values(done_until=begin + timedelta(seconds=5)))
+    ports = [free_port() for _ in range(2)]
     pair = [
         await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
             "from scaigrid.modes import main; main()",
-            env=environment,
+            env={**environment, "SCAIGRID_TASKS_HEALTH_PORT": str(port)},
             stderr=asyncio.subprocess.PIPE,
         )
-        for _ in range(2)
+        for port in ports
     ]
 
     async def count() -> int:
@@ -99,7 +102,17 @@ async def test_two_background_workers_catch_up_and_count_each_minute_once(
     async def caught_up() -> bool:
         return await count() >= MISSED
 
+    async def both_run() -> bool:
+        async with httpx.AsyncClient() as client:
+            for port in ports:
+                try:
+                    await client.get(f"http://127.0.0.1:{port}/health")
+                except httpx.TransportError:
+                    return False
+        return True
+
     try:
+        await until(both_run, 60)
         await until(caught_up, 60)
     finally:
         for each in pair:

@@ -160,6 +160,7 @@ async def test_a_good_allowlist_is_brought_into_one_form(
     worker.network_profiles.append("allowlisted")
     await worker.beat(stack.client)
     record = await stack.create(
+        wait=False,
         network_profile="allowlisted",
         network_allowlist=["Example.COM.", "*.Example.com", "bücher.example", "example.com"],
     )
