@@ -1,10 +1,11 @@
-"""Make the server's pages of docs/reference from the code: API, errors, permissions, settings, states.
+"""Make the server's pages of docs/reference from the code: API, errors, permissions, policy, settings, states.
 
 python scripts/generate_server_reference.py            write them
 python scripts/generate_server_reference.py --check    exit with 1 if one is not up to date
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from collections import defaultdict
@@ -27,6 +28,8 @@ from scaibunker.controller.settings import (
 from scaigrid.app import Grid, GridSettings
 from scaigrid.errors import GridError, default_message
 from scaigrid.http.errors import status_of
+from scaigrid.http.policy import Kind, Row, kinds, table
+from scaigrid.http.routes import GuardedRoute
 from scaigrid.modes import LATER, MODES
 from scaigrid.settings import (
     AuthSettings,
@@ -77,6 +80,22 @@ Server-sent events end with `data: [DONE]`; an error in mid-stream is `event: er
 15 s keeps the connection alive. The OpenAPI document is at `/openapi.json`.
 """
 
+POLICY = """\
+# Who may do what
+
+Computed from the declarations of the operations, and each cell tested against the running
+application; [for programs](policy.json), with the codes. "yes": the request is let in. A number: the
+status of the refusal. 404 is said of what is out of reach exactly as of what does not exist.
+
+*Whose* is the thing that the request names, seen from the caller: its own (the caller itself, its
+tenant, a group that it is in), another one of its tenant, of another tenant of its partner, of a
+foreign tenant, or shared by all. "With permissions" are all those that make nobody an administrator.
+An operation that needs a permission takes any one that its entry in the [reference](api.md) names; what
+a request asks for beyond that (such as `user: root`) is judged before the thing is looked for.
+
+Nobody gives a role or a permission beyond its own, or changes a user of a higher role: the table is
+about users of the role `tenant_user`. [More about roles](../guides/identity.md).
+"""
 
 COMMON = {
     "VALIDATION_ERROR",
@@ -99,10 +118,12 @@ def pages() -> dict[str, str]:
         "api.md": "\n".join(_api(grid.app.openapi())),
         "errors.md": "\n".join(_errors()),
         "permissions.md": "\n".join(_permissions()),
+        "policy.md": "\n".join(_policy(*_cells(grid))),
         "settings.md": "\n".join(_settings()),
         "states.md": "\n".join(_states()),
     }
-    return {name: MARK + text.rstrip("\n") + "\n" for name, text in made.items()}
+    marked = {name: MARK + text.rstrip("\n") + "\n" for name, text in made.items()}
+    return {**marked, "policy.json": _policy_json(*_cells(grid))}
 
 
 def _grid(scratch: Path) -> Grid:
@@ -332,6 +353,51 @@ def _settings() -> Iterator[str]:
             meaning = " ".join((field.description or "").split())
             yield f"| `{variable(section, name)}` | {shown} | {meaning} |"
         yield ""
+
+
+# -- policy
+
+
+def _cells(grid: Grid) -> tuple[list[Kind], list[Row]]:
+    routes = [route for route in grid.app.routes if isinstance(route, GuardedRoute)]
+    declarations = [route.declaration for route in routes]
+    callers = kinds(declarations, grid.permissions)
+    return callers, list(table(declarations, callers))
+
+
+def _policy(callers: list[Kind], rows: list[Row]) -> Iterator[str]:
+    yield POLICY
+    by_tag: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_tag[row.declaration.tag].append(row)
+    for tag, found in by_tag.items():
+        yield f"## {tag.capitalize()}\n"
+        yield "| operation | whose | " + " | ".join(kind.name for kind in callers) + " |"
+        yield "|---" * (2 + len(callers)) + "|"
+        for row in found:
+            what = f"`{row.declaration.method} {row.declaration.path}`"
+            cells = ["yes" if r is None else str(status_of(r)) for r in row.outcomes]
+            yield f"| {what} | {row.relation or ''} | " + " | ".join(cells) + " |"
+        yield ""
+
+
+def _policy_json(callers: list[Kind], rows: list[Row]) -> str:
+    """For programs: a list of rows. `null` under a kind of caller: it is let in."""
+    made = [
+        {
+            "operation": row.declaration.endpoint.__name__,
+            "method": row.declaration.method,
+            "path": row.declaration.path,
+            "whose": row.relation,
+            "refusals": {
+                kind.name: None if refusal is None else str(refusal.code)
+                for kind, refusal in zip(callers, row.outcomes, strict=True)
+            },
+        }
+        for row in rows
+    ]
+    lines = ",\n".join(json.dumps(row) for row in made)
+    return f"[\n{lines}\n]\n"
 
 
 def _states() -> Iterator[str]:

@@ -94,6 +94,7 @@ class Grid:
         self.audit = Recorder(self.database, self.clock, self.metrics)
         self._modules = tuple(modules)
         permissions = Permissions(key for module in modules for key in module.permissions)
+        self.permissions = permissions
         self._key_set = key_set(settings.jwt, self.clock)
         authenticator = Authenticator(
             self.database,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -151,9 +152,17 @@ class Stack:
         self, method: str, path: str, who: str | None = "user", **options: Any
     ) -> httpx.Response:
         """A request to the module, as one of the identities."""
+        async with self.opened(method, path, who, **options) as response:
+            await response.aread()
+            return response
+
+    def opened(
+        self, method: str, path: str, who: str | None = "user", **options: Any
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """The same, with the answer's body still to be read."""
         headers = {**(self.headers(who) if who else {}), **options.pop("headers", {})}
         url = path if path.startswith(("/v1/", "/health", "/metrics")) else BASE + path
-        return await self.client.request(method, url, headers=headers, **options)
+        return self.client.stream(method, url, headers=headers, **options)
 
     async def data_of(self, method: str, path: str, who: str = "user", **options: Any) -> Any:
         """`data` of a request that must succeed."""

@@ -30,7 +30,16 @@ def pages(generator: ModuleType) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["api.md", "errors.md", "permissions.md", "settings.md", "states.md"]
+    "name",
+    [
+        "api.md",
+        "errors.md",
+        "permissions.md",
+        "policy.json",
+        "policy.md",
+        "settings.md",
+        "states.md",
+    ],
 )
 def test_a_page_is_up_to_date(pages: dict[str, str], name: str) -> None:
     written = (ROOT / "docs/reference" / name).read_text()

@@ -10,10 +10,13 @@ from scaigrid.auth.service import ApiKeys
 from scaigrid.errors import NotFound, PermissionDenied
 from scaigrid.http.access import Signed
 from scaigrid.http.paging import Paged, Slice
+from scaigrid.http.resources import Place, Reach, Resource
 from scaigrid.http.routes import Op, Routes, many, one
 from scaigrid.tenancy.errors import UserNotFound
+from scaigrid.tenancy.resources import USER
 
 PATH = "/v1/api-keys"
+API_KEY = Resource("key_id", Reach.ADMINISTERED, NotFound)
 
 
 class IdentityEndpoints:
@@ -24,7 +27,7 @@ class IdentityEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes("", "identity")
+        routes = Routes("", "identity", API_KEY)
         signed = Signed()
         routes.add("GET", "/v1/me", self.get_me, access=signed, answers=one(models.Me))
         routes.add("GET", PATH, self.list_api_keys, access=signed, answers=many(models.ApiKey))
@@ -35,6 +38,7 @@ class IdentityEndpoints:
             access=signed,
             answers=one(models.ApiKeyCreated, 201, "The key, shown this once."),
             errors=[UserNotFound, PermissionDenied],
+            names=[USER.at(Place.BODY)],
             keeps_answer=False,
         )
         routes.add(

@@ -8,13 +8,16 @@ from fastapi import Query
 from scaigrid.groups import models
 from scaigrid.groups.domain import Group
 from scaigrid.groups.errors import GroupNotEmpty, GroupNotFound, TooManyGroups
+from scaigrid.groups.resources import GROUP
 from scaigrid.groups.service import Groups
 from scaigrid.http.access import ADMINS, Signed
 from scaigrid.http.paging import Paged, Slice
 from scaigrid.http.patch import changes
+from scaigrid.http.resources import Place
 from scaigrid.http.routes import Op, Routes, many, one
 from scaigrid.tenancy import models as tenancy
 from scaigrid.tenancy.errors import NameConflict, TenantNotFound, UserNotFound
+from scaigrid.tenancy.resources import TENANT, USER
 from scaigrid.tenancy.routes import user_view
 
 PATH = "/v1/groups"
@@ -30,7 +33,7 @@ class GroupEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes(PATH, "groups")
+        routes = Routes(PATH, "groups", GROUP, USER)
         signed, group = Signed(), one(models.Group)
         routes.add("GET", "", self.list_groups, access=signed, answers=many(models.Group))
         routes.add(
@@ -40,6 +43,7 @@ class GroupEndpoints:
             access=ADMINS,
             answers=one(models.Group, 201, "The group."),
             errors=[TenantNotFound, GroupNotFound, NameConflict, TooManyGroups],
+            names=[TENANT.at(Place.BODY)],
         )
         routes.add(
             "GET", _GROUP, self.get_group, access=signed, answers=group, errors=[GroupNotFound]

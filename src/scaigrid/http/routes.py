@@ -8,6 +8,7 @@ which finds out whether the thing exists.
 
 import functools
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,7 @@ from scaigrid.http import envelope, errors
 from scaigrid.http.access import Access, Claims, Gate, Needs, Personal, Public, Roles, Service
 from scaigrid.http.body import JsonRequest
 from scaigrid.http.paging import Slice
+from scaigrid.http.resources import Place, Resource
 from scaigrid.idempotency.service import Idempotency
 from scaigrid.operation import Operation
 
@@ -52,6 +54,7 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "The same key and request give the first answer again for 24 hours.",
 }
+_PARAMETER = re.compile(r"\{(\w+)")
 _REQUEST = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
 SECURITY_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 
@@ -103,8 +106,14 @@ class Declaration:
     keeps_answer: bool = True
     audited: bool = True
     module: str | None = None
+    resources: tuple[Resource, ...] = ()
+    not_on_oneself: bool = False
 
     def __post_init__(self) -> None:
+        named = {each.parameter for each in self.resources if each.place is Place.PATH}
+        for parameter in _PARAMETER.findall(self.path):
+            if parameter not in named:
+                raise TypeError(f"{self.method} {self.path}: no resource is named {parameter}")
         if not self.audited and not isinstance(self.access, Service):
             raise TypeError(f"{self.method} {self.path}: what people do is always audited")
 
@@ -151,10 +160,11 @@ class Enforcement:
 class Routes:
     """The operations of one room, before they are part of an application."""
 
-    def __init__(self, prefix: str, tag: str) -> None:
+    def __init__(self, prefix: str, tag: str, *resources: Resource) -> None:
         self.declared: list[Declaration] = []
         self._prefix = prefix
         self._tag = tag
+        self._resources = {each.parameter: each for each in resources}
 
     def add(
         self,
@@ -169,17 +179,23 @@ class Routes:
         claims: Claims | None = None,
         keeps_answer: bool = True,
         audited: bool = True,
+        names: Sequence[Resource] = (),
+        not_on_oneself: bool = False,
     ) -> None:
         """Declare an operation. Its documentation is the endpoint's docstring.
 
         `keeps_answer` is false for an answer that must not be stored, because a secret is in it.
         `audited` is false for what machines say to each other all the time; only a service's
         operation may have that, and one that is refused its credential is audited all the same.
+        Parameters of the path name the room's resources; `names` are those that the query or the
+        body names. `not_on_oneself`: nobody does it to itself, whatever it may do to others.
         """
+        whole = self._prefix + path
+        in_path = [self._resources[p] for p in _PARAMETER.findall(whole) if p in self._resources]
         self.declared.append(
             Declaration(
                 method=method,
-                path=self._prefix + path,
+                path=whole,
                 endpoint=endpoint,
                 access=access,
                 answers=(answers,) if isinstance(answers, Answer) else tuple(answers),
@@ -189,6 +205,8 @@ class Routes:
                 claims=claims,
                 keeps_answer=keeps_answer,
                 audited=audited,
+                resources=(*in_path, *names),
+                not_on_oneself=not_on_oneself,
             )
         )
 

@@ -7,9 +7,11 @@ from fastapi import Query
 
 from scaigrid.groups import models as groups
 from scaigrid.groups.errors import GroupNotFound
+from scaigrid.groups.resources import GROUP
 from scaigrid.groups.routes import view as group_view
 from scaigrid.http.access import ADMINS
 from scaigrid.http.paging import Paged, Slice
+from scaigrid.http.resources import Place, Reach, Relation, Resource
 from scaigrid.http.routes import Op, Routes, many, one
 from scaigrid.permissions import models
 from scaigrid.permissions.domain import CustomRole
@@ -18,10 +20,17 @@ from scaigrid.permissions.service import CustomRoles
 from scaigrid.permissions.users import PermissionsOfUsers
 from scaigrid.tenancy import models as tenancy
 from scaigrid.tenancy.errors import NameConflict, TenantNotFound, UserNotFound
+from scaigrid.tenancy.resources import TENANT, USER
 from scaigrid.tenancy.routes import user_view
 
 PATH = "/v1/iam/custom-roles"
 _ROLE = "/{role_id}"
+CUSTOM_ROLE = Resource(
+    "role_id",
+    Reach.ADMINISTERED,
+    CustomRoleNotFound,
+    (Relation.SAME_TENANT, Relation.SAME_PARTNER, Relation.FOREIGN),
+)
 
 
 class CustomRoleEndpoints:
@@ -32,7 +41,7 @@ class CustomRoleEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes(PATH, "custom roles")
+        routes = Routes(PATH, "custom roles", CUSTOM_ROLE, USER, GROUP)
         role = one(models.CustomRole)
         routes.add(
             "GET", "", self.list_custom_roles, access=ADMINS, answers=many(models.CustomRole)
@@ -44,6 +53,7 @@ class CustomRoleEndpoints:
             access=ADMINS,
             answers=one(models.CustomRole, 201, "The custom role."),
             errors=[TenantNotFound, NameConflict],
+            names=[TENANT.at(Place.BODY)],
         )
         routes.add(
             "GET",
@@ -177,7 +187,7 @@ class UserPermissionEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes("/v1/users", "users")
+        routes = Routes("/v1/users", "users", USER)
         for method, endpoint in (
             ("GET", self.get_user_permissions),
             ("PUT", self.set_user_permissions),

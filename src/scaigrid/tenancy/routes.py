@@ -5,9 +5,11 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
+from scaigrid.errors import PermissionDenied
 from scaigrid.http.access import ADMINS, PARTNER_ADMINS, SUPER_ADMINS, Signed
 from scaigrid.http.paging import Paged, Slice
 from scaigrid.http.patch import changes
+from scaigrid.http.resources import Place
 from scaigrid.http.routes import Op, Routes, many, one
 from scaigrid.permissions.domain import Role
 from scaigrid.tenancy import domain, models
@@ -22,6 +24,7 @@ from scaigrid.tenancy.errors import (
 )
 from scaigrid.tenancy.modules import TenantModules
 from scaigrid.tenancy.repository import TenantFilter, UserFilter
+from scaigrid.tenancy.resources import MODULE, PARTNER, TENANT, USER
 from scaigrid.tenancy.tenants import Partners, Tenants
 from scaigrid.tenancy.users import Users
 
@@ -56,7 +59,7 @@ class PartnerEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes("/v1/partners", "partners")
+        routes = Routes("/v1/partners", "partners", PARTNER)
         add = routes.add
         shown = one(models.Partner)
         add("GET", "", self.list_partners, access=SUPER_ADMINS, answers=many(models.Partner))
@@ -109,7 +112,7 @@ class TenantEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes("/v1", "tenants")
+        routes = Routes("/v1", "tenants", TENANT, MODULE)
         add = routes.add
         shown = one(models.Tenant)
         path = "/tenants/{tenant_id}"
@@ -121,6 +124,7 @@ class TenantEndpoints:
             access=PARTNER_ADMINS,
             answers=one(models.Tenant, 201),
             errors=[NameConflict, PartnerNotFound],
+            names=[PARTNER.at(Place.BODY, PermissionDenied)],
         )
         missing = [TenantNotFound]
         add("GET", path, self.get_tenant, access=Signed(), answers=shown, errors=missing)
@@ -139,6 +143,7 @@ class TenantEndpoints:
             access=Signed(),
             answers=many(models.ModuleState, "All modules."),
             errors=missing,
+            names=[TENANT.at(Place.QUERY)],
         )
         for verb, endpoint in (("enable", self.enable_module), ("disable", self.disable_module)):
             add(
@@ -148,6 +153,7 @@ class TenantEndpoints:
                 access=ADMINS,
                 answers=one(models.ModuleState),
                 errors=[ModuleNotFound, TenantNotFound],
+                names=[TENANT.at(Place.QUERY)],
             )
         return routes
 
@@ -201,7 +207,7 @@ class UserEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes("/v1/users", "users")
+        routes = Routes("/v1/users", "users", USER)
         add = routes.add
         shown = one(models.User)
         path = "/{user_id}"
@@ -213,6 +219,7 @@ class UserEndpoints:
             access=ADMINS,
             answers=one(models.User, 201),
             errors=[TenantNotFound, NameConflict],
+            names=[TENANT.at(Place.BODY)],
         )
         missing = [UserNotFound]
         add("GET", path, self.get_user, access=Signed(), answers=shown, errors=missing)
@@ -231,6 +238,7 @@ class UserEndpoints:
             access=ADMINS,
             answers=shown,
             errors=[UserNotFound, LastSuperAdmin],
+            not_on_oneself=True,
         )
         return routes
 

@@ -16,6 +16,7 @@ from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.bunkers.repository import Filter
 from scaibunker.controller.bunkers.request import check_claims, is_unguarded
+from scaibunker.controller.bunkers.resources import BUNKER
 from scaibunker.controller.bunkers.view import view, view_change
 from scaibunker.controller.images.errors import ImageNotFound, ImageNotReady
 from scaibunker.controller.permissions import ADMIN_KEYS, Key
@@ -54,7 +55,7 @@ class BunkerEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes(f"{BASE_PATH}/bunkers", "bunkers")
+        routes = Routes(f"{BASE_PATH}/bunkers", "bunkers", BUNKER)
         owners = Needs(Key.CREATE, *ADMIN_KEYS)
         missing = errors.BunkerNotFound
         record = one(wire.Bunker)

@@ -9,7 +9,15 @@ from scaibunker.wire.api import images as wire
 from scaigrid.db import Database
 from scaigrid.http.access import Needs
 from scaigrid.http.paging import Paged, Slice
+from scaigrid.http.resources import Reach, Relation, Resource
 from scaigrid.http.routes import Op, Routes, many, one
+
+IMAGE = Resource(
+    "image_id",
+    Reach.TENANT,
+    ImageNotFound,
+    (Relation.SAME_TENANT, Relation.SAME_PARTNER, Relation.FOREIGN, Relation.SHARED),
+)
 
 
 class ImageEndpoints:
@@ -20,7 +28,7 @@ class ImageEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes(f"{BASE_PATH}/images", "images")
+        routes = Routes(f"{BASE_PATH}/images", "images", IMAGE)
         readers = Needs(Key.CREATE, Key.IMAGES_MANAGE)
         routes.add("GET", "", self.list_images, access=readers, answers=many(wire.Image))
         routes.add(

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from scaibunker.controller.bunkers.errors import BunkerNotFound, BunkerNotRunning
+from scaibunker.controller.bunkers.resources import BUNKER
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay import detached, history, plain, stream
 from scaibunker.controller.relay.command import Relay
@@ -24,10 +25,13 @@ from scaibunker.wire.api import execs as wire
 from scaigrid.http import envelope
 from scaigrid.http.access import Needs
 from scaigrid.http.paging import Paged, Slice
+from scaigrid.http.resources import Reach, Resource
 from scaigrid.http.routes import Op, Routes, events, many, one, raw
 from scaigrid.http.sse import EventStream, Stopping
 
 EXEC = "/execs/{exec_id}"
+COMMAND = Resource("exec_id", Reach.ALL, ExecNotFound)
+"""Reached by who reaches its bunker."""
 
 
 class Accepted(BaseModel):
@@ -45,7 +49,7 @@ class ExecEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes(f"{BASE_PATH}/bunkers/{{bunker_id}}", "execs")
+        routes = Routes(f"{BASE_PATH}/bunkers/{{bunker_id}}", "execs", BUNKER, COMMAND)
         may = Needs(Key.EXECUTE)
         started = [BunkerNotFound, BunkerNotRunning, WorkerUnreachable]
         known = [BunkerNotFound, ExecNotFound]

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from scaibunker.controller.bunkers.errors import BunkerNotFound, BunkerNotRunning
+from scaibunker.controller.bunkers.resources import BUNKER
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay.errors import (
     FileAlreadyExists,
@@ -43,7 +44,7 @@ class FileEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes(f"{BASE_PATH}/bunkers/{{bunker_id}}/files", "files")
+        routes = Routes(f"{BASE_PATH}/bunkers/{{bunker_id}}/files", "files", BUNKER)
         common: list[type[GridError]] = [BunkerNotFound, BunkerNotRunning, WorkerUnreachable]
 
         def add(

@@ -14,9 +14,11 @@ from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
 from scaigrid.db import Database
 from scaigrid.http.access import Needs, Service
 from scaigrid.http.paging import Paged, Slice
+from scaigrid.http.resources import Reach, Resource
 from scaigrid.http.routes import Answer, Op, Routes, many, one
 from scaigrid.operation import Operation
 
+WORKER = Resource("worker_id", Reach.ALL, WorkerNotFound)
 MAX_HEARTBEAT = 16 * 1024 * 1024
 
 
@@ -37,7 +39,7 @@ class WorkerEndpoints:
 
     def routes(self) -> Routes:
         """The declarations."""
-        routes = Routes(BASE_PATH, "workers")
+        routes = Routes(BASE_PATH, "workers", WORKER)
         operators = Needs(Key.ADMIN, Key.ADMIN_PLATFORM)
         routes.add(
             "POST",
