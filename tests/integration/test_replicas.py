@@ -1,18 +1,31 @@
 """Two controllers on one database and one Redis: what a caller sees is one."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
+from sqlalchemy import select, update
 
 from scaibunker.controller.bunkers import repository
 from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.wire.worker.heartbeat import Capacity
 from scaibunker.wire.worker.machines import MachineState
 from scaigrid.operation import system_operation
-from tests.integration.simulated_worker import SimulatedWorker, refuse
-from tests.integration.stack import Knobs, Stack
+from scaigrid.settings import RedisSettings
+from tests.integration import people
+from tests.integration.inside import whole
+from tests.integration.simulated_worker import SimulatedWorker, pausing, refuse
+from tests.integration.stack import BASE, Knobs, Stack, error_of, events_of
+from tests.servers import RedisServer, running
 from tests.waiting import until
 
 
@@ -190,3 +203,268 @@ class TestRoundTrips:
         for act in ("pause", "resume"):
             await stack.data_of("POST", f"/bunkers/{bunker}/{act}")
             assert asked.taken() == [("PUT", f"{bunker}/power")]
+
+
+class TestOneSystem:
+    """What is done at one replica is seen at the other."""
+
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(reconcile_interval_s=0.5, request_timeout_s=5, auth_cache_ttl_s=60)
+
+    async def test_who_waits_at_one_is_woken_by_the_other(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker
+    ) -> None:
+        """Once told, the waiter has no business to poll: its own poll comes after a second."""
+        worker.boot = "building"
+        creating = asyncio.create_task(stack.create())
+        await until(lambda: len(worker.machines) == 1)
+        [bunker] = worker.machines
+        seen: list[str] = []
+
+        async def follow() -> None:
+            url, headers = f"{BASE}/bunkers/{bunker}/events", other.headers()
+            async with other.client.stream("GET", url, headers=headers) as response:
+                async for name, data in events_of(response):
+                    if name == "status":
+                        seen.append(json.loads(data)["status"])
+
+        following = asyncio.create_task(follow())
+        await until(lambda: seen == ["pending", "provisioning"])
+        worker.become(bunker, MachineState.RUNNING)
+        await worker.beat(other.client)
+        assert (await creating)["status"] == "running"
+        await until(lambda: seen[-1] == "running")
+        await stack.data_of("POST", f"/bunkers/{bunker}/pause")
+        await until(lambda: seen[-1] == "paused")
+        assert (await other.data_of("DELETE", f"/bunkers/{bunker}"))["status"] == "terminated"
+        await asyncio.wait_for(following, 10)
+        assert seen == ["pending", "provisioning", "running", "paused", "terminated"]
+
+    async def test_a_heartbeat_to_one_is_known_to_both(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker
+    ) -> None:
+        second = SimulatedWorker("wrk_second")
+        await second.start()
+        await second.beat(other.client)
+        for replica in (stack, other):
+            shown = await replica.data_of("GET", "/workers", "super_admin")
+            assert {w["id"]: w["status"] for w in shown} == {
+                worker.worker_id: "online",
+                "wrk_second": "online",
+            }
+        await second.stop()
+
+    async def test_commands_at_one_while_the_other_pauses(
+        self, stack: Stack, other: Stack, bunker: str
+    ) -> None:
+        path, answers, is_over = f"/bunkers/{bunker}", Counter[int](), False
+
+        async def run() -> None:
+            while not is_over:
+                response = await stack.call("POST", f"{path}/exec", json={"command": "x"})
+                answers[response.status_code] += 1
+                if response.status_code != 200:
+                    assert error_of(response) == (409, "BUNKER_NOT_RUNNING")
+
+        commands = asyncio.create_task(run())
+        for _ in range(5):
+            assert (await other.data_of("POST", f"{path}/pause"))["status"] == "paused"
+            assert await stack.status(bunker) == "paused"
+            refused = await stack.call("POST", f"{path}/exec", json={"command": "x"})
+            assert error_of(refused) == (409, "BUNKER_NOT_RUNNING")
+            assert (await other.data_of("POST", f"{path}/resume"))["status"] == "running"
+            done = await stack.data_of("POST", f"{path}/exec", json={"command": "x"})
+            assert done["exit_code"] == 0
+        is_over = True
+        await commands
+        assert answers[200] > 0
+
+    async def test_both_end_a_bunker_at_once(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker, bunker: str
+    ) -> None:
+        path = f"/bunkers/{bunker}"
+        ended = await asyncio.gather(
+            *(replica.data_of("DELETE", path) for replica in (stack, other) * 3)
+        )
+        assert [record["status"] for record in ended] == ["terminated"] * 6
+        assert len({record["terminated_at"] for record in ended}) == 1
+        assert worker.machines == {}
+        op = system_operation("tests", stack.grid.clock)
+        async with stack.grid.database.read() as db:
+            history = await repository.changes(op, db, bunker, 0)
+        assert [change.status for change in history].count(State.TERMINATED) == 1
+
+    async def test_the_last_place_is_given_away_once(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker
+    ) -> None:
+        worker.capacity = Capacity(cpu_millicores=16_000, memory_mb=300, disk_mb=65_536)
+        await worker.beat(stack.client)
+        answers = await asyncio.gather(
+            *(
+                replica.call("POST", "/bunkers", json={"image": "debian-12", "memory_mb": 256})
+                for replica in (stack, other) * 4
+            )
+        )
+        codes = Counter(response.status_code for response in answers)
+        assert codes == {201: 1, 503: 7}, [response.text for response in answers]
+        [shown] = await other.data_of("GET", "/workers", "super_admin")
+        assert (shown["bunkers"], shown["used"]["memory_mb"]) == (1, 256)
+
+    async def test_one_key_at_both_is_one_execution(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker, bunker: str
+    ) -> None:
+        for number in range(3):
+            command = {"command": f"echo {number}"}
+            answers = await asyncio.gather(
+                *(
+                    replica.call(
+                        "POST",
+                        f"/bunkers/{bunker}/exec",
+                        json=command,
+                        headers={"Idempotency-Key": f"key-{number}"},
+                    )
+                    for replica in (stack, other)
+                )
+            )
+            for response in answers:
+                if response.status_code != 200:
+                    assert error_of(response)[0] == 409, response.text
+            assert 200 in {response.status_code for response in answers}
+            started = [run.start.shell for run in worker.machines[bunker].execs.values()]
+            assert started.count(f"echo {number}") == 1
+
+    async def test_a_revoked_key_and_a_new_role_count_at_both(
+        self, stack: Stack, other: Stack
+    ) -> None:
+        """At once: no replica waits until it would have looked again, a minute later."""
+        ann = await people.user(stack, "ann", "tenant_viewer")
+        key = await people.key(stack, "spare", ann)
+        other.keys = stack.keys
+        for who in ("ann", "spare"):
+            assert (await other.call("GET", "/v1/me", who)).status_code == 200
+        create = {"image": "debian-12"}
+        refused = await other.call("POST", "/bunkers", "ann", json=create)
+        assert refused.status_code == 403
+        await stack.data_of("DELETE", f"/v1/api-keys/{key}", "super_admin")
+        await until(lambda: _answers(other, 401, "GET", "/v1/me", "spare"), 5)
+        role = {"role": "tenant_admin"}
+        await stack.data_of("PATCH", f"/v1/users/{ann}", "super_admin", json=role)
+        await until(lambda: _answers(other, 201, "POST", "/bunkers", "ann", json=create), 5)
+
+
+async def _answers(stack: Stack, status: int, *request: Any, **more: Any) -> bool:
+    return (await stack.call(*request, **more)).status_code == status
+
+
+class TestWithoutRedis:
+    """Hints do not arrive: what has to be forgotten is forgotten in time by itself."""
+
+    @pytest.fixture
+    def own_redis(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+        yield from running(RedisServer(tmp_path_factory.mktemp("own-redis")))
+
+    @pytest.fixture
+    def redis_settings(self, own_redis: RedisServer) -> RedisSettings:
+        return RedisSettings(url=own_redis.url)
+
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(reconcile_interval_s=0.5, auth_cache_ttl_s=2)
+
+    async def test_a_revoked_key_is_refused_when_it_is_looked_at_again(
+        self, stack: Stack, other: Stack, own_redis: RedisServer
+    ) -> None:
+        spare = await people.key(stack, "spare", await people.id_of(stack, "user"))
+        other.keys = stack.keys
+        own_redis.kill()
+        assert (await other.call("GET", "/v1/me", "spare")).status_code == 200
+        await stack.data_of("DELETE", f"/v1/api-keys/{spare}", "super_admin")
+        revoked_at = time.monotonic()
+        await until(lambda: _answers(other, 401, "GET", "/v1/me", "spare"))
+        assert time.monotonic() - revoked_at < stack.knobs.auth_cache_ttl_s + 3
+
+    async def test_bunkers_come_and_go_as_ever(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker, own_redis: RedisServer
+    ) -> None:
+        own_redis.kill()
+        worker.boot = "building"
+        creating = asyncio.create_task(stack.create())
+        await until(lambda: len(worker.machines) == 1)
+        [bunker] = worker.machines
+        worker.become(bunker, MachineState.RUNNING)
+        await worker.beat(other.client)
+        assert (await creating)["status"] == "running"
+        assert (await other.data_of("DELETE", f"/bunkers/{bunker}"))["status"] == "terminated"
+        assert await stack.status(bunker) == "terminated"
+
+
+class TestIdleness:
+    """A use that only one replica knows of keeps the other from ending the bunker."""
+
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(reconcile_interval_s=0.1)
+
+    async def test_a_command_at_one_is_no_idleness_to_the_other(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker
+    ) -> None:
+        go_on = asyncio.Event()
+        worker.commands["long"] = pausing(go_on, b"")
+        used, idle = [(await stack.create(idle_timeout_s=1))["id"] for _ in range(2)]
+        path = f"/bunkers/{used}/exec"
+        command = asyncio.create_task(stack.data_of("POST", path, json={"command": "long"}))
+        record = await other.until_status(idle, "terminated")
+        assert record["status_reason"] == "it was idle for 1 s"
+        for _ in range(10):  # the timers go round
+            await settle(other, used)
+            await asyncio.sleep(0.1)
+        assert await other.status(used) == "running"
+        go_on.set()
+        assert (await command)["exit_code"] == 0
+
+    async def test_a_use_at_the_last_moment_is_written_before_the_command_starts(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker
+    ) -> None:
+        bunker = (await stack.create(idle_timeout_s=60))["id"]
+        await asyncio.sleep(1.5)  # the times of the start are written
+        await _last_used(stack, bunker, 60 + 1)
+        seen: list[timedelta] = []
+
+        async def idle_for(_: web.Request | None = None) -> None:
+            async with other.grid.database.read() as db:
+                query = whole(select(bunkers.c.last_activity_at).where(bunkers.c.id == bunker))
+                seen.append(other.grid.clock.now() - await db.value(query))
+
+        worker.faults["POST /v1/machines/"] = idle_for
+        await stack.data_of("POST", f"/bunkers/{bunker}/exec", json={"command": "x"})
+        assert seen[0] < timedelta(seconds=10)
+        await _last_used(stack, bunker, 60 + 1)
+        await stack.data_of("POST", f"/bunkers/{bunker}/keepalive")
+        await idle_for()
+        assert seen[1] < timedelta(seconds=10)
+
+    async def test_a_command_that_comes_too_late_does_not_start(
+        self, stack: Stack, other: Stack, worker: SimulatedWorker
+    ) -> None:
+        bunker = (await stack.create(idle_timeout_s=60))["id"]
+        await asyncio.sleep(1.5)
+        worker.faults["DELETE /v1/machines/"] = unavailable
+        await _last_used(stack, bunker, 60 + 10)
+
+        async def ending() -> bool:
+            record = await other.data_of("GET", f"/bunkers/{bunker}")
+            return "being terminated" in (record["status_reason"] or "")
+
+        await until(ending)
+        for verb in ("exec", "keepalive"):
+            body = {"command": "x"} if verb == "exec" else None
+            late = await stack.call("POST", f"/bunkers/{bunker}/{verb}", json=body)
+            assert error_of(late) == (409, "BUNKER_NOT_RUNNING")
+
+
+async def _last_used(stack: Stack, bunker_id: str, seconds_ago: float) -> None:
+    at = stack.grid.clock.now() - timedelta(seconds=seconds_ago)
+    async with stack.grid.database.write() as db:
+        change = whole(update(bunkers).where(bunkers.c.id == bunker_id))
+        await db.execute(change.values(last_activity_at=at))

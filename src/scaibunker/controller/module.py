@@ -35,6 +35,7 @@ from scaibunker.controller.usage.egress import Egress
 from scaibunker.controller.workers.client import WorkerClient
 from scaibunker.controller.workers.domain import Presence
 from scaibunker.controller.workers.fleet import Fleet
+from scaibunker.controller.workers.listener import Listener
 from scaibunker.controller.workers.routes import WorkerEndpoints
 from scaibunker.controller.workers.service import Heartbeats
 from scaibunker.storage.objects import BadStoreUrl, ObjectStore
@@ -91,6 +92,7 @@ class Controller:
         heartbeats = Heartbeats(
             database,
             fleet,
+            presence,
             workers.worker_heartbeat_interval_s,
             hint,
             self._keeper.finished,
@@ -107,6 +109,7 @@ class Controller:
             database, platform.bus, metrics, workers.offline_after_s
         ).declared()
         self._bus = platform.bus
+        self._listener = Listener(database, clock, presence, workers.offline_after_s)
         self._loops: list[asyncio.Task[None]] = []
 
     @property
@@ -122,6 +125,7 @@ class Controller:
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "reconciler": self.reconciler.run(),
             "activity": self._activity.run(),
+            "listener": self._listener.run(),
             "detached": self._count_detached(),
         }
         self._loops = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]

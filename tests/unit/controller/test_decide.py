@@ -27,6 +27,7 @@ def situation(seen: MachineStatus | Absence = Absence.UNKNOWN, **changes: Any) -
         "overdue": None,
         "provision_timeout_s": 60,
         "look_after_s": 2,
+        "listening_since": NOW - timedelta(days=1),
     }
     return Situation(**{**values, **changes})
 

@@ -1,9 +1,13 @@
-"""When a bunker was last used. Kept in memory and written once a second, not once a command."""
+"""When a bunker was last used. Kept in memory and written once a second, not once a command.
+
+Other replicas see only what is written. So a bunker is ended `GRACE` later than its idle time-out says,
+and a use that begins within that time is written before anything else is done.
+"""
 
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, update
 
@@ -15,6 +19,8 @@ from scaigrid.operation import system_operation
 from scaigrid.tenancy.scope import everywhere
 
 FLUSH_S = 1.0
+GRACE = timedelta(seconds=3)
+"""How much later than it was written a bunker may have been used: some times `FLUSH_S`."""
 _OP = system_operation("activity", SystemClock())
 """Written for bunkers that were found in their callers' scope."""
 _TOUCH = (
@@ -63,6 +69,17 @@ class Activity:
         if bunker_id in self._users:
             return self._clock.now()
         return max(stored, self._fresh.get(bunker_id, stored))
+
+    async def secure(self, bunker_id: str, idle_at: datetime | None) -> bool:
+        """Use a bunker whose idle time is over at that moment, as far as is written: if it is, any
+        replica may end it, so that the use is written now. Returns whether it was: the bunker must
+        be read again, because it may have been ended just before. Raises DatabaseUnavailable."""
+        if idle_at is None or self._clock.now() < idle_at:
+            return False
+        self.touch(bunker_id)
+        self.flush()
+        await self._writer.flush()
+        return True
 
     def flush(self) -> None:
         """Hand what is new to the writer."""

@@ -81,10 +81,16 @@ class Changes:
 
     async def keep_alive(self, op: Operation, bunker_id: str) -> Bunker:
         """Count as activity. Raises BunkerNotRunning for a bunker that has ended or is to end."""
+        bunker = await self._alive(op, bunker_id)
+        self._activity.touch(bunker_id)
+        if await self._activity.secure(bunker_id, bunker.idle_at):
+            bunker = await self._alive(op, bunker_id)
+        return bunker
+
+    async def _alive(self, op: Operation, bunker_id: str) -> Bunker:
         bunker = await self._reading.get(op, bunker_id)
         if bunker.is_final or bunker.desired is Desired.TERMINATED:
             raise BunkerNotRunning.because(_apparent(bunker))
-        self._activity.touch(bunker_id)
         return bunker
 
 

@@ -52,7 +52,8 @@ class Step:
 class Situation:
     """What is known beside the row. `known_s`: for how long this replica knows that the row is as
     it is. `worker_lost`: silent so long that it is not waited for. `worker_fit`: it is online, so
-    that it can be given work. `overdue`: why its time is up."""
+    that it can be given work. `overdue`: why its time is up.
+    `listening_since`: before that a worker may have spoken and nobody has heard it."""
 
     now: datetime
     sight: Sight
@@ -62,6 +63,7 @@ class Situation:
     overdue: str | None
     provision_timeout_s: float
     look_after_s: float
+    listening_since: datetime
 
     @property
     def is_current(self) -> bool:
@@ -113,7 +115,7 @@ def _ending(b: Bunker, s: Situation) -> Step:
 
 
 def _deadline(since: datetime, s: Situation) -> datetime:
-    return since + timedelta(seconds=s.provision_timeout_s)
+    return max(since, s.listening_since) + timedelta(seconds=s.provision_timeout_s)
 
 
 def _pending(b: Bunker, s: Situation) -> Step:

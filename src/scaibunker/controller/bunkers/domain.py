@@ -106,6 +106,11 @@ class Bunker:
         """Its host name: the id, in the characters of host names."""
         return self.id.replace("_", "-")
 
+    @property
+    def idle_at(self) -> datetime | None:
+        """When it has been idle for too long, if it was not used since its row was read."""
+        return idle_at(self.lifecycle_mode, self.last_activity_at, self.limits.idle_timeout_s)
+
     def overdue(self, now: datetime, last_activity_at: datetime) -> str | None:
         """Why its time is up, or None. Persistent bunkers are never ended by their limits."""
         if self.lifecycle_mode is LifecycleMode.PERSISTENT:
@@ -118,6 +123,15 @@ class Bunker:
         if now >= last_activity_at + timedelta(seconds=idle):
             return f"it was idle for {idle} s"
         return None
+
+
+def idle_at(
+    mode: LifecycleMode, last_activity_at: datetime, idle_timeout_s: int | None
+) -> datetime | None:
+    """When a bunker has been idle for too long; None for one that is never ended for that."""
+    if mode is LifecycleMode.PERSISTENT or idle_timeout_s is None:
+        return None
+    return last_activity_at + timedelta(seconds=idle_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)

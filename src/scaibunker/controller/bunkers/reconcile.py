@@ -6,12 +6,12 @@ killed between any two lines. No step holds a transaction over a request to a wo
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from scaibunker.controller.bunkers import repository
-from scaibunker.controller.bunkers.activity import Activity
+from scaibunker.controller.bunkers.activity import GRACE, Activity
 from scaibunker.controller.bunkers.decide import Act, Situation, Step, decide
 from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import Event
@@ -101,7 +101,7 @@ class Reconciler:
         idle = (
             bunker_id
             for bunker_id, stored, idle_s in limits
-            if self._activity.latest(bunker_id, stored) + timedelta(seconds=idle_s) <= now
+            if self._last_used(bunker_id, stored, now) + timedelta(seconds=idle_s) <= now
         )
         return [*found, *idle]
 
@@ -134,17 +134,25 @@ class Reconciler:
         self, op: Operation, bunker: Bunker, worker: Worker | None, since: float
     ) -> Situation:
         now = op.now()
-        latest = self._activity.latest(bunker.id, bunker.last_activity_at)
+        last_used = self._last_used(bunker.id, bunker.last_activity_at, now)
         return Situation(
             now=now,
             sight=self._fleet.sight(worker.id, bunker.id) if worker else _UNKNOWN,
             known_s=self._clock.monotonic() - since,
             worker_lost=worker is None or self._presence.is_lost(worker, now),
             worker_fit=worker is not None and self._presence.is_online(worker, now),
-            overdue=bunker.overdue(now, latest),
+            overdue=bunker.overdue(now, last_used),
             provision_timeout_s=self._settings.provision_timeout_s,
             look_after_s=self._settings.reconcile_interval_s,
+            listening_since=self._presence.listening_since(now),
         )
+
+    def _last_used(self, bunker_id: str, stored: datetime, now: datetime) -> datetime:
+        """The latest moment at which a bunker may have been used, here or at another replica."""
+        interrupted_until = self._presence.interrupted_until(now)
+        if interrupted_until is not None and now < interrupted_until + GRACE:
+            return now  # others have not been able to write for some time
+        return self._activity.latest(bunker_id, stored) + GRACE
 
     async def _do(self, op: Operation, step: Step, bunker: Bunker, worker: Worker | None) -> bool:
         """Do a step; returns whether to ask for the next one at once."""

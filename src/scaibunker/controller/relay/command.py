@@ -15,7 +15,7 @@ from scaibunker.controller.relay.domain import ExecEntry, ExecState, loggable
 from scaibunker.controller.relay.errors import translate
 from scaibunker.controller.relay.exec_log import ExecLog
 from scaibunker.controller.relay.frames import StreamBroken
-from scaibunker.controller.relay.target import Target, running
+from scaibunker.controller.relay.target import Target, in_use
 from scaibunker.controller.settings import RelaySettings
 from scaibunker.controller.workers.client import WorkerClient, WorkerSilent
 from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
@@ -62,7 +62,7 @@ async def begin(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) 
     under the same idempotency key has started before it died."""
     if body.user == "root":
         op.user.require(Key.ROOT)
-    target = await running(op, relay.database, bunker_id)
+    target = await in_use(op, relay.database, relay.activity, bunker_id)
     now = op.now()
     entry = ExecEntry(
         id=new_id("exe", op.token),

@@ -15,7 +15,7 @@ from scaibunker.controller.relay.bytestream import ByteStream, chunks_of
 from scaibunker.controller.relay.command import Relay, asked
 from scaibunker.controller.relay.file_log import FileLog, FileOperation
 from scaibunker.controller.relay.paths import check_mode, check_path
-from scaibunker.controller.relay.target import Target, running
+from scaibunker.controller.relay.target import Target, in_use
 from scaibunker.controller.relay.upload import Upload
 from scaibunker.controller.workers.client import AnswerTooLong, parsed, small_json
 from scaibunker.controller.workers.errors import WorkerUnreachable
@@ -180,7 +180,8 @@ class Files:
         check_path(operation.path, field)
         if user == "root":
             op.user.require(Key.ROOT)
-        target = await running(op, self._relay.database, operation.bunker_id)
+        relay = self._relay
+        target = await in_use(op, relay.database, relay.activity, operation.bunker_id)
         operation.tenant_id = target.tenant_id
         self._relay.activity.touch(operation.bunker_id)
         return target

@@ -1,27 +1,31 @@
 """Finding the bunker that a command or file is for: one query, and everything that is needed."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 
-from scaibunker.controller.bunkers.domain import Desired
+from scaibunker.controller.bunkers.activity import Activity
+from scaibunker.controller.bunkers.domain import Desired, idle_at
 from scaibunker.controller.bunkers.errors import BunkerNotFound, BunkerNotRunning
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.repository import reachable
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.controller.workers.tables import workers
+from scaibunker.wire.api.bunkers import LifecycleMode
 from scaigrid.db import Database
 from scaigrid.operation import Operation
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running bunker and where its worker is."""
+    """A running bunker and where its worker is. `idle_at`: when it is ended unless it is used."""
 
     bunker_id: str
     tenant_id: str
     address: str
+    idle_at: datetime | None
 
 
 async def exists(op: Operation, database: Database, bunker_id: str) -> None:
@@ -32,11 +36,28 @@ async def exists(op: Operation, database: Database, bunker_id: str) -> None:
             raise BunkerNotFound
 
 
+async def in_use(op: Operation, database: Database, activity: Activity, bunker_id: str) -> Target:
+    """The bunker, if it takes commands; one that is about to be ended as idle counts as used first.
+    Raises BunkerNotFound, BunkerNotRunning, DatabaseUnavailable."""
+    target = await running(op, database, bunker_id)
+    if await activity.secure(bunker_id, target.idle_at):
+        target = await running(op, database, bunker_id)
+    return target
+
+
 async def running(op: Operation, database: Database, bunker_id: str) -> Target:
     """The bunker, if it takes commands. Raises BunkerNotFound, BunkerNotRunning."""
     c = bunkers.c
     query = (
-        select(c.tenant_id, c.status, c.desired, workers.c.address)
+        select(
+            c.tenant_id,
+            c.status,
+            c.desired,
+            c.lifecycle_mode,
+            c.last_activity_at,
+            c.idle_timeout_s,
+            workers.c.address,
+        )
         .select_from(bunkers.outerjoin(workers, workers.c.id == c.worker_id))
         .where(c.id == bunker_id, reachable(op))
     )
@@ -50,4 +71,7 @@ async def running(op: Operation, database: Database, bunker_id: str) -> Target:
         raise BunkerNotRunning.because("being terminated")
     if row["address"] is None:
         raise WorkerUnreachable
-    return Target(bunker_id, row["tenant_id"], row["address"])
+    limit = idle_at(
+        LifecycleMode(row["lifecycle_mode"]), row["last_activity_at"], row["idle_timeout_s"]
+    )
+    return Target(bunker_id, row["tenant_id"], row["address"], limit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -55,25 +55,66 @@ class Used:
 class Presence:
     """Whether a worker counts as there.
 
-    A controller that has just started has missed heartbeats through its own fault, so silence
-    counts from its start at the earliest.
+    Silence counts only while this controller could have heard: one that has just started, was stopped
+    for a while or could not use its database has missed heartbeats through its own fault. After such
+    an interruption silence counts anew. `listening` is called again and again while all is well.
     """
 
     def __init__(self, offline_after_s: float, since: datetime) -> None:
-        self._offline_after_s = offline_after_s
+        self._offline_after = timedelta(seconds=offline_after_s)
+        self._deaf_after = self._offline_after / 3
         self._since = since
+        self._listened_at = since
+        self._deaf_from: datetime | None = None
+
+    def listening(self, now: datetime) -> None:
+        """Heartbeats can be taken now."""
+        self._since, self._deaf_from = self._state(now)
+        self._listened_at = now
+
+    def missed(self, now: datetime) -> None:
+        """A heartbeat came and could not be recorded."""
+        self._since, self._deaf_from = now, self._first_deaf(now)
+        self._listened_at = now
+
+    def listening_since(self, now: datetime) -> datetime:
+        """Since when this controller has missed nothing: `now` while it cannot listen."""
+        return self._state(now)[0]
+
+    def interrupted_until(self, now: datetime) -> datetime | None:
+        """When the last interruption ended; `now` while it lasts, None if there was none."""
+        since, deaf_from = self._state(now)
+        return since if deaf_from is not None else None
 
     def is_online(self, worker: Worker, now: datetime) -> bool:
-        """Whether it has reported recently enough for new bunkers."""
-        return (now - worker.last_heartbeat_at).total_seconds() < self._offline_after_s
+        """Whether it has reported recently enough for new bunkers. One that was online when an
+        interruption began still is when it ends."""
+        heard = worker.last_heartbeat_at
+        since, deaf_from = self._state(now)
+        if deaf_from is not None and deaf_from - heard < self._offline_after:
+            heard = max(heard, since)
+        return now - heard < self._offline_after
 
     def is_lost(self, worker: Worker, now: datetime) -> bool:
         """Whether it has been silent for so long that its work is given to others."""
-        heard = max(worker.last_heartbeat_at, self._since)
-        return (now - heard).total_seconds() >= self._offline_after_s
+        heard = max(worker.last_heartbeat_at, self.listening_since(now))
+        return now - heard >= self._offline_after
 
     def status(self, worker: Worker, now: datetime) -> WorkerStatus:
         """What an operator sees."""
         if not self.is_online(worker, now):
             return WorkerStatus.OFFLINE
         return WorkerStatus.DRAINING if worker.draining else WorkerStatus.ONLINE
+
+    def _state(self, now: datetime) -> tuple[datetime, datetime | None]:
+        """Since when silence counts, and when the interruption before that began."""
+        if now - self._listened_at < self._deaf_after:
+            return self._since, self._deaf_from
+        return now, self._first_deaf(self._listened_at)
+
+    def _first_deaf(self, began: datetime) -> datetime:
+        """When the interruptions began that follow each other too closely for a worker to be heard
+        between them."""
+        if self._deaf_from is not None and began - self._since < self._offline_after:
+            return self._deaf_from
+        return began

@@ -12,12 +12,13 @@ from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.usage.egress import Egress
 from scaibunker.controller.workers import repository
-from scaibunker.controller.workers.domain import Capacity, Worker
+from scaibunker.controller.workers.domain import Capacity, Presence, Worker
 from scaibunker.controller.workers.fleet import Fleet
 from scaibunker.wire.worker import PROTOCOL_VERSION
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
 from scaibunker.wire.worker.machines import ExecStatus, MachineState, MachineStatus
 from scaigrid.db import Database, Writer
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import ValidationFailed
 from scaigrid.operation import Operation
 
@@ -42,6 +43,7 @@ class Heartbeats:
         self,
         database: Database,
         fleet: Fleet,
+        presence: Presence,
         interval_s: float,
         hint: Hint,
         finished: Finished,
@@ -50,6 +52,7 @@ class Heartbeats:
         self._database = database
         self._egress = egress
         self._fleet = fleet
+        self._presence = presence
         self._interval_s = interval_s
         self._hint = hint
         self._finished = finished
@@ -78,7 +81,11 @@ class Heartbeats:
         async def work(db: Writer) -> None:
             await repository.report(op, db, worker)
 
-        await self._database.upsert(work)
+        try:
+            await self._database.upsert(work)
+        except DatabaseUnavailable:
+            self._presence.missed(op.now())
+            raise
 
     def _wake(
         self, expected: Mapping[str, tuple[State, Desired]], machines: Mapping[str, MachineStatus]
