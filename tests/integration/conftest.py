@@ -9,6 +9,7 @@ import pytest
 
 from scaibunker.controller.bootstrap import SeedImage, bootstrap
 from scaibunker.controller.module import MODULE
+from scaibunker.wire.worker.heartbeat import Capacity
 from scaigrid.auth.service import issue
 from scaigrid.clock import SystemClock
 from scaigrid.db import Database, migrate
@@ -20,6 +21,7 @@ from scaigrid.tenancy import repository as tenancy
 from tests.integration.simulated_worker import IMAGE, SimulatedWorker
 from tests.integration.stack import Knobs, Stack
 from tests.integration.stores import MariaDbStore, SqliteStore, Store
+from tests.integration.world import World
 from tests.servers import MariaDb, RedisServer, running
 
 
@@ -115,6 +117,14 @@ async def stack(bare: Stack, worker: SimulatedWorker) -> Stack:
     """A controller with one worker that has reported once."""
     await worker.beat(bare.client)
     return bare
+
+
+@pytest.fixture
+async def world(stack: Stack, worker: SimulatedWorker) -> World:
+    """Callers and things of every kind, once `build` has been called; with room for many bunkers."""
+    worker.capacity = Capacity(cpu_millicores=1_000_000, memory_mb=1_000_000, disk_mb=10_000_000)
+    await worker.beat(stack.client)
+    return World(stack, worker)
 
 
 @pytest.fixture

@@ -3,41 +3,20 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
-from scaibunker.wire.worker.heartbeat import Capacity
-from scaigrid.db.types import metadata
 from scaigrid.errors import PermissionDenied, TokenInvalid, TokenMissing
 from scaigrid.http.errors import status_of
 from scaigrid.http.policy import Kind, Refusal, Row, kinds, table
 from scaigrid.http.resources import Relation
-from scaigrid.http.routes import Declaration, GuardedRoute
-from tests.integration.inside import whole
-from tests.integration.policy_world import World
-from tests.integration.simulated_worker import TOKEN, SimulatedWorker
+from scaigrid.http.routes import Declaration
+from tests.integration.simulated_worker import TOKEN
 from tests.integration.stack import Knobs, Stack
-
-LOGS = {"audit_log", "idempotency_keys", "task_runs", "api_keys"}
-"""What may change when a request is refused."""
-WRITTEN_LATE = "last_activity_at"
-GENEROUS = 1_000_000
+from tests.integration.world import UNLIMITED, World, declarations_of, everything, settle
 
 
 @pytest.fixture
 def knobs() -> Knobs:
-    return Knobs(
-        rate_limits=dict.fromkeys(
-            ("per_key", "per_user", "per_tenant", "per_partner", "failures_per_address"), GENEROUS
-        )
-    )
-
-
-@pytest.fixture
-async def world(stack: Stack, worker: SimulatedWorker) -> World:
-    many = Capacity(cpu_millicores=1_000_000, memory_mb=1_000_000, disk_mb=10_000_000)
-    worker.capacity = many
-    await worker.beat(stack.client)
-    return World(stack, worker)
+    return Knobs(rate_limits=UNLIMITED)
 
 
 class Sweep:
@@ -69,7 +48,7 @@ class Sweep:
         if status >= 500 or status == 422 or body.get("code") in {r.code for r in refusals}:
             self._fault(row, kind, f"is not let in: {status} {body}")
         if status < 400:
-            await self.world.after(each, row.relation)
+            await self.world.after(each)
 
     async def _send(
         self,
@@ -95,21 +74,8 @@ class Sweep:
         self.faults.append(f"{each.method} {each.path} [{row.relation}] {kind.name}: {what}")
 
 
-async def everything(stack: Stack) -> dict[str, list[Any]]:
-    """All rows that a refusal must leave as they are."""
-    found = {}
-    async with stack.grid.database.read() as db:
-        for each in metadata.sorted_tables:
-            if each.name not in LOGS:
-                kept = [column for column in each.columns if column.name != WRITTEN_LATE]
-                rows = await db.rows(whole(select(*kept).order_by(*each.primary_key.columns)))
-                found[each.name] = [tuple(row.values()) for row in rows]
-    return found
-
-
 async def test_every_cell(stack: Stack, world: World) -> None:
-    routes = stack.grid.app.router.routes
-    declarations = [route.declaration for route in routes if isinstance(route, GuardedRoute)]
+    declarations = declarations_of(stack)
     callers = kinds(declarations, stack.grid.permissions)
     await world.build(callers)
     rows = list(table(declarations, callers))
@@ -117,9 +83,7 @@ async def test_every_cell(stack: Stack, world: World) -> None:
         for kind in callers:
             await world.request(row.declaration, kind, row.relation)  # makes what it names
 
-    for bunker in await stack.data_of("GET", "/bunkers", "super_admin"):
-        # Has the ends of commands written that still wait for company.
-        await stack.data_of("GET", f"/bunkers/{bunker['id']}/execs", "super_admin")
+    await settle(stack)
     before = await everything(stack)
     sweep = Sweep(world)
     for row in rows:

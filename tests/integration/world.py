@@ -3,13 +3,15 @@
 import itertools
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from scaibunker.controller.images.tables import images
+from scaigrid.db.types import metadata
 from scaigrid.http.policy import Kind, Refusal
 from scaigrid.http.resources import Place, Relation, Resource
-from scaigrid.http.routes import Declaration
+from scaigrid.http.routes import Declaration, GuardedRoute
 from scaigrid.ids import new_id
+from tests.integration.inside import whole
 from tests.integration.people import key, tenant, user
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import BASE, Stack
@@ -17,6 +19,13 @@ from tests.integration.stack import BASE, Stack
 ROOT = "super_admin"
 HOME, SISTER, ELSEWHERE = Relation.SAME_TENANT, Relation.SAME_PARTNER, Relation.FOREIGN
 NOWHERE = "nosuch_01h"
+LOGS = {"audit_log", "idempotency_keys", "task_runs", "api_keys"}
+"""What may change when a request is refused."""
+WRITTEN_LATE = "last_activity_at"
+UNLIMITED = dict.fromkeys(
+    ("per_key", "per_user", "per_tenant", "per_partner", "failures_per_address"), 1_000_000
+)
+"""Rate limits of a test that calls every operation many times."""
 
 
 class World:
@@ -169,7 +178,7 @@ class World:
             await db.execute(insert(images).values(row))
         return str(row["id"])
 
-    async def after(self, each: Declaration, relation: Relation | None) -> None:
+    async def after(self, each: Declaration) -> None:
         """Something was done to a thing: what is no longer as it was is made anew the next time."""
         name = each.endpoint.__name__
         if name == "disable_module":
@@ -183,6 +192,30 @@ class World:
                 is_caller = parameter == "user_id" and not holder.startswith("colleague")
                 if parameter in spent and not is_caller:
                     del self._made[parameter, holder]
+
+
+def declarations_of(stack: Stack) -> list[Declaration]:
+    """All operations."""
+    routes = stack.grid.app.router.routes
+    return [route.declaration for route in routes if isinstance(route, GuardedRoute)]
+
+
+async def settle(stack: Stack) -> None:
+    """Have the ends of commands written that still wait for company."""
+    for bunker in await stack.data_of("GET", "/bunkers", ROOT):
+        await stack.data_of("GET", f"/bunkers/{bunker['id']}/execs", ROOT)
+
+
+async def everything(stack: Stack) -> dict[str, list[Any]]:
+    """All rows that a refusal must leave as they are."""
+    found = {}
+    async with stack.grid.database.read() as db:
+        for each in metadata.sorted_tables:
+            if each.name not in LOGS:
+                kept = [column for column in each.columns if column.name != WRITTEN_LATE]
+                rows = await db.rows(whole(select(*kept).order_by(*each.primary_key.columns)))
+                found[each.name] = [tuple(row.values()) for row in rows]
+    return found
 
 
 def _more(operation: str, world: World) -> tuple[dict[str, str], dict[str, Any] | None]:
