@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from sqlalchemy import select, update
 
-from scaibunker.controller.bunkers import repository
+from scaibunker.controller.bunkers import notify, repository
 from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.tables import bunkers
@@ -79,6 +79,15 @@ async def settle(stack: Stack, bunker_id: str) -> None:
     reconciler = stack.controller.reconciler
     reconciler.hint(bunker_id)
     await until(lambda: bunker_id not in reconciler.at_work)
+
+
+async def follow(stack: Stack, bunker_id: str, seen: list[str]) -> None:
+    """Add the states of a bunker to a list as this replica tells of them, to the last one."""
+    url, headers = f"{BASE}/bunkers/{bunker_id}/events", stack.headers()
+    async with stack.client.stream("GET", url, headers=headers) as response:
+        async for name, data in events_of(response):
+            if name == "status":
+                seen.append(json.loads(data)["status"])
 
 
 class TestStaleSightings:
@@ -205,6 +214,27 @@ class TestRoundTrips:
             assert asked.taken() == [("PUT", f"{bunker}/power")]
 
 
+async def test_who_waits_at_one_is_woken_by_the_other(
+    stack: Stack, other: Stack, worker: SimulatedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks by itself: neither those who wait nor the timers."""
+    monkeypatch.setattr(notify, "POLL_S", 60)
+    worker.boot = "building"
+    creating = asyncio.create_task(stack.create())
+    await until(lambda: len(worker.machines) == 1)
+    [bunker] = worker.machines
+    seen: list[str] = []
+    following = asyncio.create_task(follow(stack, bunker, seen))
+    await until(lambda: seen == ["pending", "provisioning"])
+    worker.become(bunker, MachineState.RUNNING)
+    await worker.beat(other.client)
+    assert (await asyncio.wait_for(creating, 10))["status"] == "running"
+    await until(lambda: seen[-1] == "running")
+    await other.data_of("DELETE", f"/bunkers/{bunker}")
+    await asyncio.wait_for(following, 10)
+    assert seen[-1] == "terminated"
+
+
 class TestOneSystem:
     """What is done at one replica is seen at the other."""
 
@@ -212,24 +242,15 @@ class TestOneSystem:
     def knobs(self) -> Knobs:
         return Knobs(reconcile_interval_s=0.5, request_timeout_s=5, auth_cache_ttl_s=60)
 
-    async def test_who_waits_at_one_is_woken_by_the_other(
+    async def test_a_life_that_is_led_at_both_is_one(
         self, stack: Stack, other: Stack, worker: SimulatedWorker
     ) -> None:
-        """Once told, the waiter has no business to poll: its own poll comes after a second."""
         worker.boot = "building"
         creating = asyncio.create_task(stack.create())
         await until(lambda: len(worker.machines) == 1)
         [bunker] = worker.machines
         seen: list[str] = []
-
-        async def follow() -> None:
-            url, headers = f"{BASE}/bunkers/{bunker}/events", other.headers()
-            async with other.client.stream("GET", url, headers=headers) as response:
-                async for name, data in events_of(response):
-                    if name == "status":
-                        seen.append(json.loads(data)["status"])
-
-        following = asyncio.create_task(follow())
+        following = asyncio.create_task(follow(other, bunker, seen))
         await until(lambda: seen == ["pending", "provisioning"])
         worker.become(bunker, MachineState.RUNNING)
         await worker.beat(other.client)

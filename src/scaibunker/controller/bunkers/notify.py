@@ -6,6 +6,7 @@ so from time to time without a hint, because one may get lost.
 
 import asyncio
 import contextlib
+import math
 from weakref import WeakValueDictionary
 
 from scaigrid.live.bus import Bus
@@ -47,8 +48,8 @@ class Notifier:
             self._signals[bunker_id] = signal = _Signal()
         return signal
 
-    async def wait(self, signal: _Signal, timeout_s: float = POLL_S) -> None:
-        """Until the bunker changed, or for so long."""
+    async def wait(self, signal: _Signal, timeout_s: float = math.inf) -> None:
+        """Until the bunker changed, or for so long; at most `POLL_S`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, min(timeout_s, POLL_S))):
                 await signal.event.wait()
