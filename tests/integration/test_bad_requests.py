@@ -22,7 +22,7 @@ CALLER = Kind("root", Role.SUPER_ADMIN)
 
 @pytest.fixture
 def knobs() -> Knobs:
-    return Knobs(rate_limits=UNLIMITED)
+    return Knobs(rate_limits=UNLIMITED, heartbeat_interval_s=300)
 
 
 class Sweep:

@@ -16,7 +16,7 @@ from tests.integration.world import UNLIMITED, World, declarations_of, everythin
 
 @pytest.fixture
 def knobs() -> Knobs:
-    return Knobs(rate_limits=UNLIMITED)
+    return Knobs(rate_limits=UNLIMITED, heartbeat_interval_s=300)
 
 
 class Sweep:
