@@ -1,6 +1,8 @@
 """The HTTP server process: uvicorn, with a bounded stop."""
 
+import signal
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -14,6 +16,13 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, grid: Grid) -> None:
         super().__init__(config)
         self._grid = grid
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Note that a stop is asked for, and no more: the signal is not to be raised again after
+        it, so that a stop in good order is told from a kill by its exit status, 0."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop within the configured time."""
