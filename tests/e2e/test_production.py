@@ -1,5 +1,5 @@
-"""The layout of production: two replicas and two background workers share the load of real machines,
-one of each is killed, and nothing that was acknowledged is lost or counted twice."""
+"""The layout of production: two replicas share the load of real machines, two background workers
+the tasks; one of each is killed, and nothing that was acknowledged is lost or counted twice."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.production import Production, installed
+from tests.e2e.production import Production, Scaigrid, installed
 from tests.e2e.stack import Api, sse
 from tests.waiting import wait_until
 
@@ -106,17 +106,20 @@ def test_two_replicas_and_two_background_workers(production: Production) -> None
         for replica in production.replicas:
             assert replica.count(REQUESTS, 'status="200"', "/exec") > 0
             assert replica.count(REQUESTS, "/files") > 0
+        # Which of them is first at a slot is chance, and may be the same one for long.
         wait_until(
-            lambda: all(one.count(TASKS, 'outcome="done"') > 0 for one in production.background),
-            150,
-            lambda: "both background workers to have done tasks",
+            lambda: any(_runs(one) > 0 for one in production.background),
+            90,
+            lambda: "a background worker to have done a task",
         )
 
         client = Client(production)
         client.start()
         try:
             wait_until(lambda: bool(client.ended or client.wrong), 60, lambda: "a first round")
-            replica, background = production.replicas[0], production.background[0]
+            replica = production.replicas[0]
+            survivor, background = sorted(production.background, key=_runs)
+            had_run = _runs(survivor)
             replica.signal(signal.SIGKILL)
             background.signal(signal.SIGKILL)
             rounds = len(client.ended)
@@ -125,6 +128,11 @@ def test_two_replicas_and_two_background_workers(production: Production) -> None
             )
             for bunker in bunkers:
                 assert api.exec(bunker, "cat /srv/kept")["stdout"] == bunker
+            wait_until(
+                lambda: _runs(survivor) > had_run,
+                90,
+                lambda: "the other background worker to do the tasks",
+            )
             for process in (replica, background):
                 process.start()
                 process.until_ready()
@@ -155,6 +163,10 @@ def test_two_replicas_and_two_background_workers(production: Production) -> None
     _usage_is_that_of_the_rows(production)
     for process in (*production.background, *production.replicas, production.worker):
         assert process.signal(signal.SIGTERM) == 0, process.log.name
+
+
+def _runs(background: Scaigrid) -> float:
+    return background.count(TASKS, 'outcome="done"')
 
 
 def _use(api: Api, bunker: str) -> None:
