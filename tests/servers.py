@@ -1,6 +1,7 @@
 """Database and Redis servers of the tests' own: private folders, free ports, ended by pid."""
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ class ServerProcess:
         if self._process is None:
             return
         self._process.terminate()
+        self._process.send_signal(signal.SIGCONT)  # a test may have stopped it
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
@@ -184,7 +186,13 @@ class RedisServer(ServerProcess):
 
     def wipe(self) -> None:
         """Forget everything."""
-        self._client("flushall")
+        self.command("flushall")
+
+    def command(self, *words: str) -> None:
+        """Have it do something."""
+        done = self._client(*words)
+        if b"OK" not in done.stdout:
+            raise ServerFailed((done.stdout + done.stderr).decode())
 
     def _client(self, *command: str) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(

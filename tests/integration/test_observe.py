@@ -60,7 +60,12 @@ async def test_metrics_count_what_happens(stack: Stack, bunker: str) -> None:
     of_bunker = 'route="/v1/modules/scaibunker/bunkers/{bunker_id}"'
     counted = f'scaigrid_http_requests_total{{method="GET",{of_bunker},status="404"}}'
     lag = "scaigrid_event_loop_lag_seconds_count"
-    found = await scraped(stack, lambda m: m.get(counted) == 1 and m[lag] > 0)
+    in_use = 'scaigrid_database_connections{pool="reading",state="in_use"}'
+    found = await scraped(
+        # A loop may be reading just now.
+        stack,
+        lambda m: m.get(counted) == 1 and m[lag] > 0 and m[in_use] == 0,
+    )
     assert found['scaigrid_http_requests_total{method="GET",route="none",status="404"}'] == 1
     assert found[f'scaigrid_http_request_duration_seconds_count{{method="GET",{of_bunker}}}'] == 1
     assert found["scaigrid_http_requests_in_flight"] == 1  # the scrape itself
@@ -71,7 +76,6 @@ async def test_metrics_count_what_happens(stack: Stack, bunker: str) -> None:
     assert found['scaibunker_bunkers{status="pending"}'] == 0
     assert found['scaibunker_workers{status="online"}'] == 1
     assert found['scaigrid_database_unit_seconds_count{kind="read"}'] > 0
-    assert found['scaigrid_database_connections{pool="reading",state="in_use"}'] == 0
     assert found["scaigrid_batch_writer_queued_writes"] >= 0
     assert found["process_resident_memory_bytes"] > 0
 
@@ -154,6 +158,9 @@ async def test_a_database_that_hangs_does_not_hang_the_check(
 
     async def hang() -> None:
         nonlocal pings
+        task = asyncio.current_task()
+        if task is not None and task.get_name() == "listener":
+            return  # it asks for a reason of its own
         pings += 1
         while True:
             with contextlib.suppress(asyncio.CancelledError):  # not even breaking off helps
@@ -162,15 +169,17 @@ async def test_a_database_that_hangs_does_not_hang_the_check(
 
     release = asyncio.Event()
     monkeypatch.setattr(bare.grid.database, "ping", hang)
-    answers = await asyncio.gather(*(bare.call("GET", "/health/ready", None) for _ in range(5)))
-    for response in answers:
-        assert error_of(response) == (503, "NOT_READY")
-        [fault] = response.json()["error"]["details"]
-        assert fault == {"field": "database", "message": "the database is not ready"}
-    assert pings == 1
-    found = await bare.data_of("GET", "/health/detailed", "super_admin")
-    assert found["health"] == "down"
-    release.set()
+    try:
+        answers = await asyncio.gather(*(bare.call("GET", "/health/ready", None) for _ in range(5)))
+        for response in answers:
+            assert error_of(response) == (503, "NOT_READY")
+            [fault] = response.json()["error"]["details"]
+            assert fault == {"field": "database", "message": "the database is not ready"}
+        assert pings == 1
+        found = await bare.data_of("GET", "/health/detailed", "super_admin")
+        assert found["health"] == "down"
+    finally:
+        release.set()
 
     async def ready() -> bool:
         return (await bare.call("GET", "/health/ready", None)).status_code == 200

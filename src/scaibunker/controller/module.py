@@ -41,7 +41,7 @@ from scaibunker.controller.workers.service import Heartbeats
 from scaibunker.storage.objects import BadStoreUrl, ObjectStore
 from scaigrid.db.batch import BatchWriter
 from scaigrid.http.routes import Routes
-from scaigrid.loops import forever
+from scaigrid.loops import end, forever
 from scaigrid.module import Module, Platform
 from scaigrid.settings import SettingsError, read_section
 
@@ -132,9 +132,7 @@ class Controller:
 
     async def stop(self) -> None:
         """Stop the loops and write what is left."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end(self._loops)
         await self.reconciler.close()
         await self._keeper.close()
         self._activity.flush()

@@ -74,12 +74,18 @@ class Database:
     """Owns the connections. Connects at the first use, not when it is made."""
 
     def __init__(self, settings: DatabaseSettings, metrics: Metrics | None = None) -> None:
+        self._settings = settings
         self._patience_s = settings.retry_s
         self._backend: Backend = (
             SqliteBackend(settings) if settings.is_sqlite else MariaDbBackend(settings)
         )
         self.meter = DatabaseMeter(metrics or Metrics())
         self.meter.watch(self._backend.pools)
+
+    def unhurried(self) -> "Database":
+        """The same database with connections of its own, on which a statement may take as long as
+        it does: rebuilding a large table is not bound to a request's time. To be closed."""
+        return Database(self._settings.model_copy(update={"statement_timeout_s": 0}))
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
@@ -160,10 +166,15 @@ class Database:
         await asyncio.sleep(pause)
 
     async def _while_busy(self, once: Callable[[], Awaitable[T]]) -> T:
+        """The result of `once`, run again if the database has refused it; not after it was waited
+        for in vain as long as one waits: that would be the same again."""
+        deadline = time.monotonic() + self._settings.busy_timeout_s
         for attempt in range(1, ATTEMPTS):
             try:
                 return await once()
             except DatabaseBusy as error:
+                if time.monotonic() >= deadline:
+                    raise
                 self.meter.retry(error)
                 await asyncio.sleep(_PAUSE_S * attempt * (1 + random.random()))  # noqa: S311
         return await once()

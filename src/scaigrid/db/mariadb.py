@@ -6,6 +6,7 @@ gaps between them, so that two inserts never deadlock. What must not change betw
 writing is read `FOR UPDATE` (`with_for_update()`, which SQLite, with its one writer, leaves out).
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
@@ -24,12 +25,16 @@ from scaigrid.settings.database import DatabaseSettings
 
 T = TypeVar("T")
 
+HUNG_AFTER_S = 5
+"""How much longer than it may take for the server to end a statement its answer is waited for."""
+
 
 class MariaDbBackend:
     """A pool for reading and one for writing."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
+        self._answer_within_s = _answer_within_s(settings)
         self._reading = self._engine(
             settings.pool_size,
             isolation_level="AUTOCOMMIT",
@@ -71,8 +76,16 @@ class MariaDbBackend:
 
     async def read(self, work: Work[T]) -> T:
         """Run work on a connection in autocommit mode."""
-        async with self._readers:
+        async with self._readers, self._limited():
             return await greenlet_spawn(self._read, work)
+
+    def _limited(self) -> asyncio.Timeout:
+        """Gives a server up that hangs: a statement that is broken off loses its connection.
+
+        The driver has a time-out of its own, in which a cancellation can be lost (`wait_for` of
+        Python 3.11).
+        """
+        return asyncio.timeout(self._answer_within_s)
 
     def _read(self, work: Work[T]) -> T:
         # All in one greenlet: `AsyncConnection` takes three of them and a task for the same.
@@ -82,14 +95,34 @@ class MariaDbBackend:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Run]:
         """A transaction: committed at the end of the block, rolled back if it raises."""
-        async with self._writers, self._writing.connect() as connection:
-            await connection.begin()
+        async with self._writers:
+            connection = self._writing.connect()
+            async with self._limited():
+                await connection.start()
 
             async def run(work: Work[T]) -> T:
-                return await connection.run_sync(work)
+                async with self._limited():
+                    return await connection.run_sync(work)
 
-            yield run
-            await _commit(connection)
+            try:
+                await connection.begin()
+                yield run
+                await self._commit(connection)
+            finally:
+                # Rolls back what is open; a server that hangs in that loses the connection.
+                with contextlib.suppress(TimeoutError):
+                    async with self._limited():
+                        await connection.close()
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        """Commit; a connection that is lost in the middle leaves the outcome open."""
+        try:
+            async with self._limited():
+                await connection.commit()
+        except Exception as error:
+            if translate(error) is not None:
+                raise lost_commit() from error
+            raise
 
     async def apply(self, work: Work[T]) -> T:
         """A whole transaction."""
@@ -108,11 +141,8 @@ class MariaDbBackend:
         await self._writing.dispose()
 
 
-async def _commit(connection: AsyncConnection) -> None:
-    """Commit; a connection that is lost in the middle leaves the outcome open."""
-    try:
-        await connection.commit()
-    except Exception as error:
-        if translate(error) is not None:
-            raise lost_commit() from error
-        raise
+def _answer_within_s(settings: DatabaseSettings) -> float | None:
+    """When a server counts as hung; None for a statement without a limit."""
+    if not settings.statement_timeout_s:
+        return None
+    return max(settings.statement_timeout_s, settings.busy_timeout_s) + HUNG_AFTER_S

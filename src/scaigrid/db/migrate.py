@@ -54,7 +54,11 @@ async def upgrade(database: Database, modules: Sequence[Path]) -> None:
         with guard.lifted(), _alone(connection):
             command.upgrade(settings, "heads")
 
-    await database.apply(run)
+    patient = database.unhurried()
+    try:
+        await patient.apply(run)
+    finally:
+        await patient.close()
 
 
 async def check(database: Database, modules: Sequence[Path]) -> None:
@@ -83,20 +87,14 @@ def _alone(connection: Connection) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
         yield
         return
-    # Neither waiting for the lock nor rebuilding a large table is bound to a request's time.
-    limit = connection.scalar(text("SELECT @@SESSION.max_statement_time"))
-    connection.execute(text("SET SESSION max_statement_time = 0"))
+    if connection.scalar(text("SELECT GET_LOCK('scaigrid_migrate', :s)"), {"s": LOCK_S}) != 1:
+        raise DatabaseBusy("Another process is migrating the database.")
     try:
-        if connection.scalar(text("SELECT GET_LOCK('scaigrid_migrate', :s)"), {"s": LOCK_S}) != 1:
-            raise DatabaseBusy("Another process is migrating the database.")
-        try:
-            yield
-            # Who comes next must see the number of the last revision.
-            connection.execute(text("COMMIT"))
-        finally:
-            connection.execute(text("DO RELEASE_LOCK('scaigrid_migrate')"))
+        yield
+        # Who comes next must see the number of the last revision.
+        connection.execute(text("COMMIT"))
     finally:
-        connection.execute(text("SET SESSION max_statement_time = :s"), {"s": limit})
+        connection.execute(text("DO RELEASE_LOCK('scaigrid_migrate')"))
 
 
 def _names(revisions: set[str]) -> str:

@@ -40,8 +40,9 @@ class DatabaseSettings(Section):
     """How long a statement waits for a lock that another holds, or for a free connection, in
     seconds."""
 
-    statement_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30
-    """How long a statement may run on MariaDB, in seconds."""
+    statement_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10
+    """How long a statement may run on MariaDB, in seconds. A server that has not answered 5 s after
+    that (or after `busy_timeout_s`, if it is longer) counts as hung: the connection is given up."""
 
     retry_s: Annotated[float, Field(ge=0, le=300)] = 3
     """How long a database that does not answer is asked again, where that is safe, before the
