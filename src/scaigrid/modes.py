@@ -11,6 +11,7 @@ import structlog
 
 from scaigrid import logs
 from scaigrid.app import Grid, GridSettings
+from scaigrid.auth import first
 from scaigrid.db import Database, migrate
 from scaigrid.http.server import make_server
 from scaigrid.module import Module, installed
@@ -73,13 +74,20 @@ def work() -> int:
 
 
 def upgrade() -> int:
-    """`migrate`: bring the schema up to date, then exit."""
+    """`migrate`: bring the schema up to date, see to a first super-admin, then exit."""
     modules = installed()
     _check_file(modules)
-    settings = read_section(DatabaseSettings)
+    settings, first_key = read_section(DatabaseSettings), read_section(AuthSettings).first_key
     logs.configure()
-    asyncio.run(_with_database(settings, migrate.upgrade, modules))
-    structlog.get_logger(__name__).info("schema is up to date")
+    log = structlog.get_logger(__name__)
+
+    async def prepare(database: Database, revisions: Sequence[Path]) -> None:
+        await migrate.upgrade(database, revisions)
+        log.info("schema is up to date")
+        if first_key is not None and await first.admit(database, first_key):
+            log.info("made the first super-admin", tenant=first.TENANT, user=first.USER)
+
+    asyncio.run(_with_database(settings, prepare, modules))
     return 0
 
 

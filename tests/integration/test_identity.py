@@ -214,6 +214,8 @@ async def test_names_and_subjects_are_taken_once(bare: Stack, people: People) ->
         (TENANTS, {"name": "a\nb"}, "name"),
         (TENANTS, {"name": None}, "name"),
         (KEYS, {"name": "x", "user_id": ""}, "user_id"),
+        (KEYS, {"name": "a\nb"}, "name"),
+        (KEYS, {"name": "\u202ex"}, "name"),
     ],
 )
 async def test_bad_input_names_the_field(

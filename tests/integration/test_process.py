@@ -152,3 +152,38 @@ async def test_bootstrapping_again_changes_nothing_but_images(
     assert set(first) == {"tenant_id", "super_admin", "tenant_admin", "user", "viewer"}
     again = await bootstrap(settings, [SeedImage("debian-12", "1", "b" * 64, 20)])
     assert again == {"tenant_id": first["tenant_id"]}
+
+
+async def test_a_new_installation_gets_its_first_super_admin(environment: dict[str, str]) -> None:
+    key = "sgk_" + "k" * 43
+    code, text = await outcome(
+        environment, SCAIGRID_MODE="migrate", SCAIGRID_AUTH_FIRST_KEY="sgk_x"
+    )
+    assert code == 2
+    assert "SCAIGRID_AUTH_FIRST_KEY" in text
+    assert "sgk_x" not in text
+    for given in (key, "sgk_" + "o" * 43):  # the second comes too late
+        code, text = await outcome(
+            environment, SCAIGRID_MODE="migrate", SCAIGRID_AUTH_FIRST_KEY=given
+        )
+        assert code == 0, text
+        assert given not in text
+    serving = await process(environment, SCAIGRID_MODE="http")
+    url = f"http://127.0.0.1:{environment['SCAIGRID_HTTP_PORT']}"
+    try:
+        async with httpx.AsyncClient(base_url=url) as client:
+            await until(lambda: _answers(client), 60)
+            shown = await client.get("/v1/me", headers={"Authorization": f"Bearer {key}"})
+            assert shown.json()["data"]["role"] == "super_admin"
+            late = await client.get("/v1/me", headers={"Authorization": f"Bearer {given}"})
+            assert late.status_code == 401
+    finally:
+        serving.terminate()
+        await asyncio.wait_for(serving.communicate(), 15)
+
+
+async def _answers(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/health/ready")).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -18,6 +18,7 @@ from scaigrid.http.access import Signed
 from scaigrid.http.download import Download, cell, lines
 from scaigrid.http.paging import Paged, PageRequest, Slice, decode
 from scaigrid.http.routes import Answer, Op, Routes, many
+from scaigrid.http.times import aware
 from scaigrid.operation import Operation
 
 Period = tuple[datetime, datetime]
@@ -33,8 +34,8 @@ BY = "`tenant`, `user`, `group`, or a kind of resource that a module has, such a
 def _period(op: Operation, since: datetime | None, until: datetime | None) -> Period:
     """What was asked for, in UTC. Raises ValidationFailed."""
     try:
-        end = _aware(until) if until else op.now()
-        begin = _aware(since) if since else end - USUAL
+        end = aware(until).astimezone(UTC) if until else op.now()
+        begin = aware(since).astimezone(UTC) if since else end - USUAL
     except OverflowError:
         raise ValidationFailed.of("since", "is no time that can be asked for") from None
     if begin >= end:
@@ -136,8 +137,3 @@ class AccountingEndpoints:
             if page.next_cursor is None:
                 return
             page = await self._read(op, PageRequest(PAGE, decode(page.next_cursor)), wanted)
-
-
-def _aware(time: datetime) -> datetime:
-    """A time without a zone is UTC."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

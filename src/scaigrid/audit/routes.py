@@ -1,6 +1,6 @@
 """`/v1/audit-log`: reading it. Nothing writes to it but the recorder."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -24,6 +24,7 @@ from scaigrid.http.address import MAX_ADDRESS
 from scaigrid.http.download import Download
 from scaigrid.http.paging import Paged, PageRequest, Slice
 from scaigrid.http.routes import Answer, Op, Routes, many
+from scaigrid.http.times import aware
 from scaigrid.operation import Operation
 
 PATH = "/v1/audit-log"
@@ -58,8 +59,8 @@ async def _filter(
         address=address,
         request_id=request_id,
         tenant_id=tenant_id,
-        since=_aware(since),
-        until=_aware(until),
+        since=aware(since) if since else None,
+        until=aware(until) if until else None,
     )
 
 
@@ -117,11 +118,6 @@ class AuditEndpoints:
     async def _page(self, op: Operation, page: PageRequest, wanted: Filter) -> Slice[AuditEntry]:
         async with self._database.read() as db:
             return (await repository.listing(op, db, page, wanted)).map(_view)
-
-
-def _aware(time: datetime | None) -> datetime | None:
-    """A time without a zone is UTC."""
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def _view(entry: Entry) -> AuditEntry:

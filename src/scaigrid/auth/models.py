@@ -1,9 +1,10 @@
 """Callers and keys as the API shows them."""
 
 from datetime import datetime
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from scaigrid.tenancy.models import Id, Name
 
 
 class Me(BaseModel):
@@ -21,9 +22,9 @@ class ApiKeyCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=128)]
+    name: Name
     expires_at: datetime | None = None
-    user_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    user_id: Id | None = None
 
 
 class ApiKey(BaseModel):

@@ -27,9 +27,11 @@ async def issue(
     user_id: str,
     name: str,
     expires_at: datetime | None = None,
+    secret: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """Store a new key for a user; returns its record and the secret, which is kept nowhere."""
-    secret = new_secret()
+    """Store a new key for a user; returns its record and the secret, which is kept nowhere. The
+    secret is made here unless an operator brings one."""
+    secret = secret or new_secret()
     key = ApiKey(
         id=new_id("key", op.token),
         tenant_id=tenant_id,
