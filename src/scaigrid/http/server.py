@@ -1,5 +1,6 @@
 """The HTTP server process: uvicorn, with a bounded stop."""
 
+import functools
 import signal
 import socket
 from types import FrameType
@@ -7,6 +8,7 @@ from types import FrameType
 import uvicorn
 
 from scaigrid.app import Grid
+from scaigrid.http.protocol import BoundedProtocol, Bounds
 from scaigrid.settings import HttpSettings
 
 
@@ -32,12 +34,13 @@ class Server(uvicorn.Server):
 
 def make_server(grid: Grid, settings: HttpSettings) -> Server:
     """A server for the application, not yet started."""
+    bounds = Bounds(settings.head_timeout_s, settings.max_connections)
     config = uvicorn.Config(
         grid.app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=functools.partial(BoundedProtocol, bounds),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         access_log=False,

@@ -26,6 +26,14 @@ class HttpSettings(Section):
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
     """How long a JSON body may take to arrive, in seconds."""
 
+    head_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 20
+    """How long the head of a request (the request line and headers, 64 KiB at most) may take to
+    arrive, in seconds; of the first one, from the connection on."""
+
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Connections at a time; never so many that the process runs out of files (`ulimit -n`). One more
+    is closed at once."""
+
     stop_timeout_s: Annotated[int, Field(ge=0, le=600)] = 3
     """How long requests may go on after SIGTERM, in seconds; streams are ended at once."""
 
