@@ -7,6 +7,7 @@ JSON, not pickles: whoever can write to Redis must not be able to run code here.
 
 import asyncio
 import json
+import random
 from collections.abc import Callable, Coroutine
 from datetime import UTC
 from typing import Any
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 RECONNECT_S = 2.0
 CLOSE_S = 3.0
+POLL_S = (0.35, 0.5)
 HEALTH_S = 15
 """How often arq writes into Redis that a worker lives."""
 
@@ -94,6 +96,8 @@ class Queue:
             job_deserializer=json.loads,
             handle_signals=False,
             health_check_interval=HEALTH_S,
+            # With one pace for all, whoever is a little ahead would be so at every slot.
+            poll_delay=random.uniform(*POLL_S),  # noqa: S311
             job_timeout=DAY,  # the runner has limits of its own
             max_jobs=len(self._runner.tasks),
             keep_result=0,
