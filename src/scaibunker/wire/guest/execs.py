@@ -46,7 +46,7 @@ class ExecExit(BaseModel):
     """How a command ended; the payload of an EXIT frame."""
 
     exit_code: Annotated[int, Field(strict=True, ge=0, le=255)] | None
-    signal: Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9+]{1,16}$")] | None
+    signal: Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9+-]{1,16}$")] | None
     timed_out: StrictBool
     duration_ms: Count
 
