@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from scaibunker.wire.guest.execs import ExecStart
-from scaigrid.idempotency import domain
+from scaigrid.db import Writer
+from scaigrid.idempotency import domain, repository
 from scaigrid.idempotency.tables import idempotency_keys
+from scaigrid.operation import Operation
 from tests.integration.inside import whole
 from tests.integration.simulated_worker import Output, SimulatedWorker
 from tests.integration.stack import Stack, error_of
@@ -75,6 +77,24 @@ async def test_the_same_request_many_times_at_once_is_done_once(stack: Stack, ke
     assert {a.status_code for a in answers} == {201}
     assert len({a.content for a in answers}) == 1
     assert len(await stack.data_of("GET", "/bunkers")) == 1
+
+
+async def test_an_entry_that_was_made_a_moment_ago_is_not_replaced(
+    stack: Stack, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two look at once, and both find nothing: the later one must not take the earlier one's away."""
+    first = await create(stack, key)
+    find = repository.find
+    blind = [True]
+
+    async def late(op: Operation, db: Writer, which: str) -> domain.Entry | None:
+        return None if blind and blind.pop() else await find(op, db, which)
+
+    monkeypatch.setattr(repository, "find", late)
+    again = await create(stack, key)
+    assert not blind
+    assert again.json()["data"]["id"] == first.json()["data"]["id"]
+    assert again.headers["idempotency-replayed"] == "true"
 
 
 async def test_a_command_is_run_once(stack: Stack, worker: SimulatedWorker, key: str) -> None:

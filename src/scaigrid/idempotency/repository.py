@@ -30,7 +30,9 @@ async def begin(op: Operation, db: Writer, entry_id: str, fingerprint: str) -> E
     made one."""
     now = op.now()
     entry = Entry(entry_id, fingerprint, op.token, now + LEASE, now + KEPT_FOR, None, None, None)
-    await db.execute(delete(keys).where(keys.c.id == entry_id, of_tenant(op, keys.c.tenant_id)))
+    # Only an expired one: another attempt may have made its entry since this one found none.
+    old = (keys.c.id == entry_id) & (keys.c.expires_at <= now)
+    await db.execute(delete(keys).where(old, of_tenant(op, keys.c.tenant_id)))
     await db.execute(
         insert(keys).values(
             id=entry_id,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -129,6 +130,15 @@ def test_a_broken_stream_ends_with_no_invented_code(api: FakeApi, shell: Shell) 
     assert statuses(api) == ["terminated"]
 
 
+@pytest.fixture
+def hang_up() -> Iterator[None]:
+    """Hanging up means something: a suite that runs under `nohup` has it ignored."""
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, inherited)
+
+
+@pytest.mark.usefixtures("hang_up")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("moment", [0, 1, 2])
 def test_a_signal_terminates_the_bunker(
