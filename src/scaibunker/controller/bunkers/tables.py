@@ -47,6 +47,8 @@ bunkers = Table(
     Column("session_type", String(16), nullable=False),
     Column("session_ref", String(255)),
     Column("worker_id", String(ID), ForeignKey("scaibunker_workers.id")),
+    Column("gpu_type_held", String(ID)),
+    Column("refused_by", JSON(none_as_null=True)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("placed_at", UtcDateTime),
     Column("started_at", UtcDateTime),

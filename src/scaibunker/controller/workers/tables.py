@@ -1,6 +1,6 @@
 """The table of workers."""
 
-from sqlalchemy import JSON, Boolean, Column, Integer, String, Table
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Integer, String, Table
 
 from scaigrid.db.types import ID, UtcDateTime, metadata
 
@@ -22,4 +22,27 @@ workers = Table(
     Column("draining", Boolean, nullable=False),
     Column("registered_at", UtcDateTime, nullable=False),
     Column("last_heartbeat_at", UtcDateTime, nullable=False, index=True),
+    Column("held_bunkers", Integer, nullable=False, server_default="0"),
+    Column("held_cpu_millicores", Integer, nullable=False, server_default="0"),
+    Column("held_memory_mb", Integer, nullable=False, server_default="0"),
+    Column("held_disk_mb", Integer, nullable=False, server_default="0"),
+    Column("facts", String(64), nullable=False, server_default=""),
+    Column(
+        "changed_at",
+        UtcDateTime,
+        nullable=False,
+        server_default="2000-01-01 00:00:00",
+        index=True,
+    ),
+)
+"""`held_*` is what its live bunkers have, written in the transactions that give and take. `facts`
+names what the worker says of itself beyond amounts, so that a reader knows whether that has changed."""
+
+worker_gpus = Table(
+    "scaibunker_worker_gpus",
+    metadata,
+    Column("worker_id", String(ID), ForeignKey("scaibunker_workers.id"), primary_key=True),
+    Column("gpu_type", String(ID), primary_key=True),
+    Column("total", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
 )
