@@ -44,6 +44,7 @@ class Knobs:
     heartbeat_interval_s: float = 10
     reconcile_interval_s: float = 0.05
     provision_timeout_s: float = 60
+    order_timeout_s: float = 20
     terminate_wait_s: float = 10
     exec_grace_s: float = 10
     request_timeout_s: float = 10
@@ -92,6 +93,7 @@ class Stack:
             reconcile=ReconcileSettings(
                 reconcile_interval_s=knobs.reconcile_interval_s,
                 provision_timeout_s=knobs.provision_timeout_s,
+                order_timeout_s=knobs.order_timeout_s,
                 terminate_wait_s=knobs.terminate_wait_s,
             ),
             relay=RelaySettings(

@@ -258,7 +258,7 @@ async def test_capacity_is_held_and_given_back(stack: Stack, worker: SimulatedWo
     [entry] = response.json()["error"]["details"]
     assert (entry["field"], entry["requested"], entry["free"]) == ("memory_mb", 400, 200)
     [shown] = await stack.data_of("GET", "/workers", "super_admin")
-    assert (shown["used"]["memory_mb"], shown["bunkers"]) == (800, 2)
+    assert (shown["reserved"]["memory_mb"], shown["bunkers"]) == (800, 2)
     await stack.data_of("DELETE", f"/bunkers/{made[0]}")
     assert (await attempt(stack, memory_mb=400)).status_code == 201
 

@@ -387,4 +387,4 @@ async def test_a_storm_of_creates_and_deletes_leaves_nothing(
         await asyncio.gather(*(one(n) for n in range(15)))
         await until(lambda: worker.machines == {})
     [shown] = await stack.data_of("GET", "/workers", "super_admin")
-    assert (shown["bunkers"], shown["used"]["memory_mb"]) == (0, 0)
+    assert (shown["bunkers"], shown["reserved"]["memory_mb"]) == (0, 0)

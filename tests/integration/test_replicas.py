@@ -330,7 +330,7 @@ class TestOneSystem:
         codes = Counter(response.status_code for response in answers)
         assert codes == {201: 1, 503: 7}, [response.text for response in answers]
         [shown] = await other.data_of("GET", "/workers", "super_admin")
-        assert (shown["bunkers"], shown["used"]["memory_mb"]) == (1, 256)
+        assert (shown["bunkers"], shown["reserved"]["memory_mb"]) == (1, 256)
 
     async def test_one_key_at_both_is_one_execution(
         self, stack: Stack, other: Stack, worker: SimulatedWorker, bunker: str

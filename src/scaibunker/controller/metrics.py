@@ -25,6 +25,9 @@ class ControllerMetrics:
             "Bunkers for which there was no worker when one was wanted.",
             ["code"],
         )
+        self.places_lost = metrics.counter(
+            "places_lost", "Places that another replica has taken between the choice and the hold."
+        )
         self.passes = metrics.counter("reconcile_passes", "Passes over single bunkers.")
 
     def watch(self, database: Database, presence: Presence, clock: Clock) -> None:

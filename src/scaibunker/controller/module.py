@@ -24,6 +24,7 @@ from scaibunker.controller.relay.file_routes import FileEndpoints
 from scaibunker.controller.relay.files import Files
 from scaibunker.controller.relay.keeper import Keeper
 from scaibunker.controller.scheduler.placement import Placement
+from scaibunker.controller.scheduler.view import FleetView
 from scaibunker.controller.settings import (
     LimitSettings,
     ReconcileSettings,
@@ -69,7 +70,8 @@ class Controller:
         presence = Presence(workers.offline_after_s, clock.now())
         metrics = ControllerMetrics(platform.metrics)
         metrics.watch(database, presence, clock)
-        placement = Placement(presence, workers.scheduler_strategy, metrics)
+        self._view = FleetView(database, presence, clock, workers.offline_after_s)
+        placement = Placement(database, self._view, clock, workers.scheduler_strategy, metrics)
         self.reconciler = Reconciler(
             database,
             clock,
@@ -126,6 +128,7 @@ class Controller:
             "reconciler": self.reconciler.run(),
             "activity": self._activity.run(),
             "listener": self._listener.run(),
+            "fleet view": self._view.run(),
             "detached": self._count_detached(),
         }
         self._loops = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]

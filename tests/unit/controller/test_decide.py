@@ -26,6 +26,7 @@ def situation(seen: MachineStatus | Absence = Absence.UNKNOWN, **changes: Any) -
         "worker_fit": True,
         "overdue": None,
         "provision_timeout_s": 60,
+        "order_timeout_s": 20,
         "look_after_s": 2,
         "listening_since": NOW - timedelta(days=1),
     }
@@ -80,7 +81,7 @@ def test_a_pending_bunker_that_nobody_takes_fails() -> None:
         (STOPPING, Act.NOTHING),
         (RUNNING, Act.START),
         (PAUSED, Act.START),
-        (FAILED, Act.FAIL),
+        (FAILED, Act.REPLACE),
     ],
 )
 def test_a_machine_on_its_way(seen: MachineStatus | Absence, expected: Act) -> None:
@@ -105,11 +106,27 @@ def test_a_machine_whose_worker_is_lost_goes_to_another() -> None:
     assert act(bunker, situation(BUILDING, worker_lost=True)) is Act.UNPLACE
 
 
+@pytest.mark.parametrize("seen", [Absence.UNKNOWN, Absence.ABSENT])
+def test_a_worker_that_takes_no_order_loses_it_to_another(seen: Absence) -> None:
+    bunker = a_bunker(status=State.PROVISIONING, placed_at=NOW)
+    late = NOW + timedelta(seconds=20)
+    assert act(bunker, situation(seen, now=late)) is Act.REPLACE
+    assert act(bunker, situation(seen, now=late - timedelta(seconds=1))) is Act.ORDER
+    # Nobody could have heard of it before: the time counts from then.
+    assert act(bunker, situation(seen, now=late, listening_since=NOW + timedelta(seconds=1))) is (
+        Act.ORDER
+    )
+
+
 def test_a_failure_carries_reason_and_console() -> None:
     seen = machine(MachineState.FAILED, reason="VMM died", console_tail="Oops")
-    for status in (State.PROVISIONING, State.RUNNING, State.PAUSED):
+    for status, expected in (
+        (State.PROVISIONING, Act.REPLACE),
+        (State.RUNNING, Act.FAIL),
+        (State.PAUSED, Act.FAIL),
+    ):
         step = decide(a_bunker(status=status), situation(seen))
-        assert step.act is Act.FAIL
+        assert step.act is expected
         assert step.reason == "VMM died\n--- console ---\nOops"
     bare = decide(a_bunker(), situation(FAILED))
     assert bare.reason == "the machine failed"

@@ -1,91 +1,227 @@
 """Which worker takes a bunker, and what is said if none does."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scaibunker.controller.bunkers.domain import Shape
-from scaibunker.controller.scheduler.domain import Candidate, Demand, choose
+from scaibunker.controller.scheduler.domain import (
+    Candidate,
+    Demand,
+    Strategy,
+    choose,
+    place_on,
+    refusal,
+)
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
-from scaibunker.controller.workers.domain import Capacity, Used
-from tests.unit.controller.builders import SHA, a_worker
+from scaibunker.controller.scheduler.index import Index
+from scaibunker.controller.workers.domain import Capacity, Held
+from tests.unit.controller.builders import SHA
 
 DEMAND = Demand(Shape(1000, 512, 1024), "isolated", SHA)
+A100S = Capacity(4000, 4096, 10_000, {"a100": 2})
 
 
-def candidate(
-    worker_id: str = "wrk_1", *, online: bool = True, used: Used | None = None, **changes: Any
-) -> Candidate:
-    return Candidate(a_worker(id=worker_id, **changes), used or Used(), online)
+def candidate(worker_id: str = "wrk_1", **changes: Any) -> Candidate:
+    plain = Candidate(
+        worker_id=worker_id,
+        total=Capacity(4000, 4096, 10_000, {}),
+        held=Held(),
+        network_profiles=frozenset({"isolated"}),
+        images=frozenset({SHA}),
+    )
+    return replace(plain, **changes)
+
+
+def chosen(demand: Demand, *candidates: Candidate, strategy: Strategy = "spread") -> str | None:
+    """By both ways of choosing, which must not differ."""
+    index = Index()
+    for each in candidates:
+        index.put(each)
+    found, walked = choose(demand, candidates, strategy), index.best(demand, strategy)
+    assert found == walked
+    return found.worker_id if found else None
 
 
 def refused(
     error: type[Exception], field: str, *candidates: Candidate, demand: Demand = DEMAND
 ) -> Any:
-    with pytest.raises(error) as caught:
-        choose(demand, candidates)
-    details = caught.value.details  # type: ignore[attr-defined]
-    assert details[0]["field"] == field
-    return details
+    assert chosen(demand, *candidates) is None
+    why = refusal(demand, candidates)
+    assert type(why) is error
+    assert why.details[0]["field"] == field
+    return why.details
 
 
 def test_a_worker_that_fits_is_taken() -> None:
-    assert choose(DEMAND, [candidate()]).id == "wrk_1"
+    assert chosen(DEMAND, candidate()) == "wrk_1"
 
 
 def test_what_is_missing_is_said() -> None:
     refused(WorkerUnavailable, "worker")
     refused(WorkerUnavailable, "worker", candidate(online=False))
     refused(WorkerUnavailable, "worker", candidate(draining=True))
-    refused(NoSuitableWorker, "network_profile", candidate(network_profiles=["registry"]))
-    refused(NoSuitableWorker, "image", candidate(cached_images=[]))
+    profiles = frozenset({"registry"})
+    refused(NoSuitableWorker, "network_profile", candidate(network_profiles=profiles))
+    refused(NoSuitableWorker, "image", candidate(images=frozenset()))
+    failed = replace(DEMAND, refused_by=frozenset({"wrk_1"}))
+    refused(WorkerUnavailable, "worker", candidate(), demand=failed)
 
 
 @pytest.mark.parametrize(
-    ("used", "field"),
+    ("held", "field"),
     [
-        (Used(cpu_millicores=3001), "cpu_millicores"),
-        (Used(memory_mb=3585), "memory_mb"),
-        (Used(disk_mb=8977), "disk_mb"),
+        (Held(cpu_millicores=3001), "cpu_millicores"),
+        (Held(memory_mb=3585), "memory_mb"),
+        (Held(disk_mb=8977), "disk_mb"),
     ],
 )
-def test_a_worker_without_the_room_is_not_taken(used: Used, field: str) -> None:
-    [entry] = refused(WorkerUnavailable, field, candidate(used=used))
+def test_a_worker_without_the_room_is_not_taken(held: Held, field: str) -> None:
+    [entry] = refused(WorkerUnavailable, field, candidate(held=held))
     assert entry["free"] == entry["requested"] - 1
 
 
 def test_the_last_room_fits_exactly() -> None:
-    used = Used(cpu_millicores=3000, memory_mb=3584, disk_mb=8976)
-    assert choose(DEMAND, [candidate(used=used)]).id == "wrk_1"
+    held = Held(cpu_millicores=3000, memory_mb=3584, disk_mb=8976)
+    assert chosen(DEMAND, candidate(held=held)) == "wrk_1"
 
 
 def test_an_overfull_worker_has_nothing_free() -> None:
-    [entry] = refused(WorkerUnavailable, "memory_mb", candidate(used=Used(memory_mb=99_999)))
+    [entry] = refused(WorkerUnavailable, "memory_mb", candidate(held=Held(memory_mb=99_999)))
     assert entry["free"] == 0
 
 
 def test_gpus_are_of_a_type_and_counted() -> None:
-    gpus = Capacity(4000, 4096, 10_000, {"a100": 2})
-    two = Demand(Shape(1000, 512, 1024, 2, "a100"), "isolated", SHA)
-    assert choose(two, [candidate(), candidate("wrk_2", capacity=gpus)]).id == "wrk_2"
+    two = replace(DEMAND, shape=Shape(1000, 512, 1024, 2, "a100"))
+    assert chosen(two, candidate(), candidate("wrk_2", total=A100S)) == "wrk_2"
     refused(NoSuitableWorker, "gpu_type", candidate(), demand=two)
-    other = Demand(Shape(1000, 512, 1024, 1, "h100"), "isolated", SHA)
-    refused(NoSuitableWorker, "gpu_type", candidate(capacity=gpus), demand=other)
-    busy = candidate(capacity=gpus, used=Used(gpus=1))
-    refused(WorkerUnavailable, "gpu_count", busy, demand=two)
-    any_type = Demand(Shape(1000, 512, 1024, 1), "isolated", SHA)
-    assert choose(any_type, [busy]).id == "wrk_1"
+    other = replace(DEMAND, shape=Shape(1000, 512, 1024, 1, "h100"))
+    refused(NoSuitableWorker, "gpu_type", candidate(total=A100S), demand=other)
+    busy = candidate(total=A100S, held=Held(gpus={"a100": 1}))
+    [entry] = refused(WorkerUnavailable, "gpu_count", busy, demand=two)
+    assert (entry["requested"], entry["free"]) == (2, 1)
+    any_type = replace(DEMAND, shape=Shape(1000, 512, 1024, 1))
+    assert chosen(any_type, busy) == "wrk_1"
+    assert place_on(any_type, busy).gpu_type == "a100"
+
+
+def test_who_names_no_type_gets_the_devices_that_are_wanted_least() -> None:
+    mixed = candidate(total=Capacity(4000, 4096, 10_000, {"a100": 8, "t4": 2, "l4": 1}))
+    two = replace(DEMAND, shape=Shape(1000, 512, 1024, 2))
+    assert place_on(two, mixed).gpu_type == "t4"
+    nine = replace(DEMAND, shape=Shape(1000, 512, 1024, 9))
+    refused(WorkerUnavailable, "gpu_count", mixed, demand=nine)  # not of several types together
 
 
 def test_spread_takes_the_emptiest_and_pack_the_fullest() -> None:
-    half = candidate("wrk_half", used=Used(memory_mb=2048, cpu_millicores=2000))
+    half = candidate("wrk_half", held=Held(memory_mb=2048, cpu_millicores=2000))
     empty = candidate("wrk_empty")
-    full = candidate("wrk_full", used=Used(memory_mb=4000))
+    full = candidate("wrk_full", held=Held(memory_mb=4000))
     everyone = [half, empty, full]
-    assert choose(DEMAND, everyone, "spread").id == "wrk_empty"
-    assert choose(DEMAND, everyone, "pack").id == "wrk_half"
+    assert chosen(DEMAND, *everyone, strategy="spread") == "wrk_empty"
+    assert chosen(DEMAND, *everyone, strategy="pack") == "wrk_half"
+
+
+def test_who_has_the_image_is_preferred_to_the_emptier_one_that_must_fetch_it() -> None:
+    lazy = replace(DEMAND, lazy=True)
+    holder = candidate("wrk_has", held=Held(memory_mb=2048))
+    other = candidate("wrk_has_not", images=frozenset())
+    assert chosen(lazy, holder, other) == "wrk_has"
+    assert chosen(lazy, other) == "wrk_has_not"
+    assert chosen(lazy, replace(holder, draining=True), other) == "wrk_has_not"
 
 
 def test_the_choice_does_not_depend_on_the_order() -> None:
     twins = [candidate("wrk_a"), candidate("wrk_b")]
-    assert choose(DEMAND, twins).id == choose(DEMAND, twins[::-1]).id
+    assert chosen(DEMAND, *twins) == chosen(DEMAND, *twins[::-1])
+    assert chosen(DEMAND, *twins, strategy="pack") == chosen(DEMAND, *twins[::-1], strategy="pack")
+
+
+IMAGES = [SHA, "b" * 64]
+PROFILES = ["isolated", "registry"]
+GPUS = ["a100", "t4"]
+SOME_GPUS = st.dictionaries(st.sampled_from(GPUS), st.integers(0, 3))
+HELD = st.builds(
+    Held,
+    bunkers=st.integers(0, 9),
+    cpu_millicores=st.integers(0, 9000),
+    memory_mb=st.integers(0, 9000),
+    disk_mb=st.integers(0, 20_000),
+    gpus=SOME_GPUS,
+)
+TOTALS = st.builds(
+    Capacity,
+    cpu_millicores=st.sampled_from([0, 2000, 4000, 8000]),
+    memory_mb=st.sampled_from([0, 2048, 4096, 8192]),
+    disk_mb=st.sampled_from([5000, 20_000]),
+    gpus=SOME_GPUS,
+)
+CANDIDATES = st.builds(
+    Candidate,
+    worker_id=st.sampled_from([f"wrk_{n}" for n in range(30)]),
+    total=TOTALS,
+    held=HELD,
+    network_profiles=st.frozensets(st.sampled_from(PROFILES)),
+    images=st.frozensets(st.sampled_from(IMAGES)),
+    online=st.booleans(),
+    draining=st.booleans(),
+)
+SHAPES = st.builds(
+    Shape,
+    cpu_millicores=st.sampled_from([100, 1000, 4000]),
+    memory_mb=st.sampled_from([64, 512, 4096]),
+    disk_mb=st.sampled_from([64, 5000]),
+    gpu_count=st.integers(0, 2),
+    gpu_type=st.sampled_from([None, *GPUS]),
+)
+DEMANDS = st.builds(
+    Demand,
+    shape=SHAPES,
+    network_profile=st.sampled_from(PROFILES),
+    image_sha256=st.sampled_from(IMAGES),
+    lazy=st.booleans(),
+    refused_by=st.frozensets(st.sampled_from(["wrk_1", "wrk_2"])),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    puts=st.lists(CANDIDATES, max_size=60),
+    demands=st.lists(DEMANDS, min_size=1, max_size=5),
+    strategy=st.sampled_from(["spread", "pack"]),
+)
+def test_the_index_finds_what_looking_at_everybody_finds(
+    puts: list[Candidate], demands: list[Demand], strategy: Strategy
+) -> None:
+    """Workers are put again and again, as they change; what counts is how each was put last."""
+    index = Index()
+    last: dict[str, Candidate] = {}
+    for each in puts:
+        index.put(each)
+        last[each.worker_id] = each
+    for demand in demands:
+        found = index.best(demand, strategy)
+        assert found == choose(demand, last.values(), strategy)
+        if found is None:
+            assert index.why_none(demand).details
+
+
+def test_a_choice_among_many_alike_looks_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def counted(demand: Demand, each: Candidate) -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    index = Index()
+    for number in range(5000):
+        held = Held(memory_mb=number % 4000)
+        index.put(candidate(f"wrk_{number:04}", held=held))
+    monkeypatch.setattr("scaibunker.controller.scheduler.index.fits", counted)
+    for strategy in ("spread", "pack"):
+        index.best(DEMAND, strategy)
+    assert looks == 2

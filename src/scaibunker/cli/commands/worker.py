@@ -15,15 +15,15 @@ _COLUMNS: Sequence[Column[Worker]] = (
     ("STATUS", lambda worker: worker.status),
     ("ACCELERATION", lambda worker: worker.acceleration),
     ("BUNKERS", lambda worker: worker.bunkers),
-    ("CPU", lambda worker: f"{_cores(worker.used)}/{_cores(worker.total)}"),
-    ("MEMORY", lambda worker: f"{worker.used.memory_mb}/{worker.total.memory_mb} MiB"),
-    ("DISK", lambda worker: f"{worker.used.disk_mb}/{worker.total.disk_mb} MiB"),
+    ("CPU", lambda worker: f"{_cores(worker.reserved)}/{_cores(worker.total)}"),
+    ("MEMORY", lambda worker: f"{worker.reserved.memory_mb}/{worker.total.memory_mb} MiB"),
+    ("DISK", lambda worker: f"{worker.reserved.disk_mb}/{worker.total.disk_mb} MiB"),
     ("HEARD", lambda worker: f"{worker.heartbeat_age_s:.0f}s ago"),
 )
 
 
 def list_(session: Session) -> None:
-    """List workers, what they hold and what of it is used."""
+    """List workers, what they can give and what of it is reserved."""
     write_records(_COLUMNS, session.client.workers.list(), in_json=session.json)
 
 

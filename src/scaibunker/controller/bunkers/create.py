@@ -25,6 +25,7 @@ from scaibunker.controller.bunkers.request import (
 from scaibunker.controller.images import repository as images
 from scaibunker.controller.images.domain import Image
 from scaibunker.controller.images.errors import ImageNotFound, ImageNotReady
+from scaibunker.controller.scheduler.domain import Demand, Place
 from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import LimitSettings
 from scaibunker.wire.api.bunkers import BunkerCreate
@@ -65,14 +66,14 @@ class Create:
         ref = _usable(image)
         draft = self._draft(op, body, image, ref, network)
 
-        async def place(db: Writer) -> Bunker:
-            worker = await self._placement.choose(op, db, draft.shape, network, ref)
-            placed = replace(draft, worker_id=worker.id)
+        async def write(db: Writer, place: Place) -> Bunker:
+            placed = replace(draft, worker_id=place.worker_id, gpu_type_held=place.gpu_type)
             await repository.add(op, db, placed)
             return placed
 
+        demand = Demand(draft.shape, network.profile.value, ref.sha256)
         try:
-            bunker = await self._database.transaction(place)
+            bunker = await self._placement.place(demand, write)
         except IntegrityError:
             # An attempt under the same idempotency key got this far and died before it answered.
             async with self._database.read() as db:

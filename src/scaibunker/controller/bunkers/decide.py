@@ -28,7 +28,8 @@ class Act(Enum):
     PLACE = "place"  # take the chosen worker for good
     ORDER = "order"  # tell the worker to build the machine
     LOOK = "look"  # ask the worker about the machine
-    UNPLACE = "unplace"  # give it to another worker
+    UNPLACE = "unplace"  # take it from its worker, which is silent
+    REPLACE = "replace"  # its worker cannot build it: give it to another, or let it fail
     START = "start"  # it runs
     PAUSE = "pause"  # have it frozen
     PAUSED = "paused"  # it is frozen
@@ -62,6 +63,7 @@ class Situation:
     worker_fit: bool
     overdue: str | None
     provision_timeout_s: float
+    order_timeout_s: float
     look_after_s: float
     listening_since: datetime
 
@@ -136,7 +138,7 @@ def _provisioning(b: Bunker, s: Situation) -> Step:
             case MachineState.RUNNING | MachineState.PAUSED if is_of_this_time:
                 return Step(Act.START)
             case MachineState.FAILED if is_of_this_time:
-                return Step(Act.FAIL, failure_reason(machine))
+                return Step(Act.REPLACE, failure_reason(machine))
     if s.now >= _deadline(placed_at, s):
         if s.worker_lost or s.seen_since(_deadline(placed_at, s)):
             return Step(Act.FAIL, f"it did not run within {s.provision_timeout_s:g} s")
@@ -144,6 +146,8 @@ def _provisioning(b: Bunker, s: Situation) -> Step:
     if s.worker_lost:
         return Step(Act.UNPLACE, "its worker went silent before it ran")
     if isinstance(machine, Absence):
+        if s.now >= max(placed_at, s.listening_since) + timedelta(seconds=s.order_timeout_s):
+            return Step(Act.REPLACE, f"its worker took no order for {s.order_timeout_s:g} s")
         return Step(Act.ORDER)  # ordering twice is no error
     if machine.state in _BUILT or s.sight.age_s >= s.look_after_s:
         return _LOOK

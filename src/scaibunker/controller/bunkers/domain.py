@@ -68,7 +68,8 @@ DEFAULT_LIMITS: Mapping[LifecycleMode, Limits] = {
 class Bunker:
     """One bunker. `placed_at` is when its present worker was chosen; `desired_reason` becomes the
     status reason once it is done; `revision` counts the changes of what it is, of what is wanted of
-    it and of its worker."""
+    it and of its worker. `gpu_type_held` is the type of the devices that it has; `refused_by` are
+    the workers that could not build it."""
 
     id: str
     tenant_id: str
@@ -95,6 +96,8 @@ class Bunker:
     last_activity_at: datetime
     expires_at: datetime | None
     revision: int = 0
+    gpu_type_held: str | None = None
+    refused_by: Sequence[str] = ()
 
     @property
     def is_final(self) -> bool:

@@ -26,6 +26,7 @@ class Event(StrEnum):
 
     PLACED = "placed"  # a worker was chosen
     WORKER_LOST = "worker_lost"  # the worker went silent before the machine ran
+    BUILD_FAILED = "build_failed"  # its worker could not build it, and another one is to
     READY = "ready"  # the machine runs and its agent answers
     PAUSED = "paused"
     RESUMED = "resumed"
@@ -43,6 +44,7 @@ LIVE = tuple(state for state in State if state not in FINAL)
 _MOVES: dict[tuple[State, Event], State] = {
     (State.PENDING, Event.PLACED): State.PROVISIONING,
     (State.PROVISIONING, Event.WORKER_LOST): State.PENDING,  # placed again, capacity kept
+    (State.PROVISIONING, Event.BUILD_FAILED): State.PENDING,  # on a place of the other worker
     (State.PROVISIONING, Event.READY): State.RUNNING,
     (State.RUNNING, Event.PAUSED): State.PAUSED,
     (State.PAUSED, Event.RESUMED): State.RUNNING,

@@ -5,7 +5,6 @@ killed between any two lines. No step holds a transaction over a request to a wo
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,6 +17,7 @@ from scaibunker.controller.bunkers.lifecycle import Event
 from scaibunker.controller.bunkers.revisions import Revisions
 from scaibunker.controller.bunkers.states import States
 from scaibunker.controller.metrics import ControllerMetrics
+from scaibunker.controller.scheduler.domain import Demand, Place
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
 from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import ReconcileSettings
@@ -36,6 +36,8 @@ from scaigrid.operation import Operation, system_operation
 
 log = structlog.get_logger(__name__)
 
+MAX_PLACEMENTS = 3
+"""Workers that may try to build one bunker."""
 MAX_STEPS = 12
 """Steps in one pass; more means that two of them undo each other, and the timer may try again."""
 _UNKNOWN = Sight(Absence.UNKNOWN, 0.0)
@@ -140,9 +142,12 @@ class Reconciler:
             sight=self._fleet.sight(worker.id, bunker.id) if worker else _UNKNOWN,
             known_s=self._clock.monotonic() - since,
             worker_lost=worker is None or self._presence.is_lost(worker, now),
-            worker_fit=worker is not None and self._presence.is_online(worker, now),
+            worker_fit=worker is not None
+            and self._presence.is_online(worker, now)
+            and not worker.draining,
             overdue=bunker.overdue(now, last_used),
             provision_timeout_s=self._settings.provision_timeout_s,
+            order_timeout_s=self._settings.order_timeout_s,
             look_after_s=self._settings.reconcile_interval_s,
             listening_since=self._presence.listening_since(now),
         )
@@ -174,7 +179,13 @@ class Reconciler:
                 await self._states.move(op, bunker, Event.PLACED, placed_at=op.now())
             case Act.UNPLACE:
                 await self._states.move(
-                    op, bunker, Event.WORKER_LOST, step.reason, worker_id=None, placed_at=None
+                    op,
+                    bunker,
+                    Event.WORKER_LOST,
+                    step.reason,
+                    worker_id=None,
+                    gpu_type_held=None,
+                    placed_at=None,
                 )
             case Act.START:
                 await self._states.move(
@@ -190,6 +201,8 @@ class Reconciler:
                 return await self._power(bunker, worker, step.act)
             case Act.LOOK:
                 await self._look(bunker, worker)
+            case Act.REPLACE:
+                return await self._replace(op, bunker, worker, step.reason)
             case Act.REMOVE:
                 return await self._remove(op, bunker, worker, step.reason)
         return True
@@ -197,19 +210,57 @@ class Reconciler:
     async def _choose(self, op: Operation, bunker: Bunker) -> bool:
         """Hold a place on another worker, or leave it for the timer."""
 
-        async def work(db: Writer) -> bool:
-            if not await repository.assign(op, db, bunker, None):
-                return True  # another replica has moved it: look again
-            free = replace(bunker, worker_id=None, revision=bunker.revision + 1)
-            try:
-                worker = await self._placement.choose(
-                    op, db, bunker.shape, bunker.network, bunker.image
-                )
-            except (WorkerUnavailable, NoSuitableWorker):
-                return False
-            return await repository.assign(op, db, free, worker.id)
+        async def write(db: Writer, place: Place) -> None:
+            if not await repository.assign(op, db, bunker, place.worker_id, place.gpu_type):
+                raise _MovedMeanwhile
 
-        return await self._database.transaction(work)
+        async def without(db: Writer) -> bool:
+            return await repository.assign(op, db, bunker, None)
+
+        try:
+            await self._placement.place(_demand(bunker, bunker.refused_by), write)
+        except _MovedMeanwhile:
+            return True  # another replica has moved it: look again
+        except (WorkerUnavailable, NoSuitableWorker):
+            if bunker.worker_id is not None:
+                await self._database.transaction(without)
+            return False
+        return True
+
+    async def _replace(
+        self, op: Operation, bunker: Bunker, worker: Worker, reason: str | None
+    ) -> bool:
+        """Give a bunker that its worker cannot build to another one, if there is one that can take
+        it and has not failed yet. Nothing has run in it so far, so that nothing is lost; what the
+        first worker may still have of it, it takes down when it reports."""
+        refused_by = [*bunker.refused_by, worker.id]
+
+        async def write(db: Writer, place: Place) -> None:
+            moved = await self._states.write(
+                op,
+                db,
+                bunker,
+                Event.BUILD_FAILED,
+                reason,
+                worker_id=place.worker_id,
+                gpu_type_held=place.gpu_type,
+                placed_at=None,
+                refused_by=refused_by,
+            )
+            if not moved:
+                raise _MovedMeanwhile
+
+        try:
+            if len(refused_by) >= MAX_PLACEMENTS:
+                raise WorkerUnavailable
+            await self._placement.place(_demand(bunker, refused_by), write)
+        except _MovedMeanwhile:
+            return True
+        except (WorkerUnavailable, NoSuitableWorker):
+            await self._fail(op, bunker, worker, reason)
+            return False
+        await self._states.tell(bunker, Event.BUILD_FAILED, reason)
+        return True
 
     async def _desire_end(self, op: Operation, bunker: Bunker, reason: str | None) -> bool:
 
@@ -238,8 +289,9 @@ class Reconciler:
             log.warning("worker refused a machine", bunker_id=bunker.id, error=str(refusal))
             if refusal.status >= 500:
                 return False
-            await self._fail(op, bunker, worker, f"its worker refused it: {refusal.message[:500]}")
-            return False
+            return await self._replace(
+                op, bunker, worker, f"its worker refused it: {refusal.message[:500]}"
+            )
         self._fleet.observe(worker.id, bunker.id, status, asked_at)
         return True
 
@@ -287,3 +339,16 @@ class Reconciler:
                 await self._client.remove(worker.address, bunker.id)
             except (WorkerRefused, WorkerUnreachable) as error:
                 log.warning("failed machine not removed", bunker_id=bunker.id, error=repr(error))
+
+
+class _MovedMeanwhile(Exception):
+    """The row is not what it was read as: nothing of the transaction may stay."""
+
+
+def _demand(bunker: Bunker, refused_by: Sequence[str]) -> Demand:
+    return Demand(
+        bunker.shape,
+        bunker.network.profile.value,
+        bunker.image.sha256,
+        refused_by=frozenset(refused_by),
+    )

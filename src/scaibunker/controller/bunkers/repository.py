@@ -17,6 +17,7 @@ from scaibunker.controller.bunkers.lifecycle import LIVE, State
 from scaibunker.controller.bunkers.rows import change_from_row, from_row, to_row
 from scaibunker.controller.bunkers.tables import bunker_events, bunker_labels, bunkers
 from scaibunker.controller.permissions import ADMIN_KEYS
+from scaibunker.controller.workers import places
 from scaibunker.wire.api.bunkers import LifecycleMode
 from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
@@ -166,14 +167,26 @@ async def expire(op: Operation, db: Writer, bunker: Bunker, reason: str | None) 
     return await db.execute(query.values(**values)) == 1
 
 
-async def assign(op: Operation, db: Writer, bunker: Bunker, worker_id: str | None) -> bool:
-    """Hold a place for a pending bunker on a worker; False if the row is not what it was read as."""
+async def assign(
+    op: Operation, db: Writer, bunker: Bunker, worker_id: str | None, gpu_type: str | None = None
+) -> bool:
+    """Give a pending bunker to a worker whose place was taken in this transaction, or to none, and
+    give its former place back; False if the row is not what it was read as."""
     count = await db.execute(
         _changed()
         .where(_as_read(bunker), bunkers.c.status == State.PENDING.value, reachable(op))
-        .values(worker_id=worker_id)
+        .values(worker_id=worker_id, gpu_type_held=gpu_type)
     )
-    return count == 1
+    if count != 1:
+        return False
+    await leave(db, bunker)
+    return True
+
+
+async def leave(db: Writer, bunker: Bunker) -> None:
+    """Give back the place that a bunker had, as it was read, if it had one."""
+    if bunker.worker_id is not None:
+        await places.give_back(db, bunker.worker_id, bunker.shape, bunker.gpu_type_held)
 
 
 async def changes(op: Operation, db: Reader, bunker_id: str, after: int) -> list[StatusChange]:

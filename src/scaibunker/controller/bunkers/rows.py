@@ -49,6 +49,8 @@ def to_row(b: Bunker) -> dict[str, Any]:
         "session_type": b.session_type.value,
         "session_ref": b.session_ref,
         "worker_id": b.worker_id,
+        "gpu_type_held": b.gpu_type_held,
+        "refused_by": list(b.refused_by) or None,
         "created_at": b.created_at,
         "placed_at": b.placed_at,
         "started_at": b.started_at,
@@ -103,6 +105,8 @@ def from_row(row: RowMapping) -> Bunker:
         last_activity_at=row["last_activity_at"],
         expires_at=row["expires_at"],
         revision=row["revision"],
+        gpu_type_held=row["gpu_type_held"],
+        refused_by=tuple(row["refused_by"] or ()),
     )
 
 

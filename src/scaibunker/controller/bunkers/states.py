@@ -36,22 +36,45 @@ class States:
         Returns False if the row has moved on since: read again and decide again. Raises
         InvalidTransition if the state does not allow the event.
         """
-        target = next_state(bunker.status, event)
-        if target in FINAL:
-            changes["terminated_at"] = op.now()
-        short = reason[:MAX_REASON] if reason else None
 
         async def work(db: Writer) -> bool:
-            return await repository.move(op, db, bunker, target, short, changes)
+            return await self.write(op, db, bunker, event, reason, **changes)
 
         moved = await self._database.transaction(work)
         if moved:
-            log.info(
-                "bunker moved",
-                bunker_id=bunker.id,
-                source=bunker.status.value,
-                target=target.value,
-                reason=short,
-            )
-            self._notifier.publish(bunker.id)
+            await self.tell(bunker, event, reason)
         return moved
+
+    async def write(
+        self,
+        op: Operation,
+        db: Writer,
+        bunker: Bunker,
+        event: Event,
+        reason: str | None = None,
+        **changes: Any,
+    ) -> bool:
+        """`move` as a part of a transaction; `tell` follows once that is committed. A bunker that
+        ends, or leaves its worker, gives back what it held of it."""
+        target = next_state(bunker.status, event)
+        if target in FINAL:
+            changes["terminated_at"] = op.now()
+        moved = await repository.move(op, db, bunker, target, _short(reason), changes)
+        if moved and (target in FINAL or "worker_id" in changes):
+            await repository.leave(db, bunker)
+        return moved
+
+    async def tell(self, bunker: Bunker, event: Event, reason: str | None) -> None:
+        """Say what has happened to a bunker."""
+        log.info(
+            "bunker moved",
+            bunker_id=bunker.id,
+            source=bunker.status.value,
+            target=next_state(bunker.status, event).value,
+            reason=_short(reason),
+        )
+        self._notifier.publish(bunker.id)
+
+
+def _short(reason: str | None) -> str | None:
+    return reason[:MAX_REASON] if reason else None

@@ -33,7 +33,7 @@ def view(b: Bunker, last_activity_at: datetime) -> wire.Bunker:
         memory_mb=b.shape.memory_mb,
         disk_mb=b.shape.disk_mb,
         gpu_count=b.shape.gpu_count,
-        gpu_type=b.shape.gpu_type,
+        gpu_type=b.shape.gpu_type or b.gpu_type_held,
         max_lifetime_s=b.limits.max_lifetime_s,
         idle_timeout_s=b.limits.idle_timeout_s,
         session_type=b.session_type,

@@ -1,126 +1,207 @@
-"""Filter, then score. Pure: who is asked for what is passed in, the choice comes out.
+"""Who can take a bunker, who of them should, and why nobody can. Pure functions.
 
-The caller holds the transaction in which the choice is written, so that two creates never take the
-last place twice.
+`index` answers the same as `choose` without looking at everybody; `placement` takes the place that was
+chosen, in a statement that fails if it is gone: what is known here may be a moment old.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scaibunker.controller.bunkers.domain import Shape
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
-from scaibunker.controller.workers.domain import Used, Worker
+from scaibunker.controller.workers.domain import Capacity, Held
 from scaigrid.errors import GridError, detail
 
 Strategy = Literal["spread", "pack"]
 
+AMOUNTS = ("cpu_millicores", "memory_mb", "disk_mb")
+"""What every bunker needs some of, by the names of a request's fields."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A worker with what its live bunkers hold."""
+    """A worker as the scheduler sees it."""
 
-    worker: Worker
-    used: Used
-    online: bool
+    worker_id: str
+    total: Capacity
+    held: Held
+    network_profiles: AbstractSet[str]
+    images: AbstractSet[str]
+    online: bool = True
+    draining: bool = False
 
-    def free(self) -> dict[str, int]:
-        """What it can still give, by the names of a request's fields."""
-        total = self.worker.capacity
-        return {
-            "cpu_millicores": total.cpu_millicores - self.used.cpu_millicores,
-            "memory_mb": total.memory_mb - self.used.memory_mb,
-            "disk_mb": total.disk_mb - self.used.disk_mb,
-        }
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes new bunkers at all."""
+        return self.online and not self.draining
 
-    def free_gpus(self, gpu_type: str | None) -> int:
-        """Devices it can still give. Those in use count against every type: which type a bunker
-        that named none got is the worker's choice."""
-        gpus = self.worker.capacity.gpus
-        had = gpus.get(gpu_type, 0) if gpu_type else sum(gpus.values())
-        return had - self.used.gpus
+    def free(self, amount: str) -> int:
+        """What it can still give of one of `AMOUNTS`."""
+        return int(getattr(self.total, amount) - getattr(self.held, amount))
+
+    def free_gpus(self) -> dict[str, int]:
+        """Devices it can still give, by type."""
+        held = self.held.gpus
+        return {kind: count - held.get(kind, 0) for kind, count in self.total.gpus.items()}
+
+    @property
+    def share(self) -> float:
+        """How empty it is: the free part of what it has least of, CPU or memory."""
+        cpu = self.free("cpu_millicores") / max(1, self.total.cpu_millicores)
+        return min(cpu, self.free("memory_mb") / max(1, self.total.memory_mb))
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a bunker needs of its worker."""
+    """What a bunker needs of its worker. `lazy`: a worker may fetch the image when it is ordered.
+    `refused_by`: workers that could not build it."""
 
     shape: Shape
     network_profile: str
     image_sha256: str
+    lazy: bool = False
+    refused_by: AbstractSet[str] = frozenset()
+
+    @property
+    def here(self) -> "Demand":
+        """The same of workers that have the image."""
+        return replace(self, lazy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is taken of a worker for a bunker. `gpu_type` is the type it gets, if it gets any."""
+
+    worker_id: str
+    shape: Shape
+    gpu_type: str | None
+
+
+def place_on(demand: Demand, candidate: Candidate) -> Place:
+    """The place that a bunker takes on a worker that fits."""
+    return Place(candidate.worker_id, demand.shape, _gpu_type(demand.shape, candidate))
+
+
+def fits(demand: Demand, candidate: Candidate) -> bool:
+    """Whether a worker can take it now."""
+    shape = demand.shape
+    return (
+        candidate.is_open
+        and shape.cpu_millicores <= candidate.free("cpu_millicores")
+        and shape.memory_mb <= candidate.free("memory_mb")
+        and shape.disk_mb <= candidate.free("disk_mb")
+        and _is_equipped(demand, candidate)
+        and (not shape.gpu_count or _gpu_type(shape, candidate) is not None)
+    )
 
 
 def choose(
-    demand: Demand, candidates: Sequence[Candidate], strategy: Strategy = "spread"
-) -> Worker:
-    """The worker that takes it. Raises WorkerUnavailable or NoSuitableWorker, saying what failed."""
-    left = [c for c in candidates if c.online]
-    _need(left, WorkerUnavailable, "worker", "no worker is online")
-    left = [c for c in left if not c.worker.draining]
-    _need(left, WorkerUnavailable, "worker", "every worker that is online is draining")
-    profile = demand.network_profile
-    left = [c for c in left if profile in c.worker.network_profiles]
-    _need(left, NoSuitableWorker, "network_profile", f"no worker offers the profile {profile}")
-    left = [c for c in left if demand.image_sha256 in c.worker.cached_images]
-    _need(left, NoSuitableWorker, "image", "no worker has the image ready")
-    if demand.shape.gpu_count:
-        left = _with_gpus(demand.shape, left)
-    fitting = [c for c in left if not _missing(demand.shape, c)]
-    if not fitting:
-        raise _too_full(demand.shape, left)
-    return max(fitting, key=_score(strategy)).worker
+    demand: Demand, candidates: Iterable[Candidate], strategy: Strategy = "spread"
+) -> Candidate | None:
+    """The worker that should take it, of those that can: one that has the image before one that
+    must fetch it, then the emptiest, or the fullest."""
+    fitting = [candidate for candidate in candidates if fits(demand, candidate)]
+    if demand.lazy:
+        here = [c for c in fitting if demand.image_sha256 in c.images]
+        fitting = here or fitting
+    return max(fitting, key=rank(strategy), default=None)
 
 
-def _need(left: Sequence[Candidate], error: type[GridError], field: str, message: str) -> None:
+def rank(strategy: Strategy) -> Callable[[Candidate], tuple[float, str]]:
+    """Larger is better; the id settles ties, so that the choice is repeatable."""
+    sign = 1 if strategy == "spread" else -1
+    return lambda candidate: (sign * candidate.share, candidate.worker_id)
+
+
+def refusal(demand: Demand, candidates: Sequence[Candidate]) -> GridError:
+    """Why none of these workers takes it: WorkerUnavailable or NoSuitableWorker, which name what is
+    missing."""
+    left: Sequence[Candidate] = [c for c in candidates if c.online]
     if not left:
-        raise error(f"{message[0].upper()}{message[1:]}.", details=[detail(field, message)])
+        return _lacking(WorkerUnavailable, "worker", "no worker is online")
+    left = [c for c in left if not c.draining]
+    if not left:
+        return _lacking(WorkerUnavailable, "worker", "every worker that is online is draining")
+    profile = demand.network_profile
+    left = [c for c in left if profile in c.network_profiles]
+    if not left:
+        message = f"no worker offers the profile {profile}"
+        return _lacking(NoSuitableWorker, "network_profile", message)
+    left = [c for c in left if demand.lazy or demand.image_sha256 in c.images]
+    if not left:
+        return _lacking(NoSuitableWorker, "image", "no worker has the image ready")
+    left = [c for c in left if c.worker_id not in demand.refused_by]
+    if not left:
+        message = "every worker that could take it has failed to build it"
+        return _lacking(WorkerUnavailable, "worker", message)
+    return _without_room(demand.shape, left)
 
 
-def _with_gpus(shape: Shape, candidates: Sequence[Candidate]) -> list[Candidate]:
-    wanted = shape.gpu_type or "any type"
-    having = [c for c in candidates if c.free_gpus(shape.gpu_type) + c.used.gpus > 0]
-    _need(having, NoSuitableWorker, "gpu_type", f"no worker has a GPU of {wanted}")
-    free = [c for c in having if c.free_gpus(shape.gpu_type) >= shape.gpu_count]
-    _need(free, WorkerUnavailable, "gpu_count", f"no worker has {shape.gpu_count} GPUs free")
-    return free
+def _is_equipped(demand: Demand, candidate: Candidate) -> bool:
+    return (
+        demand.network_profile in candidate.network_profiles
+        and (demand.lazy or demand.image_sha256 in candidate.images)
+        and candidate.worker_id not in demand.refused_by
+    )
 
 
-def _missing(shape: Shape, candidate: Candidate) -> dict[str, int]:
-    """The amounts that are free but do not suffice."""
-    wanted = {
-        "cpu_millicores": shape.cpu_millicores,
-        "memory_mb": shape.memory_mb,
-        "disk_mb": shape.disk_mb,
-    }
-    free = candidate.free()
-    return {field: free[field] for field, amount in wanted.items() if amount > free[field]}
+def _gpu_type(shape: Shape, candidate: Candidate) -> str | None:
+    """The type of its devices that a bunker gets. One that named none gets those of which the
+    fewest are free, so that larger requests still find theirs; None if there are not enough."""
+    if not shape.gpu_count:
+        return None
+    free = candidate.free_gpus()
+    if shape.gpu_type is not None:
+        return shape.gpu_type if free.get(shape.gpu_type, 0) >= shape.gpu_count else None
+    enough = [(count, kind) for kind, count in free.items() if count >= shape.gpu_count]
+    return min(enough)[1] if enough else None
 
 
-def _too_full(shape: Shape, candidates: Sequence[Candidate]) -> WorkerUnavailable:
+def _lacking(error: type[GridError], field: str, message: str) -> GridError:
+    return error(f"{message[0].upper()}{message[1:]}.", details=[detail(field, message)])
+
+
+def _without_room(shape: Shape, candidates: Sequence[Candidate]) -> GridError:
+    if shape.gpu_count:
+        having = [c for c in candidates if _devices(shape, c.total.gpus)]
+        if not having:
+            wanted = shape.gpu_type or "any type"
+            return _lacking(NoSuitableWorker, "gpu_type", f"no worker has a GPU of {wanted}")
+        candidates = [c for c in having if _gpu_type(shape, c) is not None]
+        if not candidates:
+            free = max(_devices(shape, c.free_gpus()) for c in having)
+            message = f"no worker has {shape.gpu_count} GPUs free"
+            entry = detail("gpu_count", message, requested=shape.gpu_count, free=max(0, free))
+            return WorkerUnavailable(f"No worker has {shape.gpu_count} GPUs free.", details=[entry])
+    return _too_full(shape, candidates)
+
+
+def _devices(shape: Shape, gpus: Mapping[str, int]) -> int:
+    """The most devices of one type that would do."""
+    if shape.gpu_type is not None:
+        return gpus.get(shape.gpu_type, 0)
+    return max(gpus.values(), default=0)
+
+
+def _too_full(shape: Shape, candidates: Sequence[Candidate]) -> GridError:
     """The refusal, with what the least full worker lacks."""
     best = min(candidates, key=lambda c: len(_missing(shape, c)))
     details = [
         detail(
-            field,
-            f"{getattr(shape, field)} asked for, {max(0, free)} free",
-            requested=getattr(shape, field),
+            amount,
+            f"{getattr(shape, amount)} asked for, {max(0, free)} free",
+            requested=getattr(shape, amount),
             free=max(0, free),
         )
-        for field, free in _missing(shape, best).items()
+        for amount, free in _missing(shape, best).items()
     ]
     named = ", ".join(str(entry["field"]) for entry in details)
     return WorkerUnavailable(f"No worker has enough free: {named}.", details=details)
 
 
-def _score(strategy: Strategy) -> Callable[[Candidate], tuple[float, str]]:
-    """Larger is better; the id settles ties, so that the choice is repeatable."""
-
-    def score(candidate: Candidate) -> tuple[float, str]:
-        total, free = candidate.worker.capacity, candidate.free()
-        share = min(
-            free["memory_mb"] / max(1, total.memory_mb),
-            free["cpu_millicores"] / max(1, total.cpu_millicores),
-        )
-        return (share if strategy == "spread" else -share, candidate.worker.id)
-
-    return score
+def _missing(shape: Shape, candidate: Candidate) -> dict[str, int]:
+    """The amounts that are free but do not suffice."""
+    free = {amount: candidate.free(amount) for amount in AMOUNTS}
+    return {amount: left for amount, left in free.items() if getattr(shape, amount) > left}

@@ -1,46 +1,78 @@
-"""The choice of a worker inside the transaction that writes it down."""
+"""Choosing a worker and taking the place on it, as one step.
 
-from collections.abc import Sequence
+The choice is made of what this replica knows (`view`); the place is taken by a statement that fails
+if the worker has not got it any more, in the transaction that writes what the place is for. Who
+loses the last place to another replica chooses again.
+"""
 
-from scaibunker.controller.bunkers.domain import ImageRef, Network, Shape
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from scaibunker.controller.metrics import ControllerMetrics
-from scaibunker.controller.scheduler.domain import Candidate, Demand, Strategy, choose
-from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
-from scaibunker.controller.workers import repository
-from scaibunker.controller.workers.domain import Presence, Used, Worker
-from scaigrid.db import Writer
-from scaigrid.operation import Operation
+from scaibunker.controller.scheduler.domain import Demand, Place, Strategy
+from scaibunker.controller.scheduler.errors import WorkerUnavailable
+from scaibunker.controller.scheduler.view import FleetView
+from scaibunker.controller.workers import places
+from scaigrid.clock import Clock
+from scaigrid.db import Database, Writer
+
+T = TypeVar("T")
+
+ATTEMPTS = 32
+"""Each one that fails is a place that somebody else has got."""
 
 
 class Placement:
-    """Chooses among the workers as they are in this transaction.
+    """Finds bunkers their workers."""
 
-    The workers stay locked until it ends, so that of two replicas the second sees what the first
-    has given away.
-    """
-
-    def __init__(self, presence: Presence, strategy: Strategy, metrics: ControllerMetrics) -> None:
-        self._presence = presence
-        self._strategy = strategy
+    def __init__(
+        self,
+        database: Database,
+        view: FleetView,
+        clock: Clock,
+        strategy: Strategy,
+        metrics: ControllerMetrics,
+    ) -> None:
+        self._database = database
+        self._view = view
+        self._clock = clock
+        self._strategy: Strategy = strategy
         self._metrics = metrics
 
-    async def choose(
-        self, op: Operation, db: Writer, shape: Shape, network: Network, image: ImageRef
-    ) -> Worker:
-        """The worker that takes a bunker like this. Raises WorkerUnavailable, NoSuitableWorker."""
-        demand = Demand(shape, network.profile.value, image.sha256)
-        candidates = await self._candidates(op, db)
-        try:
-            return choose(demand, candidates, self._strategy)
-        except (WorkerUnavailable, NoSuitableWorker) as error:
-            self._metrics.placement_failures.labels(error.code).inc()
-            raise
+    async def place(self, demand: Demand, write: Callable[[Writer, Place], Awaitable[T]]) -> T:
+        """Take a place, and run `write` in the same transaction: what it raises gives the place back.
 
-    async def _candidates(self, op: Operation, db: Writer) -> Sequence[Candidate]:
-        workers = await repository.lock_everyone(op, db)  # before what they hold is added up
-        used = await repository.usage(op, db)
-        now = op.now()
-        return [
-            Candidate(worker, used.get(worker.id, Used()), self._presence.is_online(worker, now))
-            for worker in workers
-        ]
+        It may be run more than once, each time in a transaction of its own. Raises
+        WorkerUnavailable, NoSuitableWorker.
+        """
+        since = self._clock.monotonic()
+        for _ in range(ATTEMPTS):
+            place = await self._choose(demand, since)
+            try:
+                with self._view.taking(place):
+                    return await self._take(place, write)
+            except places.PlaceTaken:
+                self._metrics.places_lost.inc()
+                since = self._clock.monotonic()
+                await self._view.bring_up_to_date(since)
+        raise WorkerUnavailable("Every worker that was chosen was taken by others meanwhile.")
+
+    async def _choose(self, demand: Demand, since: float) -> Place:
+        place = self._view.best(demand, self._strategy)
+        if place is None and not self._view.is_known_since(since):
+            await self._view.bring_up_to_date(since)
+            place = self._view.best(demand, self._strategy)
+        if place is None:
+            error = self._view.why_none(demand)
+            self._metrics.placement_failures.labels(error.code).inc()
+            raise error
+        return place
+
+    async def _take(self, place: Place, write: Callable[[Writer, Place], Awaitable[T]]) -> T:
+        async def work(db: Writer) -> T:
+            await places.take(
+                db, place.worker_id, place.shape, place.gpu_type, self._view.heard_since()
+            )
+            return await write(db, place)
+
+        return await self._database.transaction(work)

@@ -22,6 +22,10 @@ class ReconcileSettings(Section):
     provision_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 300
     """How long a machine may take from being placed to running, in seconds."""
 
+    order_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20
+    """How long a worker that reports may fail to take the order of a machine, in seconds; after that
+    another worker gets it."""
+
     terminate_wait_s: Annotated[float, Field(gt=0, le=300)] = 20
     """How long DELETE, pause and resume wait for the worker before they answer, in seconds; what
     was asked for goes on in the background."""

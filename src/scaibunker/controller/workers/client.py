@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 
+ORDER_S = 10.0
+"""Seconds that a worker has to take an order; building the machine comes after that."""
 _MAX_ANSWER = 4 * 1024 * 1024
 _MAX_ERROR = 64 * 1024
 _READ_BUFFER = 256 * 1024
@@ -149,7 +151,10 @@ class WorkerClient:
     async def order(self, address: str, spec: MachineSpec) -> MachineStatus:
         """Have a machine built; ordering it again is no error."""
         path = f"/v1/machines/{spec.bunker_id}"
-        answer = await self._json("PUT", address, path, data=spec.model_dump_json())
+        within_s = min(self._request_s, ORDER_S)
+        answer = await self._json(
+            "PUT", address, path, data=spec.model_dump_json(), within_s=within_s
+        )
         return parsed(MachineStatus, answer)
 
     async def machine(self, address: str, bunker_id: str) -> MachineStatus | None:

@@ -1,7 +1,7 @@
 """A worker's record, and when it counts as gone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -39,17 +39,31 @@ class Worker:
     cached_images: Sequence[str]
     draining: bool
     last_heartbeat_at: datetime
+    held: "Held" = field(default_factory=lambda: Held())
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """What the live bunkers of a worker hold."""
+class Held:
+    """What bunkers hold of a worker; of devices how many of each type."""
 
     bunkers: int = 0
     cpu_millicores: int = 0
     memory_mb: int = 0
     disk_mb: int = 0
-    gpus: int = 0
+    gpus: Mapping[str, int] = field(default_factory=dict)
+
+    def more(self, other: "Held", sign: int = 1) -> "Held":
+        """This and the other; with a `sign` of -1 this without the other."""
+        gpus = dict(self.gpus)
+        for kind, count in other.gpus.items():
+            gpus[kind] = gpus.get(kind, 0) + sign * count
+        return Held(
+            self.bunkers + sign * other.bunkers,
+            self.cpu_millicores + sign * other.cpu_millicores,
+            self.memory_mb + sign * other.memory_mb,
+            self.disk_mb + sign * other.disk_mb,
+            gpus,
+        )
 
 
 class Presence:
@@ -87,9 +101,12 @@ class Presence:
         return since if deaf_from is not None else None
 
     def is_online(self, worker: Worker, now: datetime) -> bool:
-        """Whether it has reported recently enough for new bunkers. One that was online when an
+        """Whether it has reported recently enough for new bunkers."""
+        return self.was_heard(worker.last_heartbeat_at, now)
+
+    def was_heard(self, heard: datetime, now: datetime) -> bool:
+        """Whether a worker that reported last then counts as online. One that was when an
         interruption began still is when it ends."""
-        heard = worker.last_heartbeat_at
         since, deaf_from = self._state(now)
         if deaf_from is not None and deaf_from - heard < self._offline_after:
             heard = max(heard, since)

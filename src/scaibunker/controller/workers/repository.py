@@ -1,6 +1,11 @@
 """The SQL of workers. They belong to the platform, not to a tenant: what a caller may see of them
 is a matter of its permissions, which the routes ask for."""
 
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,20 +13,46 @@ from sqlalchemy import RowMapping, func, insert, select, update
 
 from scaibunker.controller.bunkers.lifecycle import LIVE
 from scaibunker.controller.bunkers.tables import bunkers
-from scaibunker.controller.workers.domain import Capacity, Used, Worker
-from scaibunker.controller.workers.tables import workers
+from scaibunker.controller.workers.domain import Capacity, Held, Worker
+from scaibunker.controller.workers.tables import worker_gpus, workers
 from scaigrid.db import Reader, Writer
+from scaigrid.db.server_time import server_now
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import everywhere
 
 HELD_AT_ONCE = 5000
+READ_AT_ONCE = 500
 _LIVE = sorted(state.value for state in LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What changes of a worker all the time."""
+
+    draining: bool
+    held: Held
+    facts: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a worker says of itself; `facts` names it, and changes when it does."""
+
+    facts: str
+    capacity: Capacity
+    network_profiles: AbstractSet[str]
+    images: AbstractSet[str]
 
 
 async def report(op: Operation, db: Writer, worker: Worker) -> None:
     """Store what a heartbeat says. Draining is the operator's word, not the worker's. Raises
     IntegrityError if another replica has just registered the worker."""
+    facts = _facts(worker)
+    heard = update(workers).where(workers.c.id == worker.id).values(last_heartbeat_at=op.now())
+    if await db.execute(heard.where(workers.c.facts == facts)) == 1:
+        return  # as most are: nothing is new
     values: dict[str, Any] = {
         "name": worker.name,
         "address": worker.address,
@@ -34,31 +65,133 @@ async def report(op: Operation, db: Writer, worker: Worker) -> None:
         "disk_mb": worker.capacity.disk_mb,
         "gpus": dict(worker.capacity.gpus),
         "cached_images": list(worker.cached_images),
-        "last_heartbeat_at": worker.last_heartbeat_at,
+        "facts": facts,
+        "changed_at": server_now(),
     }
-    known = await db.execute(update(workers).where(workers.c.id == worker.id).values(**values))
-    if known == 0:
+    if await db.execute(heard.values(**values)) == 0:
         await db.execute(
-            insert(workers).values(id=worker.id, draining=False, registered_at=op.now(), **values)
+            insert(workers).values(
+                id=worker.id,
+                draining=False,
+                registered_at=op.now(),
+                last_heartbeat_at=op.now(),
+                **values,
+            )
         )
+    await _report_gpus(db, worker)
+
+
+async def _report_gpus(db: Writer, worker: Worker) -> None:
+    """Devices by type; of a type that is gone there are none, whoever still holds some."""
+    g = worker_gpus.c
+    known = set(await db.values(select(g.gpu_type).where(g.worker_id == worker.id)))
+    for kind in known | worker.capacity.gpus.keys():
+        total = worker.capacity.gpus.get(kind, 0)
+        if kind in known:
+            this = (g.worker_id == worker.id) & (g.gpu_type == kind)
+            await db.execute(update(worker_gpus).where(this).values(total=total))
+        else:
+            await db.execute(
+                insert(worker_gpus).values(worker_id=worker.id, gpu_type=kind, total=total, held=0)
+            )
+
+
+def _facts(worker: Worker) -> str:
+    """A name for all that a heartbeat says of the worker but when."""
+    said = [
+        worker.name,
+        worker.address,
+        worker.protocol,
+        worker.version,
+        worker.acceleration,
+        sorted(worker.network_profiles),
+        worker.capacity.cpu_millicores,
+        worker.capacity.memory_mb,
+        worker.capacity.disk_mb,
+        sorted(worker.capacity.gpus.items()),
+        sorted(worker.cached_images),
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+async def drain(op: Operation, db: Writer, worker_id: str, *, draining: bool) -> bool:  # noqa: ARG001
+    """Have a worker take nothing new, or take bunkers again. False if there is no such worker."""
+    this = update(workers).where(workers.c.id == worker_id)
+    return await db.execute(this.values(draining=draining, changed_at=server_now())) == 1
+
+
+async def standings(
+    op: Operation,  # noqa: ARG001
+    db: Reader,
+    since: datetime | None,
+) -> dict[str, Standing]:
+    """Workers that have changed since then, by the database's clock; None: all of them."""
+    c = workers.c
+    query = select(
+        c.id,
+        c.draining,
+        c.held_bunkers,
+        c.held_cpu_millicores,
+        c.held_memory_mb,
+        c.held_disk_mb,
+        c.facts,
+        c.changed_at,
+    )
+    devices = select(worker_gpus).where(worker_gpus.c.held > 0)
+    if since is not None:
+        query = query.where(c.changed_at >= since)
+        devices = devices.join(workers, c.id == worker_gpus.c.worker_id)
+        devices = devices.where(c.changed_at >= since)
+    gpus: dict[str, dict[str, int]] = {}
+    for row in await db.rows(devices):
+        gpus.setdefault(row["worker_id"], {})[row["gpu_type"]] = row["held"]
+    return {
+        row["id"]: Standing(
+            row["draining"], _held(row, gpus.get(row["id"])), row["facts"], row["changed_at"]
+        )
+        for row in await db.rows(query)
+    }
+
+
+async def descriptions(
+    op: Operation,  # noqa: ARG001
+    db: Reader,
+    worker_ids: Sequence[str],
+) -> dict[str, Description]:
+    """What workers say of themselves."""
+    found: dict[str, Description] = {}
+    for start in range(0, len(worker_ids), READ_AT_ONCE):
+        some = worker_ids[start : start + READ_AT_ONCE]
+        for row in await db.rows(select(workers).where(workers.c.id.in_(some))):
+            found[row["id"]] = Description(
+                row["facts"],
+                _capacity(row),
+                frozenset(row["network_profiles"]),
+                frozenset(row["cached_images"]),
+            )
+    return found
+
+
+async def silent(
+    op: Operation,  # noqa: ARG001
+    db: Reader,
+    until: datetime,
+) -> dict[str, datetime]:
+    """Workers that have not reported since then, and when they last have."""
+    c = workers.c
+    query = select(c.id, c.last_heartbeat_at).where(c.last_heartbeat_at <= until)
+    return {row["id"]: row["last_heartbeat_at"] for row in await db.rows(query)}
 
 
 async def get(op: Operation, db: Reader, worker_id: str) -> Worker | None:  # noqa: ARG001
     """The worker of that id."""
-    query = select(workers).where(workers.c.id == worker_id)
-    row = await db.row(query)
+    row = await db.row(select(workers).where(workers.c.id == worker_id))
     return _worker(row) if row else None
 
 
 async def everyone(op: Operation, db: Reader) -> list[Worker]:  # noqa: ARG001
     """All workers that ever reported."""
     return [_worker(row) for row in await db.rows(select(workers))]
-
-
-async def lock_everyone(op: Operation, db: Writer) -> list[Worker]:  # noqa: ARG001
-    """All workers, locked to the end of the transaction: nobody else places anything meanwhile."""
-    query = select(workers).order_by(workers.c.id).with_for_update()
-    return [_worker(row) for row in await db.rows(query)]
 
 
 async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Worker]:  # noqa: ARG001
@@ -69,32 +202,55 @@ async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Worker]
     return found.map(_worker)
 
 
-async def usage(op: Operation, db: Reader) -> dict[str, Used]:
-    """What live bunkers hold, by worker; all tenants' bunkers count, and only sums are told."""
+async def gpus_held(
+    op: Operation,  # noqa: ARG001
+    db: Reader,
+    worker_ids: Collection[str],
+) -> Mapping[str, Mapping[str, int]]:
+    """Devices that bunkers hold, by worker and type."""
+    found: dict[str, dict[str, int]] = {}
+    query = select(worker_gpus).where(
+        worker_gpus.c.worker_id.in_(worker_ids), worker_gpus.c.held > 0
+    )
+    for row in await db.rows(query):
+        found.setdefault(row["worker_id"], {})[row["gpu_type"]] = row["held"]
+    return found
+
+
+async def at_work(
+    op: Operation, db: Reader, worker_ids: Collection[str]
+) -> dict[str, dict[str, Held]]:
+    """What the live bunkers of these workers have, by worker and status; all tenants' count, and
+    only sums are told."""
     c = bunkers.c
     whole = op.as_platform("usage of workers")
     query = (
         select(
             c.worker_id,
+            c.status,
+            c.gpu_type_held,
+            func.sum(c.gpu_count).label("gpus"),
             func.count().label("bunkers"),
             func.sum(c.cpu_millicores).label("cpu_millicores"),
             func.sum(c.memory_mb).label("memory_mb"),
             func.sum(c.disk_mb).label("disk_mb"),
-            func.sum(c.gpu_count).label("gpus"),
         )
-        .where(c.worker_id.is_not(None), c.status.in_(_LIVE), everywhere(whole, bunkers))
-        .group_by(c.worker_id)
+        .where(c.worker_id.in_(worker_ids), c.status.in_(_LIVE), everywhere(whole, bunkers))
+        .group_by(c.worker_id, c.status, c.gpu_type_held)
     )
-    return {
-        row["worker_id"]: Used(
-            bunkers=int(row["bunkers"]),
-            cpu_millicores=int(row["cpu_millicores"]),
-            memory_mb=int(row["memory_mb"]),
-            disk_mb=int(row["disk_mb"]),
-            gpus=int(row["gpus"]),
+    found: dict[str, dict[str, Held]] = {}
+    for row in await db.rows(query):
+        by_status = found.setdefault(row["worker_id"], {})
+        kind = row["gpu_type_held"]
+        part = Held(
+            int(row["bunkers"]),
+            int(row["cpu_millicores"]),
+            int(row["memory_mb"]),
+            int(row["disk_mb"]),
+            {kind: int(row["gpus"])} if kind else {},
         )
-        for row in await db.rows(query)
-    }
+        by_status[row["status"]] = by_status.get(row["status"], Held()).more(part)
+    return found
 
 
 async def fell_silent(
@@ -123,6 +279,20 @@ async def held_by_silent(op: Operation, db: Reader, until: datetime) -> list[str
     return list(await db.values(query))
 
 
+def _held(row: RowMapping, gpus: Mapping[str, int] | None = None) -> Held:
+    return Held(
+        row["held_bunkers"],
+        row["held_cpu_millicores"],
+        row["held_memory_mb"],
+        row["held_disk_mb"],
+        gpus or {},
+    )
+
+
+def _capacity(row: RowMapping) -> Capacity:
+    return Capacity(row["cpu_millicores"], row["memory_mb"], row["disk_mb"], row["gpus"])
+
+
 def _worker(row: RowMapping) -> Worker:
     return Worker(
         id=row["id"],
@@ -132,8 +302,9 @@ def _worker(row: RowMapping) -> Worker:
         version=row["version"],
         acceleration=row["acceleration"],
         network_profiles=tuple(row["network_profiles"]),
-        capacity=Capacity(row["cpu_millicores"], row["memory_mb"], row["disk_mb"], row["gpus"]),
+        capacity=_capacity(row),
         cached_images=tuple(row["cached_images"]),
         draining=row["draining"],
         last_heartbeat_at=row["last_heartbeat_at"],
+        held=_held(row),
     )

@@ -1,17 +1,23 @@
 """`/heartbeat`, for workers, and `/workers`, for operators."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.workers import repository
-from scaibunker.controller.workers.domain import Presence, Used, Worker
+from scaibunker.controller.workers.domain import Presence, Worker
 from scaibunker.controller.workers.errors import WorkerNotFound
 from scaibunker.controller.workers.service import Heartbeats
+from scaibunker.controller.workers.view import view
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api import workers as wire
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
+from scaigrid.errors import ValidationFailed
 from scaigrid.http.access import Needs, Service
 from scaigrid.http.paging import Paged, Slice
 from scaigrid.http.resources import Reach, Resource
@@ -61,6 +67,15 @@ class WorkerEndpoints:
             answers=one(wire.Worker),
             errors=[WorkerNotFound],
         )
+        for verb, endpoint in (("drain", self.drain_worker), ("resume", self.resume_worker)):
+            routes.add(
+                "POST",
+                f"/workers/{{worker_id}}/{verb}",
+                endpoint,
+                access=operators,
+                answers=one(wire.Worker),
+                errors=[WorkerNotFound],
+            )
         return routes
 
     async def post_heartbeat(self, op: Op, body: Heartbeat) -> Response:
@@ -72,43 +87,59 @@ class WorkerEndpoints:
         """List the workers, the one that registered last first."""
         async with self._database.read() as db:
             found = await repository.listing(op, db, page)
-            used = await repository.usage(op, db)
-        return found.map(lambda worker: self._view(op, worker, used))
+        views = {each.id: each for each in await self._views(op, found.items)}
+        return found.map(lambda worker: views[worker.id])
 
     async def get_worker(self, op: Op, worker_id: str) -> wire.Worker:
-        """Read one worker."""
+        """Read one worker: what it has, what is reserved and used of that, when it last reported,
+        and whether it takes new bunkers."""
         async with self._database.read() as db:
             worker = await repository.get(op, db, worker_id)
-            used = await repository.usage(op, db)
         if worker is None:
             raise WorkerNotFound
-        return self._view(op, worker, used)
+        [shown] = await self._views(op, [worker])
+        return shown
 
-    def _view(self, op: Operation, worker: Worker, usage: dict[str, Used]) -> wire.Worker:
+    async def drain_worker(
+        self,
+        op: Op,
+        worker_id: str,
+        passivate: Annotated[bool, Query(description="Not in this release.")] = False,
+    ) -> wire.Worker:
+        """Have a worker take no new bunkers; those that it has go on. Doing it twice changes
+        nothing."""
+        if passivate:
+            raise ValidationFailed.of("passivate", "passivation is not part of this release")
+        return await self._drain(op, worker_id, draining=True)
+
+    async def resume_worker(self, op: Op, worker_id: str) -> wire.Worker:
+        """Have a worker take new bunkers again. Doing it twice changes nothing."""
+        return await self._drain(op, worker_id, draining=False)
+
+    async def _drain(self, op: Operation, worker_id: str, *, draining: bool) -> wire.Worker:
+        async def work(db: Writer) -> bool:
+            return await repository.drain(op, db, worker_id, draining=draining)
+
+        if not await self._database.transaction(work):
+            raise WorkerNotFound
+        return await self.get_worker(op, worker_id)
+
+    async def _views(self, op: Operation, found: Sequence[Worker]) -> list[wire.Worker]:
+        ids = [worker.id for worker in found]
+        async with self._database.read() as db:
+            gpus = await repository.gpus_held(op, db, ids)
+            at_work = await repository.at_work(op, db, ids)
         now = op.now()
-        used = usage.get(worker.id, Used())
-        total = worker.capacity
-        return wire.Worker(
-            id=worker.id,
-            name=worker.name,
-            status=self._presence.status(worker, now).value,
-            version=worker.version,
-            acceleration=worker.acceleration,
-            network_profiles=list(worker.network_profiles),
-            total=wire.Amounts(
-                cpu_millicores=total.cpu_millicores,
-                memory_mb=total.memory_mb,
-                disk_mb=total.disk_mb,
-            ),
-            used=wire.Amounts(
-                cpu_millicores=used.cpu_millicores,
-                memory_mb=used.memory_mb,
-                disk_mb=used.disk_mb,
-            ),
-            bunkers=used.bunkers,
-            last_heartbeat_at=worker.last_heartbeat_at,
-            heartbeat_age_s=max(0.0, (now - worker.last_heartbeat_at).total_seconds()),
-        )
+        return [
+            view(
+                worker,
+                self._presence.status(worker, now),
+                now,
+                gpus.get(worker.id, {}),
+                at_work.get(worker.id, {}),
+            )
+            for worker in found
+        ]
 
 
 def _bare(model: type[BaseModel]) -> Answer:

@@ -2,28 +2,42 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Amounts(BaseModel):
-    """CPU in thousandths of a core, memory and disk in MiB."""
+    """CPU in thousandths of a core, memory and disk in MiB, devices by type."""
 
     cpu_millicores: int
     memory_mb: int
     disk_mb: int
+    gpus: dict[str, int] = Field(default_factory=dict)
 
 
 class Worker(BaseModel):
-    """A worker's record. `used` is what its live bunkers hold."""
+    """A worker's record, and why it takes new bunkers or does not.
+
+    `total` is what it may give away; `reserved` what its live bunkers hold of that, those that are
+    still on their way included; `used` what those of them hold whose machines run or are frozen.
+    `bunkers` counts the live ones, `bunkers_by_status` each sort. `takes_bunkers` says whether
+    there can be new ones, `reasons` why not.
+    """
 
     id: str
     name: str
     status: str
+    draining: bool
+    takes_bunkers: bool
+    reasons: list[str]
     version: str
+    protocol: int
     acceleration: str
     network_profiles: list[str]
+    cached_images: list[str]
     total: Amounts
+    reserved: Amounts
     used: Amounts
     bunkers: int
+    bunkers_by_status: dict[str, int]
     last_heartbeat_at: datetime
     heartbeat_age_s: float

@@ -1,0 +1,172 @@
+"""Several workers: who gets a bunker, who gets it next, and what is reserved meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from scaibunker.controller.workers import places
+from scaibunker.controller.workers import repository as workers
+from scaibunker.controller.workers.domain import Held
+from scaibunker.wire.worker.heartbeat import Capacity
+from scaigrid.operation import system_operation
+from tests.integration.simulated_worker import SimulatedWorker, beating, never
+from tests.integration.stack import Knobs, Stack, error_of
+from tests.waiting import until
+
+FIRST, SECOND = "wrk_z_first", "wrk_a_second"
+"""Of workers that are alike the one with the larger id is chosen."""
+
+
+@pytest.fixture
+def knobs() -> Knobs:
+    return Knobs(terminate_wait_s=5, request_timeout_s=0.3, order_timeout_s=1)
+
+
+@pytest.fixture
+async def fleet(bare: Stack) -> AsyncIterator[dict[str, SimulatedWorker]]:
+    """Two workers that report again and again."""
+    made = {name: SimulatedWorker(name) for name in (FIRST, SECOND)}
+    for each in made.values():
+        await each.start()
+        await each.beat(bare.client)
+    async with beating(made[FIRST], bare.client), beating(made[SECOND], bare.client):
+        yield made
+    for each in made.values():
+        await each.stop()
+
+
+async def shown(stack: Stack, worker_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = await stack.data_of("GET", f"/workers/{worker_id}", "super_admin")
+    return found
+
+
+async def in_step(stack: Stack) -> None:
+    """What workers are said to hold is what the rows of bunkers add up to."""
+    op = system_operation("tests", stack.grid.clock)
+    async with stack.grid.database.read() as db:
+        rows = await places.held_by_rows(op, db)
+        said = {each: s.held for each, s in (await workers.standings(op, db, None)).items()}
+    assert said == {each: rows.get(each, Held()) for each in said}
+
+
+async def statuses(stack: Stack, bunker_id: str) -> list[str]:
+    """Every state that it has been in."""
+    async with stack.client.stream(
+        "GET",
+        f"/v1/modules/scaibunker/bunkers/{bunker_id}/events",
+        headers={"Authorization": f"Bearer {stack.keys['user']}"},
+    ) as response:
+        text = (await response.aread()).decode()
+    return [
+        line.split('"status":"')[1].split('"')[0]
+        for line in text.splitlines()
+        if '"status":"' in line
+    ]
+
+
+async def test_a_draining_worker_takes_nothing_new_and_keeps_what_it_has(
+    bare: Stack, fleet: dict[str, SimulatedWorker]
+) -> None:
+    kept = await bare.create()
+    assert kept["worker_id"] == FIRST
+    drained = await bare.data_of("POST", f"/workers/{FIRST}/drain", "super_admin")
+    assert (drained["status"], drained["draining"], drained["takes_bunkers"]) == (
+        "draining",
+        True,
+        False,
+    )
+    assert "draining" in drained["reasons"][0]
+    others = [await bare.create() for _ in range(3)]
+    assert {other["worker_id"] for other in others} == {SECOND}
+    assert (await bare.data_of("GET", f"/bunkers/{kept['id']}"))["status"] == "running"
+    await bare.data_of("POST", f"/workers/{SECOND}/drain", "super_admin")
+    refused = await bare.call("POST", "/bunkers", json={"image": "debian-12"})
+    assert error_of(refused) == (503, "WORKER_UNAVAILABLE")
+    resumed = await bare.data_of("POST", f"/workers/{FIRST}/resume", "super_admin")
+    assert (resumed["status"], resumed["takes_bunkers"]) == ("online", True)
+    assert (await bare.create())["worker_id"] == FIRST
+    await in_step(bare)
+
+
+async def test_draining_a_worker_that_is_not_there(bare: Stack) -> None:
+    for verb in ("drain", "resume"):
+        missing = await bare.call("POST", f"/workers/wrk_none/{verb}", "super_admin")
+        assert error_of(missing) == (404, "WORKER_NOT_FOUND")
+
+
+async def test_a_worker_explains_itself(bare: Stack, fleet: dict[str, SimulatedWorker]) -> None:
+    fleet[FIRST].capacity = Capacity(
+        cpu_millicores=4000, memory_mb=1024, disk_mb=8192, gpus={"a100": 2}
+    )
+    await fleet[FIRST].beat(bare.client)
+    made = await bare.create(gpu_count=1, memory_mb=1024)
+    assert (made["worker_id"], made["gpu_type"]) == (FIRST, "a100")
+    record = await shown(bare, FIRST)
+    amounts = {"cpu_millicores": 1000, "memory_mb": 1024, "disk_mb": 1024, "gpus": {"a100": 1}}
+    assert record["reserved"] == amounts
+    assert record["used"] == amounts
+    assert record["total"]["gpus"] == {"a100": 2}
+    assert record["bunkers_by_status"] == {"running": 1}
+    assert record["reasons"] == ["full: 1024 of 1024 memory_mb are reserved"]
+    await bare.data_of("DELETE", f"/bunkers/{made['id']}")
+    record = await shown(bare, FIRST)
+    assert record["reserved"] == record["used"] == dict.fromkeys(amounts, 0) | {"gpus": {}}
+    await in_step(bare)
+
+
+async def test_the_last_gpu_is_given_away_once(
+    bare: Stack, fleet: dict[str, SimulatedWorker]
+) -> None:
+    gpus = Capacity(cpu_millicores=16_000, memory_mb=16_384, disk_mb=65_536, gpus={"t4": 2})
+    fleet[SECOND].capacity = gpus
+    await fleet[SECOND].beat(bare.client)
+    wanted = {"image": "debian-12", "gpu_count": 1, "gpu_type": "t4"}
+    answers = await asyncio.gather(*(bare.call("POST", "/bunkers", json=wanted) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [503] * 6
+    assert {error_of(a) for a in answers if a.status_code == 503} == {(503, "WORKER_UNAVAILABLE")}
+    await in_step(bare)
+    other = await bare.call("POST", "/bunkers", json={**wanted, "gpu_type": "h100"})
+    assert error_of(other) == (503, "NO_SUITABLE_WORKER")
+
+
+async def test_what_one_worker_cannot_build_another_does(
+    bare: Stack, fleet: dict[str, SimulatedWorker]
+) -> None:
+    fleet[FIRST].boot = "failed"
+    made = await bare.create()
+    assert made["worker_id"] == SECOND
+    await bare.data_of("DELETE", f"/bunkers/{made['id']}")
+    assert await statuses(bare, made["id"]) == [
+        "pending",
+        "provisioning",
+        "pending",
+        "provisioning",
+        "running",
+        "terminated",
+    ]
+    await until(lambda: not fleet[FIRST].machines)
+    await in_step(bare)
+
+
+async def test_what_nobody_can_build_fails_with_the_reason(
+    bare: Stack, fleet: dict[str, SimulatedWorker]
+) -> None:
+    for each in fleet.values():
+        each.boot = "failed"
+    made = await bare.create(wait=False)
+    failed = await bare.until_status(made["id"], "failed")
+    assert "the kernel panicked" in failed["status_reason"]
+    assert {made["id"]} == set(fleet[FIRST].orders) == set(fleet[SECOND].orders)
+    await until(lambda: not any(each.machines for each in fleet.values()))
+    await in_step(bare)
+
+
+async def test_a_worker_that_reports_and_takes_no_orders_loses_them(
+    bare: Stack, fleet: dict[str, SimulatedWorker]
+) -> None:
+    fleet[FIRST].faults["PUT /v1/machines/"] = never
+    made = await bare.create()
+    assert made["worker_id"] == SECOND
+    await in_step(bare)
