@@ -16,7 +16,7 @@ from aiohttp import web
 
 from scaibunker.wire.guest.execs import ExecExit, ExecStart
 from scaibunker.wire.guest.frames import CONTENT_TYPE, Decoder, Kind, encode, encode_json
-from scaibunker.wire.worker import PROTOCOL_VERSION
+from scaibunker.wire.worker import PROTOCOL_HEADER
 from scaibunker.wire.worker.heartbeat import Capacity, Heartbeat, HeartbeatAnswer
 from scaibunker.wire.worker.machines import (
     ExecStatus,
@@ -25,6 +25,7 @@ from scaibunker.wire.worker.machines import (
     MachineStatus,
     WorkerError,
 )
+from scaibunker.wire.worker.protocol import SPOKEN, version_of
 from tests.integration.simulated_files import SimulatedFiles
 
 TOKEN = "worker-token-for-tests"
@@ -153,6 +154,7 @@ class SimulatedWorker:
     def __init__(self, worker_id: str = "wrk_sim") -> None:
         self.worker_id = worker_id
         self.token = TOKEN
+        self.spoken = SPOKEN
         self.boot = "running"
         self.capacity = Capacity(cpu_millicores=16_000, memory_mb=16_384, disk_mb=65_536)
         self.network_profiles = ["isolated"]
@@ -164,6 +166,7 @@ class SimulatedWorker:
         self.faults: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse | None]]] = {}
         self.finished: list[ExecStatus] = []
         self.port = 0
+        self.refused = 0
         self._runner: web.AppRunner | None = None
         self._spools: set[asyncio.Task[None]] = set()
 
@@ -210,7 +213,7 @@ class SimulatedWorker:
             worker_id=self.worker_id,
             name=self.worker_id,
             address=self.address,
-            protocol=PROTOCOL_VERSION,
+            protocol=self.spoken.newest,
             version="0-sim",
             acceleration="none",
             network_profiles=self.network_profiles,
@@ -257,6 +260,9 @@ class SimulatedWorker:
     ) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return refuse(401, "SERVICE_TOKEN_INVALID", "wrong token")
+        if version_of(request.headers.get(PROTOCOL_HEADER)) not in self.spoken:
+            self.refused += 1
+            return refuse(503, "PROTOCOL_MISMATCH", "another version")
         for prefix, fault in self.faults.items():
             if f"{request.method} {request.path}".startswith(prefix):
                 answer = await fault(request)

@@ -18,6 +18,7 @@ from scaibunker.controller.settings import (
     RelaySettings,
     WorkerSettings,
 )
+from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaigrid.app import Grid, GridSettings
 from scaigrid.http.server import Server, make_server
 from scaigrid.operation import system_operation
@@ -56,6 +57,7 @@ class Knobs:
     http: dict[str, Any] = field(default_factory=dict)
     tracing: dict[str, Any] = field(default_factory=dict)
     jwt: dict[str, Any] = field(default_factory=dict)
+    spoken: Versions = SPOKEN
 
 
 class Stack:
@@ -101,6 +103,7 @@ class Stack:
                 exec_grace_s=knobs.exec_grace_s,
                 file_idle_timeout_s=knobs.file_idle_timeout_s,
             ),
+            spoken=knobs.spoken,
         )
         return self.controller
 

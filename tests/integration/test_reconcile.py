@@ -336,15 +336,6 @@ async def test_a_persistent_bunker_is_not_ended_by_its_limits(
         assert await stack.status(kept["id"]) == "running"
 
 
-async def test_another_protocol_version_is_refused_with_a_word_about_it(
-    stack: Stack, worker: SimulatedWorker
-) -> None:
-    report = worker.heartbeat().model_copy(update={"protocol": 99})
-    response = await worker.send(stack.client, report)
-    assert error_of(response) == (422, "VALIDATION_ERROR")
-    assert "version 99" in response.json()["error"]["message"]
-
-
 async def test_commands_of_a_bunker_that_ended_do_not_stay_running(
     stack: Stack, worker: SimulatedWorker
 ) -> None:

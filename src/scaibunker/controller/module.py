@@ -34,12 +34,14 @@ from scaibunker.controller.settings import (
 from scaibunker.controller.tasks import RECONCILE, BackgroundTasks
 from scaibunker.controller.usage.egress import Egress
 from scaibunker.controller.workers.client import WorkerClient
+from scaibunker.controller.workers.compatibility import Compatibility
 from scaibunker.controller.workers.domain import Presence
 from scaibunker.controller.workers.fleet import Fleet
 from scaibunker.controller.workers.listener import Listener
 from scaibunker.controller.workers.routes import WorkerEndpoints
 from scaibunker.controller.workers.service import Heartbeats
 from scaibunker.storage.objects import BadStoreUrl, ObjectStore
+from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaigrid.db.batch import BatchWriter
 from scaigrid.http.routes import Routes
 from scaigrid.loops import end, forever
@@ -60,14 +62,15 @@ class Controller:
         workers: WorkerSettings,
         reconcile: ReconcileSettings,
         relay: RelaySettings,
+        spoken: Versions = SPOKEN,
     ) -> None:
         database, clock = platform.database, platform.clock
         self._writer = BatchWriter(database)
         self._activity = Activity(self._writer, clock)
-        self._client = WorkerClient(workers)
+        self._client = WorkerClient(workers, spoken)
         notifier = Notifier(platform.bus)
         fleet = Fleet(clock, workers.offline_after_s)
-        presence = Presence(workers.offline_after_s, clock.now())
+        presence = Presence(workers.offline_after_s, clock.now(), spoken)
         metrics = ControllerMetrics(platform.metrics)
         metrics.watch(database, presence, clock)
         self._view = FleetView(database, presence, clock, workers.offline_after_s)
@@ -99,6 +102,7 @@ class Controller:
             hint,
             self._keeper.finished,
             Egress(database),
+            Compatibility(database, spoken),
         )
         self._routes = [
             BunkerEndpoints(create, reading, changes, self._activity, platform.stopping).routes(),

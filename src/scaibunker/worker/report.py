@@ -4,13 +4,16 @@ A heartbeat is the whole truth about this worker, so a lost one costs nothing: t
 """
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import aiohttp
 import structlog
 
+from scaibunker.wire.codes import Code
 from scaibunker.wire.worker import TOKEN_HEADER
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
+from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
 
@@ -19,16 +22,31 @@ log = structlog.get_logger(__name__)
 PATH = "/v1/modules/scaibunker/heartbeat"
 TIMEOUT_S = 5.0
 RETRY_S = 0.5
+MISMATCH_RETRY_S = 30.0
+"""Seconds until a controller of another version is asked again: somebody has to upgrade it first."""
 GATHER_S = 0.002
 """Changes that come together are told together."""
+
+
+class NotUnderstood(Exception):
+    """The controller and this worker do not speak the same version of the worker protocol."""
 
 
 class Reporter:
     """`news` is called from anywhere in the daemon; `run` sends."""
 
     def __init__(
-        self, url: str, token: str, compose: Callable[[], Heartbeat], interval_s: float
+        self,
+        url: str,
+        token: str,
+        compose: Callable[[], Heartbeat],
+        interval_s: float,
+        *,
+        spoken: Versions = SPOKEN,
+        mismatch_retry_s: float = MISMATCH_RETRY_S,
     ) -> None:
+        self._spoken = spoken
+        self._mismatch_retry_s = mismatch_retry_s
         self._url = url.rstrip("/") + PATH
         self._headers = {TOKEN_HEADER: f"Bearer {token}"}
         self._compose = compose
@@ -46,10 +64,18 @@ class Reporter:
             headers=self._headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
         ) as session:
             failing = False
+            refused = ""
             while True:
                 self._changed.clear()
                 try:
                     answer = await self._send(session)
+                except NotUnderstood as mismatch:
+                    # Machines run on; nothing is asked of anybody until the other side is upgraded.
+                    if refused != str(mismatch):
+                        refused = str(mismatch)
+                        log.error("protocol_mismatch", reason=refused, understood=str(self._spoken))
+                    await asyncio.sleep(self._mismatch_retry_s)
+                    continue
                 except Exception as error:
                     # Whatever it is: a worker that falls silent is lost with all its machines.
                     if not failing:
@@ -59,7 +85,9 @@ class Reporter:
                     continue
                 if failing:
                     log.info("controller_reached")
-                failing = False
+                if refused:
+                    log.info("protocol_understood")
+                failing, refused = False, ""
                 self._act(answer, fleet)
                 await self._wait()
 
@@ -70,10 +98,16 @@ class Reporter:
         ) as response:
             text = await response.text()
             if response.status != 200:
+                _raise_if_not_understood(text)
                 raise aiohttp.ClientError(
                     f"the controller answered {response.status}: {text[:300]}"
                 )
-            return HeartbeatAnswer.model_validate_json(text)
+            answer = HeartbeatAnswer.model_validate_json(text)
+            if answer.protocol not in self._spoken:
+                raise NotUnderstood(
+                    f"the controller speaks version {answer.protocol}, this worker {self._spoken}"
+                )
+            return answer
 
     def _act(self, answer: HeartbeatAnswer, fleet: Fleet) -> None:
         self._interval_s = answer.interval_s
@@ -101,3 +135,15 @@ class Reporter:
         except TimeoutError:
             return
         await asyncio.sleep(GATHER_S)
+
+
+def _raise_if_not_understood(text: str) -> None:
+    """Raise NotUnderstood if a refusal is about the version."""
+    try:
+        error = json.loads(text)["error"]
+        mismatch = error["code"] == Code.PROTOCOL_MISMATCH
+        words = " ".join(str(error[part]) for part in ("message", "hint"))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return
+    if mismatch:
+        raise NotUnderstood(words[:500])

@@ -34,7 +34,11 @@ class FleetView:
     """Who could take a bunker, as far as is known."""
 
     def __init__(
-        self, database: Database, presence: Presence, clock: Clock, offline_after_s: float
+        self,
+        database: Database,
+        presence: Presence,
+        clock: Clock,
+        offline_after_s: float,
     ) -> None:
         self._database = database
         self._presence = presence
@@ -150,7 +154,7 @@ class FleetView:
                 held=standing.held.more(taking) if taking else standing.held,
                 network_profiles=described.network_profiles,
                 images=described.images,
-                online=online,
+                online=online and self._presence.understands(described.protocol),
                 draining=standing.draining,
             )
         )

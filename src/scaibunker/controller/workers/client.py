@@ -17,7 +17,8 @@ from yarl import URL
 
 from scaibunker.controller.settings import WorkerSettings
 from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
-from scaibunker.wire.worker import TOKEN_HEADER
+from scaibunker.wire.codes import Code
+from scaibunker.wire.worker import PROTOCOL_HEADER, TOKEN_HEADER
 from scaibunker.wire.worker.machines import (
     ExecStatus,
     MachineSpec,
@@ -25,6 +26,7 @@ from scaibunker.wire.worker.machines import (
     PowerRequest,
     WorkerError,
 )
+from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaigrid.tracing import spans as tracing
 
 log = structlog.get_logger(__name__)
@@ -33,6 +35,7 @@ M = TypeVar("M", bound=BaseModel)
 
 ORDER_S = 10.0
 """Seconds that a worker has to take an order; building the machine comes after that."""
+MOST_TOLD = 10_000
 _MAX_ANSWER = 4 * 1024 * 1024
 _MAX_ERROR = 64 * 1024
 _READ_BUFFER = 256 * 1024
@@ -47,11 +50,22 @@ class WorkerSilent(WorkerUnreachable):
         self.sent = sent
 
 
+class WorkerIncompatible(WorkerSilent):
+    """The bunker's worker is of a release that this controller does not understand."""
+
+    def __init__(self) -> None:
+        super().__init__(sent=False)
+
+
 class WorkerClient:
     """Requests to workers, by their address."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self._headers = {TOKEN_HEADER: f"Bearer {settings.tokens[0]}"}
+    def __init__(self, settings: WorkerSettings, spoken: Versions = SPOKEN) -> None:
+        self._headers = {
+            TOKEN_HEADER: f"Bearer {settings.tokens[0]}",
+            PROTOCOL_HEADER: str(spoken.newest),
+        }
+        self._told: dict[str, str] = {}
         self._connect_s = settings.worker_connect_timeout_s
         self._request_s = settings.worker_request_timeout_s
         self._session: aiohttp.ClientSession | None = None
@@ -105,7 +119,8 @@ class WorkerClient:
                         allow_redirects=False,
                     )
                     if response.status >= 300:
-                        raise await _refusal(response)
+                        raise self._judged(address, await _refusal(response))
+                    self._told.pop(address, None)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if response is not None:
                     response.close()
@@ -121,6 +136,19 @@ class WorkerClient:
                 if not response.content.at_eof():
                     response.close()  # what is left is not wanted: the worker must notice
                 response.release()
+
+    def _judged(self, address: str, refusal: WorkerRefused) -> Exception:
+        """A refusal of our version as what it is: nothing was done, and another time may do. Logged
+        once for each worker."""
+        if refusal.code != Code.PROTOCOL_MISMATCH:
+            return refusal
+        reason = refusal.message[:500]
+        if self._told.get(address) != reason:
+            if len(self._told) >= MOST_TOLD:
+                self._told.clear()
+            self._told[address] = reason
+            log.warning("a worker does not understand this controller", reason=reason)
+        return WorkerIncompatible()
 
     async def _json(
         self,

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from scaibunker.wire.worker.protocol import SPOKEN, Versions
+
 
 class WorkerStatus(StrEnum):
     """What an operator sees."""
@@ -74,7 +76,8 @@ class Presence:
     an interruption silence counts anew. `listening` is called again and again while all is well.
     """
 
-    def __init__(self, offline_after_s: float, since: datetime) -> None:
+    def __init__(self, offline_after_s: float, since: datetime, spoken: Versions = SPOKEN) -> None:
+        self._spoken = spoken
         self._offline_after = timedelta(seconds=offline_after_s)
         self._deaf_after = self._offline_after / 3
         self._since = since
@@ -100,9 +103,13 @@ class Presence:
         since, deaf_from = self._state(now)
         return since if deaf_from is not None else None
 
+    def understands(self, protocol: int) -> bool:
+        """Whether this controller speaks a version of the worker protocol."""
+        return protocol in self._spoken
+
     def is_online(self, worker: Worker, now: datetime) -> bool:
         """Whether it has reported recently enough for new bunkers."""
-        return self.was_heard(worker.last_heartbeat_at, now)
+        return self.understands(worker.protocol) and self.was_heard(worker.last_heartbeat_at, now)
 
     def was_heard(self, heard: datetime, now: datetime) -> bool:
         """Whether a worker that reported last then counts as online. One that was when an

@@ -19,6 +19,14 @@ class WorkerUnreachable(GridError):
     hint = "Look at the bunker's status; try again if the operation can be repeated."
 
 
+class ProtocolMismatch(GridError):
+    """The worker speaks a version of the worker protocol that this controller does not."""
+
+    kind = Kind.CONFLICT
+    code = Code.PROTOCOL_MISMATCH
+    hint = "Upgrade whichever of the two is older; the worker's machines run on meanwhile."
+
+
 class WorkerRefused(Exception):
     """A worker answered with an error. Never leaves the controller as it is."""
 

@@ -44,6 +44,7 @@ class Description:
     capacity: Capacity
     network_profiles: AbstractSet[str]
     images: AbstractSet[str]
+    protocol: int
 
 
 async def report(op: Operation, db: Writer, worker: Worker) -> None:
@@ -94,6 +95,18 @@ async def _report_gpus(db: Writer, worker: Worker) -> None:
             await db.execute(
                 insert(worker_gpus).values(worker_id=worker.id, gpu_type=kind, total=total, held=0)
             )
+
+
+async def note_protocol(
+    op: Operation,  # noqa: ARG001
+    db: Writer,
+    worker_id: str,
+    protocol: int,
+) -> None:
+    """A worker, if it is known, speaks another version now than when its report was last taken."""
+    this = (workers.c.id == worker_id) & (workers.c.protocol != protocol)
+    noted = {"protocol": protocol, "facts": f"protocol {protocol}", "changed_at": server_now()}
+    await db.execute(update(workers).where(this).values(**noted))
 
 
 def _facts(worker: Worker) -> str:
@@ -168,6 +181,7 @@ async def descriptions(
                 _capacity(row),
                 frozenset(row["network_profiles"]),
                 frozenset(row["cached_images"]),
+                row["protocol"],
             )
     return found
 

@@ -9,13 +9,14 @@ from starlette.responses import Response
 
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.workers import repository
+from scaibunker.controller.workers.compatibility import Report
 from scaibunker.controller.workers.domain import Presence, Worker
-from scaibunker.controller.workers.errors import WorkerNotFound
+from scaibunker.controller.workers.errors import ProtocolMismatch, WorkerNotFound
 from scaibunker.controller.workers.service import Heartbeats
 from scaibunker.controller.workers.view import view
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api import workers as wire
-from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
+from scaibunker.wire.worker.heartbeat import HeartbeatAnswer
 from scaigrid.db import Database, Writer
 from scaigrid.errors import ValidationFailed
 from scaigrid.http.access import Needs, Service
@@ -53,6 +54,7 @@ class WorkerEndpoints:
             self.post_heartbeat,
             access=Service("worker", *self._tokens),
             answers=_bare(HeartbeatAnswer),
+            errors=[ProtocolMismatch],
             body_limit=MAX_HEARTBEAT,
             audited=False,
         )
@@ -78,7 +80,7 @@ class WorkerEndpoints:
             )
         return routes
 
-    async def post_heartbeat(self, op: Op, body: Heartbeat) -> Response:
+    async def post_heartbeat(self, op: Op, body: Report) -> Response:
         """Report as a worker. The answer is part of the worker protocol and has no envelope."""
         answer = await self._heartbeats.take(op, body)
         return Response(answer.model_dump_json(), media_type="application/json")
@@ -137,6 +139,7 @@ class WorkerEndpoints:
                 now,
                 gpus.get(worker.id, {}),
                 at_work.get(worker.id, {}),
+                understood=self._presence.understands(worker.protocol),
             )
             for worker in found
         ]

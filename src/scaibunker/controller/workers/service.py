@@ -12,10 +12,10 @@ from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.usage.egress import Egress
 from scaibunker.controller.workers import repository
+from scaibunker.controller.workers.compatibility import Compatibility
 from scaibunker.controller.workers.domain import Capacity, Presence, Worker
 from scaibunker.controller.workers.fleet import Fleet
-from scaibunker.wire.worker import PROTOCOL_VERSION
-from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
+from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer, Introduction
 from scaibunker.wire.worker.machines import ExecStatus, MachineState, MachineStatus
 from scaigrid.db import Database, Writer
 from scaigrid.db.errors import DatabaseUnavailable
@@ -48,7 +48,9 @@ class Heartbeats:
         hint: Hint,
         finished: Finished,
         egress: Egress,
+        compatibility: Compatibility,
     ) -> None:
+        self._compatibility = compatibility
         self._database = database
         self._egress = egress
         self._fleet = fleet
@@ -58,9 +60,13 @@ class Heartbeats:
         self._finished = finished
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def take(self, op: Operation, beat: Heartbeat) -> HeartbeatAnswer:
+    async def take(self, op: Operation, beat: Heartbeat | Introduction) -> HeartbeatAnswer:
         """Record a heartbeat, wake the reconciler where it differs from what should be, and
-        answer what should not exist. Raises ValidationFailed for one that cannot be understood."""
+        answer what should not exist. Raises ProtocolMismatch for a worker that is not understood,
+        ValidationFailed for a report that makes no sense."""
+        await self._compatibility.check(op, beat)
+        if not isinstance(beat, Heartbeat):
+            raise ValidationFailed("The heartbeat has not the form of its version.")
         _check(beat)
         async with self._turns[beat.worker_id]:
             await self._store(op, _worker(op, beat))
@@ -74,7 +80,10 @@ class Heartbeats:
         if strays:
             log.warning("machines without a bunker", worker_id=beat.worker_id, bunkers=strays)
         return HeartbeatAnswer(
-            interval_s=self._interval_s, terminate=strays, acknowledged_execs=acknowledged
+            interval_s=self._interval_s,
+            protocol=self._compatibility.current,
+            terminate=strays,
+            acknowledged_execs=acknowledged,
         )
 
     async def _store(self, op: Operation, worker: Worker) -> None:
@@ -98,12 +107,6 @@ class Heartbeats:
 
 
 def _check(beat: Heartbeat) -> None:
-    if beat.protocol != PROTOCOL_VERSION:
-        raise ValidationFailed.of(
-            "protocol",
-            f"the worker speaks version {beat.protocol}, this controller {PROTOCOL_VERSION}; "
-            "install the same release on both",
-        )
     try:
         address = urlsplit(beat.address)
         good = address.scheme in ("http", "https") and address.hostname and not address.path

@@ -16,13 +16,15 @@ def view(
     now: datetime,
     gpus_held: Mapping[str, int],
     by_status: Mapping[str, Held],
+    *,
+    understood: bool,
 ) -> wire.Worker:
     """The record; `by_status` is what its live bunkers have, by their status."""
     total, held = worker.capacity, worker.held
     used = Held()
     for state in _AT_WORK:
         used = used.more(by_status.get(state.value, Held()))
-    reasons = list(_reasons(worker, status, now))
+    reasons = list(_reasons(worker, status, now, understood=understood))
     return wire.Worker(
         id=worker.id,
         name=worker.name,
@@ -50,9 +52,14 @@ def view(
     )
 
 
-def _reasons(worker: Worker, status: WorkerStatus, now: datetime) -> list[str]:
+def _reasons(worker: Worker, status: WorkerStatus, now: datetime, *, understood: bool) -> list[str]:
     reasons = []
-    if status is WorkerStatus.OFFLINE:
+    if not understood:
+        reasons.append(
+            f"not understood: it speaks version {worker.protocol} of the worker protocol, and this "
+            "controller does not"
+        )
+    elif status is WorkerStatus.OFFLINE:
         reasons.append(f"offline: its last heartbeat came {_age_s(worker, now):.0f} s ago")
     if worker.draining:
         reasons.append("draining: an operator has said that it takes no new bunkers")

@@ -17,18 +17,23 @@ class Capacity(BaseModel):
     gpus: Annotated[dict[Short, Amount], Field(max_length=64)] = Field(default_factory=dict)
 
 
-class Heartbeat(BaseModel):
+class Introduction(BaseModel):
+    """Who reports, and which version it speaks: has this form in every version of the protocol."""
+
+    worker_id: WorkerId
+    protocol: Amount
+    version: Short
+
+
+class Heartbeat(Introduction):
     """Body of `POST /v1/modules/scaibunker/heartbeat`.
 
     `machines` is the whole truth about this worker: one that is not named is not there.
     `finished_execs` are repeated until an answer acknowledges them.
     """
 
-    worker_id: WorkerId
     name: Name
     address: Annotated[str, StringConstraints(max_length=512)]
-    protocol: Amount
-    version: Short
     acceleration: Short
     network_profiles: Annotated[list[Short], Field(max_length=64)]
     capacity: Capacity
@@ -38,8 +43,10 @@ class Heartbeat(BaseModel):
 
 
 class HeartbeatAnswer(BaseModel):
-    """`terminate` names machines that should not exist; the worker takes them down."""
+    """`terminate` names machines that should not exist; the worker takes them down, unless it does
+    not understand the answer's `protocol` (1 if it names none)."""
 
     interval_s: float
+    protocol: int = 1
     terminate: list[str] = Field(default_factory=list)
     acknowledged_execs: list[str] = Field(default_factory=list)

@@ -6,8 +6,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from scaibunker import __version__
-from scaibunker.wire.worker import PROTOCOL_VERSION
-from scaibunker.worker.api import auth, errors, execs, files, machines
+from scaibunker.wire.worker.protocol import SPOKEN, Versions
+from scaibunker.worker.api import auth, errors, execs, files, machines, protocol
 from scaibunker.worker.machines.fleet import Fleet
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -15,19 +15,28 @@ BODY_LIMIT = 32 * 1024 * 1024
 
 
 def build(
-    fleet: Fleet, worker_id: str, tokens: tuple[str, ...], inner: Sequence[Middleware] = ()
+    fleet: Fleet,
+    worker_id: str,
+    tokens: tuple[str, ...],
+    inner: Sequence[Middleware] = (),
+    spoken: Versions = SPOKEN,
 ) -> web.Application:
     """The application; serve it with `handler_cancellation`, so that a caller that goes away ends
     what it asked for. `inner` middlewares see those requests alone that have a token."""
     app = web.Application(
-        middlewares=[auth.middleware(tokens), *inner, errors.middleware],
+        middlewares=[
+            auth.middleware(tokens),
+            protocol.middleware(spoken),
+            *inner,
+            errors.middleware,
+        ],
         client_max_size=BODY_LIMIT,
     )
     app[machines.FLEET] = fleet
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response(
-            {"worker_id": worker_id, "version": __version__, "protocol": PROTOCOL_VERSION}
+            {"worker_id": worker_id, "version": __version__, "protocol": spoken.newest}
         )
 
     app.router.add_get("/v1/health", health)

@@ -22,6 +22,7 @@ STATUS = {
     Code.VALIDATION_ERROR: 422,
     Code.PAYLOAD_TOO_LARGE: 413,
     Code.GUEST_UNREACHABLE: 502,
+    Code.PROTOCOL_MISMATCH: 503,  # a controller that does not know the code tries again, and gives nothing up
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
