@@ -58,6 +58,7 @@ class Knobs:
     tracing: dict[str, Any] = field(default_factory=dict)
     jwt: dict[str, Any] = field(default_factory=dict)
     spoken: Versions = SPOKEN
+    workers: dict[str, Any] = field(default_factory=dict)
 
 
 class Stack:
@@ -91,6 +92,7 @@ class Stack:
                 worker_token=SecretStr(knobs.worker_token),
                 worker_heartbeat_interval_s=knobs.heartbeat_interval_s,
                 worker_request_timeout_s=knobs.request_timeout_s,
+                **knobs.workers,
             ),
             reconcile=ReconcileSettings(
                 reconcile_interval_s=knobs.reconcile_interval_s,

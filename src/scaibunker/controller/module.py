@@ -103,6 +103,7 @@ class Controller:
             self._keeper.finished,
             Egress(database),
             Compatibility(database, spoken),
+            require_https=workers.worker_require_https,
         )
         self._routes = [
             BunkerEndpoints(create, reading, changes, self._activity, platform.stopping).routes(),

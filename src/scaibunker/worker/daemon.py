@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from scaibunker.artifacts.manifest import load as load_artifacts
 from scaibunker.wire.bounds import WORKER_ID
 from scaibunker.wire.worker import PROTOCOL_VERSION
 from scaibunker.wire.worker.heartbeat import Heartbeat
-from scaibunker.worker import capacity, cgroups, recover
+from scaibunker.worker import capacity, cgroups, recover, tls
 from scaibunker.worker.api.app import build as build_api
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.images.cache import ImageCache
@@ -52,6 +53,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._reporter: Reporter | None = None
         self._tracing = Tracing(settings)
+        self._serving = tls.serving(settings)
+        self._asking = tls.asking(settings)
 
     def stop(self) -> None:
         self._stop.set()
@@ -120,9 +123,10 @@ class Daemon:
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
         )
         await runner.setup()
-        port = await _listen(runner, settings)
+        port = await _listen(runner, settings, self._serving)
+        scheme = "https" if self._serving else "http"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        return runner, settings.advertise_url or f"http://{host}:{port}"
+        return runner, settings.advertise_url or f"{scheme}://{host}:{port}"
 
     def _start_reporting(
         self, fleet: Fleet, host: Host, worker_id: str, address: str
@@ -154,6 +158,7 @@ class Daemon:
             settings.tokens[0],
             compose,
             settings.heartbeat_interval_s,
+            tls=self._asking,
         )
         return asyncio.create_task(self._reporter.run(fleet), name="heartbeats")
 
@@ -179,7 +184,9 @@ class Daemon:
                 folder.rmdir()
 
 
-async def _listen(runner: web.AppRunner, settings: WorkerSettings) -> int:
+async def _listen(
+    runner: web.AppRunner, settings: WorkerSettings, serving: ssl.SSLContext | None
+) -> int:
     """Listen on the port that is set; else on the one of the last start, so that a restart goes
     unnoticed, or on any free one."""
     memory = settings.data_dir / "port"
@@ -187,7 +194,7 @@ async def _listen(runner: web.AppRunner, settings: WorkerSettings) -> int:
     remembered = int(last) if last.isdigit() and int(last) < 65536 else 0
     for port in [settings.port] if settings.port else [remembered, 0]:
         try:
-            await web.TCPSite(runner, settings.host, port).start()
+            await web.TCPSite(runner, settings.host, port, ssl_context=serving).start()
         except OSError as error:
             if port in (0, settings.port):
                 raise WorkerFault(f"cannot listen on {settings.host}:{port}: {error}") from error

@@ -5,6 +5,7 @@ A heartbeat is the whole truth about this worker, so a lost one costs nothing: t
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable
 
 import aiohttp
@@ -42,9 +43,11 @@ class Reporter:
         compose: Callable[[], Heartbeat],
         interval_s: float,
         *,
+        tls: ssl.SSLContext | None = None,
         spoken: Versions = SPOKEN,
         mismatch_retry_s: float = MISMATCH_RETRY_S,
     ) -> None:
+        self._tls = tls
         self._spoken = spoken
         self._mismatch_retry_s = mismatch_retry_s
         self._url = url.rstrip("/") + PATH
@@ -61,7 +64,9 @@ class Reporter:
     async def run(self, fleet: Fleet) -> None:
         """Until cancelled."""
         async with aiohttp.ClientSession(
-            headers=self._headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            connector=aiohttp.TCPConnector(ssl=self._tls or True),
         ) as session:
             failing = False
             refused = ""

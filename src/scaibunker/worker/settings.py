@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scaibunker.wire.worker.tokens import tokens_of
@@ -36,7 +36,16 @@ class WorkerSettings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     """The port of the worker's API; 0 takes the one of the last start, or any free one."""
     advertise_url: str | None = None
-    """The URL at which the controller reaches this worker; null means `http://host:port`."""
+    """The URL at which the controller reaches this worker; null means `http://host:port` (https with a certificate)."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate of the worker's API and those between it and its CA; it must be good for
+    the host of `advertise_url`. With it the API is served as https; read at start."""
+    tls_key: Path | None = Field(default=None, validate_default=True)
+    """PEM file with the key of `tls_certificate`, unencrypted."""
+    tls_client_ca: Path | None = None
+    """PEM file with the CAs whose certificates the controller must show; null means that it needs none."""
+    controller_ca: Path | None = None
+    """PEM file with the CAs that an https `controller_url` is verified with; null means the system's."""
     kernel: Path | None = None
     """The kernel that machines boot; null means the one that `scaibunker.artifacts` built."""
     initramfs: Path | None = None
@@ -84,6 +93,20 @@ class WorkerSettings(BaseSettings):
     @classmethod
     def _are_tokens(cls, value: SecretStr) -> SecretStr:
         tokens_of(value.get_secret_value())
+        return value
+
+    @field_validator("tls_key")
+    @classmethod
+    def _belongs_to_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) is not (info.data.get("tls_certificate") is None):
+            raise ValueError("it and tls_certificate are set together")
+        return value
+
+    @field_validator("tls_client_ca")
+    @classmethod
+    def _needs_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("tls_certificate") is None:
+            raise ValueError("it is of use with tls_certificate alone")
         return value
 
     @field_validator("tracing_endpoint")

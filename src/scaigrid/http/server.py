@@ -7,6 +7,7 @@ from types import FrameType
 
 import uvicorn
 
+from scaigrid import tls
 from scaigrid.app import Grid
 from scaigrid.http.protocol import BoundedProtocol, Bounds
 from scaigrid.settings import HttpSettings
@@ -51,4 +52,9 @@ def make_server(grid: Grid, settings: HttpSettings) -> Server:
         timeout_graceful_shutdown=settings.stop_timeout_s,
         timeout_keep_alive=75,
     )
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        config.load()
+        config.ssl = tls.serving(
+            settings.tls_certificate, settings.tls_key, setting="SCAIGRID_HTTP_TLS_CERTIFICATE"
+        )
     return Server(config, grid)

@@ -1,9 +1,10 @@
 """Where and how the HTTP server listens."""
 
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from scaigrid.settings.base import Section
@@ -19,6 +20,13 @@ class HttpSettings(Section):
 
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """TCP port to listen on; 0 takes a free one."""
+
+    tls_certificate: Path | None = None
+    """PEM file with the server's certificate and those between it and its CA. With it the server speaks
+    https alone; read at start."""
+
+    tls_key: Path | None = Field(default=None, validate_default=True)
+    """PEM file with the key of `SCAIGRID_HTTP_TLS_CERTIFICATE`, unencrypted."""
 
     json_limit_bytes: Annotated[int, Field(ge=65_536, le=1 << 30)] = 2 * 1024 * 1024
     """Largest JSON body of an operation that has no limit of its own, in bytes."""
@@ -48,6 +56,13 @@ class HttpSettings(Section):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+
+    @field_validator("tls_key")
+    @classmethod
+    def _belongs_to_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) is not (info.data.get("tls_certificate") is None):
+            raise ValueError("it and SCAIGRID_HTTP_TLS_CERTIFICATE are set together")
+        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

@@ -1,8 +1,9 @@
 """How the controller deals with workers."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from scaibunker.wire.worker.tokens import tokens_of
@@ -31,6 +32,19 @@ class WorkerSettings(Section):
     worker_request_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60
     """How long a worker may take to answer a request about a machine, in seconds."""
 
+    worker_ca: Path | None = None
+    """PEM file with the CAs that the certificates of workers with an https address are verified with;
+    without it the system's. The host of the address that a worker advertises is verified too."""
+
+    worker_client_certificate: Path | None = None
+    """PEM file with the certificate that the controller shows to workers that ask for one."""
+
+    worker_client_key: Path | None = Field(default=None, validate_default=True)
+    """PEM file with the key of `SCAIBUNKER_WORKER_CLIENT_CERTIFICATE`, unencrypted."""
+
+    worker_require_https: bool = False
+    """Whether a worker's heartbeat is refused, and nothing asked of it, unless its address is https."""
+
     scheduler_strategy: Literal["spread", "pack"] = "spread"
     """Which of the workers that could take a bunker gets it: the emptiest or the fullest."""
 
@@ -44,6 +58,13 @@ class WorkerSettings(Section):
     def _are_tokens(cls, value: SecretStr) -> SecretStr:
         if min(len(token) for token in tokens_of(value.get_secret_value())) < SHORTEST_TOKEN:
             raise ValueError(f"each token must have at least {SHORTEST_TOKEN} characters")
+        return value
+
+    @field_validator("worker_client_key")
+    @classmethod
+    def _belongs_to_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) is not (info.data.get("worker_client_certificate") is None):
+            raise ValueError("it and SCAIBUNKER_WORKER_CLIENT_CERTIFICATE are set together")
         return value
 
     @property

@@ -27,6 +27,7 @@ from scaibunker.wire.worker.machines import (
     WorkerError,
 )
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
+from scaigrid import tls
 from scaigrid.tracing import spans as tracing
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,14 @@ class WorkerClient:
             TOKEN_HEADER: f"Bearer {settings.tokens[0]}",
             PROTOCOL_HEADER: str(spoken.newest),
         }
+        self._require_https = settings.worker_require_https
+        self._tls = tls.asking(
+            settings.worker_ca,
+            settings.worker_client_certificate,
+            settings.worker_client_key,
+            ca_setting="SCAIBUNKER_WORKER_CA",
+            setting="SCAIBUNKER_WORKER_CLIENT_CERTIFICATE",
+        )
         self._told: dict[str, str] = {}
         self._connect_s = settings.worker_connect_timeout_s
         self._request_s = settings.worker_request_timeout_s
@@ -73,7 +82,7 @@ class WorkerClient:
     async def start(self) -> None:
         """Open the session."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=self._tls),
             headers=self._headers,
             auto_decompress=False,
             trust_env=False,
@@ -105,6 +114,8 @@ class WorkerClient:
         """
         if self._session is None:
             raise RuntimeError("the worker client is not started")
+        if self._require_https and not address.startswith("https://"):
+            raise WorkerSilent(sent=False)  # its next heartbeat is refused, with the reason
         attributes = {"http.request.method": method, "url.path": path.partition("?")[0]}
         with tracing.request_span(f"worker {method}", attributes) as traced:
             response: aiohttp.ClientResponse | None = None

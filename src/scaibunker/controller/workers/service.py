@@ -49,7 +49,10 @@ class Heartbeats:
         finished: Finished,
         egress: Egress,
         compatibility: Compatibility,
+        *,
+        require_https: bool = False,
     ) -> None:
+        self._schemes = ("https",) if require_https else ("http", "https")
         self._compatibility = compatibility
         self._database = database
         self._egress = egress
@@ -67,7 +70,7 @@ class Heartbeats:
         await self._compatibility.check(op, beat)
         if not isinstance(beat, Heartbeat):
             raise ValidationFailed("The heartbeat has not the form of its version.")
-        _check(beat)
+        _check(beat, self._schemes)
         async with self._turns[beat.worker_id]:
             await self._store(op, _worker(op, beat))
             self._fleet.report(beat.worker_id, beat.machines)
@@ -106,15 +109,17 @@ class Heartbeats:
                 self._hint(bunker_id)
 
 
-def _check(beat: Heartbeat) -> None:
+def _check(beat: Heartbeat, schemes: tuple[str, ...]) -> None:
     try:
         address = urlsplit(beat.address)
-        good = address.scheme in ("http", "https") and address.hostname and not address.path
+        good = address.scheme in schemes and address.hostname and not address.path
         _ = address.port  # raises ValueError if it is none
     except ValueError:
         good = False
     if not good:
-        raise ValidationFailed.of("address", "must be an http or https URL of host and port")
+        raise ValidationFailed.of(
+            "address", f"must be an {' or '.join(schemes)} URL of host and port"
+        )
 
 
 def _worker(op: Operation, beat: Heartbeat) -> Worker:
