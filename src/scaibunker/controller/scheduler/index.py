@@ -89,7 +89,7 @@ class Index:
         sets = [self._by_profile.get(demand.network_profile, set())]
         if not demand.lazy:
             sets.append(self._by_image.get(demand.image_sha256, set()))
-        if demand.shape.gpu_type is not None:
+        if demand.shape.gpu_count and demand.shape.gpu_type is not None:
             sets.append(self._by_gpu.get(demand.shape.gpu_type, set()))
         return min(sets, key=len)
 
