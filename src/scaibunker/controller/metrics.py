@@ -28,6 +28,17 @@ class ControllerMetrics:
         self.places_lost = metrics.counter(
             "places_lost", "Places that another replica has taken between the choice and the hold."
         )
+        self.quota_drift = metrics.counter(
+            "quota_drift",
+            "What was mended because counters and rows had come apart, by kind; should stay at 0.",
+            ["kind"],
+        )
+        self.quota_recounts = metrics.counter(
+            "quota_recounts", "How often the counters of quotas were made anew from the rows."
+        )
+        self.quotas_judged_by_rows = metrics.counter(
+            "quotas_judged_by_rows", "Creates that were judged by rows, because Redis was away."
+        )
         self.passes = metrics.counter("reconcile_passes", "Passes over single bunkers.")
 
     def watch(self, database: Database, presence: Presence, clock: Clock) -> None:

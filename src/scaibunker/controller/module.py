@@ -16,6 +16,10 @@ from scaibunker.controller.bunkers.states import States
 from scaibunker.controller.images.routes import ImageEndpoints
 from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.permissions import DECLARED
+from scaibunker.controller.quotas.counters import Counters
+from scaibunker.controller.quotas.drift import Drift
+from scaibunker.controller.quotas.ledger import Ledger
+from scaibunker.controller.quotas.recount import Recount
 from scaibunker.controller.relay.command import Relay
 from scaibunker.controller.relay.exec_log import ExecLog
 from scaibunker.controller.relay.exec_routes import ExecEndpoints
@@ -74,12 +78,15 @@ class Controller:
         metrics = ControllerMetrics(platform.metrics)
         metrics.watch(database, presence, clock)
         self._view = FleetView(database, presence, clock, workers.offline_after_s)
+        counters = Counters(platform.live)
+        recount = Recount(database, counters, metrics)
+        ledger = Ledger(database, counters, recount, clock, metrics)
         placement = Placement(database, self._view, clock, workers.scheduler_strategy, metrics)
         self.reconciler = Reconciler(
             database,
             clock,
             reconcile,
-            states=States(database, notifier),
+            states=States(database, notifier, ledger),
             activity=self._activity,
             placement=placement,
             presence=presence,
@@ -90,7 +97,7 @@ class Controller:
         hint = self.reconciler.hint
         reading = Reading(database, notifier)
         changes = Changes(database, reading, self._activity, hint, reconcile.terminate_wait_s)
-        create = Create(database, reading, placement, limits, hint)
+        create = Create(database, reading, placement, ledger, limits, hint)
         self._log = ExecLog(database, self._writer, self._activity, metrics)
         relaying = Relay(database, self._client, self._log, self._activity, _store(relay), relay)
         self._keeper = Keeper(relaying, clock)
@@ -113,7 +120,11 @@ class Controller:
             WorkerEndpoints(database, heartbeats, presence, workers.tokens).routes(),
         ]
         self.tasks = BackgroundTasks(
-            database, platform.bus, metrics, workers.offline_after_s
+            database,
+            platform.bus,
+            metrics,
+            workers.offline_after_s,
+            Drift(database, counters, recount, metrics),
         ).declared()
         self._bus = platform.bus
         self._listener = Listener(database, clock, presence, workers.offline_after_s)

@@ -12,6 +12,7 @@ import structlog
 from scaibunker.controller.bunkers import repository as bunkers
 from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.metrics import ControllerMetrics
+from scaibunker.controller.quotas.drift import Drift
 from scaibunker.controller.relay.domain import ExecState
 from scaibunker.controller.relay.overdue import lose_overdue
 from scaibunker.controller.usage.ticks import UsageTicks
@@ -33,8 +34,14 @@ class BackgroundTasks:
     """The module's tasks."""
 
     def __init__(
-        self, database: Database, bus: Bus, metrics: ControllerMetrics, offline_after_s: float
+        self,
+        database: Database,
+        bus: Bus,
+        metrics: ControllerMetrics,
+        offline_after_s: float,
+        drift: Drift,
     ) -> None:
+        self._drift = drift
         self._database = database
         self._bus = bus
         self._metrics = metrics
@@ -45,6 +52,7 @@ class BackgroundTasks:
         return (
             Task("scaibunker.sweep_timeouts", Every(30), self.sweep_timeouts),
             Task("scaibunker.monitor_heartbeats", Every(30), self.monitor_heartbeats),
+            self._drift.task("scaibunker"),
             UsageTicks(self._database, "scaibunker").task(),
         )
 

@@ -25,14 +25,28 @@ from scaibunker.controller.bunkers.request import (
 from scaibunker.controller.images import repository as images
 from scaibunker.controller.images.domain import Image
 from scaibunker.controller.images.errors import ImageNotFound, ImageNotReady
+from scaibunker.controller.quotas.applicable import applicable
+from scaibunker.controller.quotas.domain import (
+    Applied,
+    Claim,
+    amounts_of,
+    claim,
+    platform_maximum,
+    user_bucket,
+)
+from scaibunker.controller.quotas.ledger import Hold, Ledger, StaleHold
 from scaibunker.controller.scheduler.domain import Demand, Place
 from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import LimitSettings
-from scaibunker.wire.api.bunkers import BunkerCreate
+from scaibunker.wire.api.bunkers import BunkerCreate, LifecycleMode
 from scaibunker.wire.api.images import ImageStatus
 from scaigrid.db import Database, Writer
+from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.ids import new_id
 from scaigrid.operation import Operation
+
+HOLDS = 5
+"""How often a create holds its quota at most; each time after the first the counters were made anew."""
 
 
 class Create:
@@ -43,12 +57,14 @@ class Create:
         database: Database,
         reading: Reading,
         placement: Placement,
+        ledger: Ledger,
         limits: LimitSettings,
         hint: Callable[[str], None],
     ) -> None:
         self._database = database
         self._reading = reading
         self._placement = placement
+        self._ledger = ledger
         self._limits = limits
         self._hint = hint
 
@@ -56,7 +72,7 @@ class Create:
         """A new bunker, pending, with a place held on a worker.
 
         Judged in this order: what the caller may ask for, whether the request makes sense, whether
-        what it names exists, whether there is room.
+        what it names exists, whether its quotas allow it, whether there is room.
         """
         check_claims(op.user, body.model_dump(mode="json"))
         check_source(body)
@@ -66,23 +82,59 @@ class Create:
         ref = _usable(image)
         draft = self._draft(op, body, image, ref, network)
 
+        bunker = await self._held(op, draft)
+        self._hint(bunker.id)
+        return bunker
+
+    async def _held(self, op: Operation, draft: Bunker) -> Bunker:
+        """The bunker with its quota and its place held, both or none."""
+        amounts = amounts_of(
+            draft.shape, persistent=draft.lifecycle_mode is LifecycleMode.PERSISTENT
+        )
+        async with self._database.read() as db:
+            applied = await applicable(op, db, draft.owner_user_id)
+        wanted = claim(draft.id, draft.owner_user_id, amounts, [*applied, *self._maxima(draft)])
+        for _ in range(HOLDS):
+            hold = await self._ledger.hold(op, wanted)
+            try:
+                return await self._placed(op, draft, wanted, hold)
+            except StaleHold:
+                await self._ledger.stale(hold, draft.id)
+            except IntegrityError:
+                # An attempt under the same idempotency key got this far and died before it answered.
+                async with self._database.read() as db:
+                    made = await repository.get(op, db, draft.id)
+                if made is None or made.is_final:  # it has let go long ago
+                    await self._ledger.let_go(draft.id)
+                if made is None:
+                    raise
+                return made
+            except DatabaseUnavailable as error:
+                if not error.in_doubt:  # else the row may be there; the search for drift finds out
+                    await self._ledger.let_go(draft.id)
+                raise
+            except Exception:
+                await self._ledger.let_go(draft.id)
+                raise
+        raise DatabaseUnavailable("What counts of quotas changes too fast; nothing was made.")
+
+    async def _placed(self, op: Operation, draft: Bunker, wanted: Claim, hold: Hold) -> Bunker:
         async def write(db: Writer, place: Place) -> Bunker:
             placed = replace(draft, worker_id=place.worker_id, gpu_type_held=place.gpu_type)
             await repository.add(op, db, placed)
+            await self._ledger.write(op, db, wanted, hold)
             return placed
 
-        demand = Demand(draft.shape, network.profile.value, ref.sha256)
-        try:
-            bunker = await self._placement.place(demand, write)
-        except IntegrityError:
-            # An attempt under the same idempotency key got this far and died before it answered.
-            async with self._database.read() as db:
-                made = await repository.get(op, db, draft.id)
-            if made is None:
-                raise
-            bunker = made
-        self._hint(bunker.id)
-        return bunker
+        demand = Demand(draft.shape, draft.network.profile.value, draft.image.sha256)
+        return await self._placement.place(demand, write)
+
+    def _maxima(self, draft: Bunker) -> list[Applied]:
+        """The platform's own bounds of what a user has, as a profile that applies to everybody."""
+        concurrent = self._limits.platform_max_concurrent_bunkers
+        persistent = self._limits.platform_max_persistent_bunkers
+        if concurrent is None and persistent is None:
+            return []
+        return [Applied(platform_maximum(concurrent, persistent), user_bucket(draft.owner_user_id))]
 
     async def _image(self, op: Operation, body: BunkerCreate) -> Image:
         if body.snapshot_id is not None:

@@ -20,6 +20,7 @@ from scaibunker.controller.bunkers.resources import BUNKER
 from scaibunker.controller.bunkers.view import view, view_change
 from scaibunker.controller.images.errors import ImageNotFound, ImageNotReady
 from scaibunker.controller.permissions import ADMIN_KEYS, Key
+from scaibunker.controller.quotas.errors import BunkerQuotaExceeded
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
 from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.wire.api import BASE_PATH
@@ -76,6 +77,7 @@ class BunkerEndpoints:
                 errors.SnapshotNotFound,
                 ImageNotFound,
                 ImageNotReady,
+                BunkerQuotaExceeded,
                 WorkerUnavailable,
                 NoSuitableWorker,
             ],

@@ -8,6 +8,8 @@ from scaibunker.controller.bunkers import repository
 from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import FINAL, Event, next_state
 from scaibunker.controller.bunkers.notify import Notifier
+from scaibunker.controller.quotas import holds
+from scaibunker.controller.quotas.ledger import Ledger
 from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
 
@@ -19,9 +21,10 @@ MAX_REASON = 8192
 class States:
     """Moves bunkers from state to state: guarded, with its event, and heard by those who wait."""
 
-    def __init__(self, database: Database, notifier: Notifier) -> None:
+    def __init__(self, database: Database, notifier: Notifier, ledger: Ledger) -> None:
         self._database = database
         self._notifier = notifier
+        self._ledger = ledger
 
     async def move(
         self,
@@ -55,13 +58,15 @@ class States:
         **changes: Any,
     ) -> bool:
         """`move` as a part of a transaction; `tell` follows once that is committed. A bunker that
-        ends, or leaves its worker, gives back what it held of it."""
+        ends, or leaves its worker, gives back what it held of it; one that ends, its quota too."""
         target = next_state(bunker.status, event)
         if target in FINAL:
             changes["terminated_at"] = op.now()
         moved = await repository.move(op, db, bunker, target, _short(reason), changes)
         if moved and (target in FINAL or "worker_id" in changes):
             await repository.leave(db, bunker)
+        if moved and target in FINAL:
+            await holds.remove(op, db, bunker.id)
         return moved
 
     async def tell(self, bunker: Bunker, event: Event, reason: str | None) -> None:
@@ -74,6 +79,8 @@ class States:
             reason=_short(reason),
         )
         self._notifier.publish(bunker.id)
+        if next_state(bunker.status, event) in FINAL:
+            await self._ledger.let_go(bunker.id)
 
 
 def _short(reason: str | None) -> str | None:

@@ -6,10 +6,14 @@ shares one allowance. Several profiles may bound one bucket; it is counted once,
 holds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+
+from scaibunker.controller.bunkers.domain import Shape
+from scaibunker.controller.quotas.errors import BunkerQuotaExceeded
+from scaigrid.errors import detail
 
 
 class TargetKind(StrEnum):
@@ -117,3 +121,111 @@ def user_bucket(user_id: str) -> str:
 def group_bucket(group_id: str) -> str:
     """What is held on behalf of a group."""
     return f"group:{group_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """The smallest cap of a bucket on a resource, and the profile that says so."""
+
+    most: int
+    profile_id: str
+    profile_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a bunker takes, of each of its buckets the same."""
+
+    bunker_id: str
+    amounts: Amounts
+    buckets: Mapping[str, Mapping[Resource, Cap]]
+
+    def lines(self) -> list[tuple[str, Resource, int, Cap | None]]:
+        """What is counted: bucket, resource, how much of it, and the cap if there is one."""
+        return [
+            (bucket, resource, amount, caps.get(resource))
+            for bucket, caps in self.buckets.items()
+            for resource, amount in self.amounts.items()
+            if amount
+        ]
+
+
+def amounts_of(shape: Shape, *, persistent: bool) -> dict[Resource, int]:
+    """What a bunker that is not at its end holds."""
+    return {
+        Resource.CONCURRENT_BUNKERS: 1,
+        Resource.PERSISTENT_BUNKERS: int(persistent),
+        Resource.CPU_MILLICORES: shape.cpu_millicores,
+        Resource.MEMORY_MB: shape.memory_mb,
+        Resource.DISK_MB: shape.disk_mb,
+        Resource.GPU_COUNT: shape.gpu_count,
+    }
+
+
+def claim(bunker_id: str, owner_id: str, amounts: Amounts, applied: Iterable[Applied]) -> Claim:
+    """What a bunker claims of its owner's allowances. What the owner holds is always counted, so
+    that a profile that comes later counts it too. Raises BunkerQuotaExceeded for more of anything
+    than a single bunker may have."""
+    buckets: dict[str, dict[Resource, Cap]] = {user_bucket(owner_id): {}}
+    for each in applied:
+        profile = each.profile
+        for resource, most in profile.per_bunker.items():
+            if amounts.get(resource, 0) > most:
+                raise exceeded(
+                    f"bunker:{bunker_id}",
+                    resource,
+                    0,
+                    amounts[resource],
+                    Cap(most, profile.id, profile.name),
+                )
+        caps = buckets.setdefault(each.bucket, {})
+        for resource, most in profile.caps.items():
+            known = caps.get(resource)
+            if known is None or most < known.most:
+                caps[resource] = Cap(most, profile.id, profile.name)
+    return Claim(bunker_id, amounts, buckets)
+
+
+def exceeded(
+    bucket: str, resource: Resource, current: int, requested: int, cap: Cap
+) -> BunkerQuotaExceeded:
+    """The refusal, with everything that a caller needs to see why."""
+    what = resource.value.replace("_", " ")
+    message = f"{current} in use and {requested} asked for, of {cap.most} {what}"
+    return BunkerQuotaExceeded(
+        f"Quota {cap.profile_name}: {message}.",
+        details=[
+            detail(
+                resource.value,
+                message,
+                profile=cap.profile_id,
+                profile_name=cap.profile_name,
+                bucket=bucket,
+                resource=resource.value,
+                current=current,
+                requested=requested,
+                cap=cap.most,
+            )
+        ],
+    )
+
+
+def platform_maximum(concurrent: int | None, persistent: int | None) -> Profile:
+    """The operator's settings as a profile."""
+    return Profile(
+        id="platform",
+        tenant_id=None,
+        name="platform maximum",
+        description="",
+        max_concurrent_bunkers=concurrent,
+        max_persistent_bunkers=persistent,
+        max_cpu_millicores=None,
+        max_memory_mb=None,
+        max_disk_mb=None,
+        max_gpu_count=None,
+        per_bunker_max_cpu=None,
+        per_bunker_max_memory=None,
+        per_bunker_max_disk=None,
+        per_bunker_max_gpu=None,
+        created_at=datetime(1970, 1, 1, tzinfo=UTC),
+    )

@@ -9,9 +9,15 @@ from scaigrid.settings import Section
 
 
 class LimitSettings(Section):
-    """How large one bunker may be, whatever quotas say."""
+    """How much there may be of anything, whatever quota profiles say."""
 
     model_config = SettingsConfigDict(env_prefix="SCAIBUNKER_")
+
+    platform_max_concurrent_bunkers: Annotated[int, Field(ge=0)] | None = None
+    """Bunkers that one user may have at a time, whatever quota profiles say; null is no such bound."""
+
+    platform_max_persistent_bunkers: Annotated[int, Field(ge=0)] | None = None
+    """Persistent bunkers that one user may have, whatever quota profiles say; null is no such bound."""
 
     platform_max_cpu_millicores: Annotated[int, Field(ge=100)] = 32_000
     """Most CPU of one bunker, in thousandths of a core."""

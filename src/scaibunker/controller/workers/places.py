@@ -112,3 +112,52 @@ async def held_by_rows(op: Operation, db: Reader) -> Mapping[str, Held]:
             gpus=gpus.get(worker_id, {}),
         )
     return found
+
+
+async def out_of_step(op: Operation, db: Reader) -> list[str]:
+    """Workers whose `held_*` is not what their bunkers add up to. The two are read one after the
+    other, so that a place that was taken in between makes one look wrong: `mend` looks again."""
+    rows = await held_by_rows(op, db)
+    return [
+        worker_id
+        for worker_id, said in (await _said(db)).items()
+        if said != rows.get(worker_id, Held())
+    ]
+
+
+async def mend(op: Operation, db: Writer, worker_id: str) -> bool:
+    """Write what a worker's bunkers add up to, while nobody takes places of it. Returns whether that
+    was something else than was said."""
+    await db.value(select(workers.c.id).where(workers.c.id == worker_id).with_for_update())
+    said = (await _said(db)).get(worker_id, Held())
+    held = (await held_by_rows(op, db)).get(worker_id, Held())
+    if said == held:
+        return False
+    values = {f"held_{amount}": getattr(held, amount) for amount in _AMOUNTS}
+    await db.execute(
+        update(workers)
+        .where(workers.c.id == worker_id)
+        .values(held_bunkers=held.bunkers, changed_at=server_now(), **values)
+    )
+    for kind in said.gpus.keys() | held.gpus.keys():
+        this = (worker_gpus.c.worker_id == worker_id) & (worker_gpus.c.gpu_type == kind)
+        await db.execute(update(worker_gpus).where(this).values(held=held.gpus.get(kind, 0)))
+    return True
+
+
+async def _said(db: Reader) -> dict[str, Held]:
+    gpus: dict[str, dict[str, int]] = {}
+    for row in await db.rows(select(worker_gpus).where(worker_gpus.c.held != 0)):
+        gpus.setdefault(row["worker_id"], {})[row["gpu_type"]] = row["held"]
+    c = workers.c
+    columns = (c.id, c.held_bunkers, *(c[f"held_{amount}"] for amount in _AMOUNTS))
+    return {
+        row["id"]: Held(
+            bunkers=row["held_bunkers"],
+            cpu_millicores=row["held_cpu_millicores"],
+            memory_mb=row["held_memory_mb"],
+            disk_mb=row["held_disk_mb"],
+            gpus=gpus.get(row["id"], {}),
+        )
+        for row in await db.rows(select(*columns))
+    }
