@@ -92,6 +92,10 @@ class World:
                     query[thing.parameter] = found
                 case Place.BODY:
                     body = {**(body or {}), thing.parameter: found}
+        if each.endpoint.__name__ == "assign_quota_profile":
+            at = HOME if relation is None else relation
+            target = await self._make("user_id", "", at)
+            body = {"target_kind": "user", "target_id": target}
         options: dict[str, Any] = {"params": query}
         if body is not None:
             options["json"] = body
@@ -157,6 +161,18 @@ class World:
                 path = f"/bunkers/{holder}/exec"
                 made = await self.stack.data_of("POST", path, ROOT, json={"command": "x"})
                 return str(made["exec_id"])
+            case "profile_id":
+                shared = at is Relation.SHARED
+                path = f"{BASE}/quota-profiles"
+                body = {"name": self.name(), "tenant_id": None if shared else tenant_id}
+                made = await self._post(path, **body)
+            case "assignment_id":
+                profile = await self._get("profile_id", holder, at)
+                made = await self._post(
+                    f"{BASE}/quota-profiles/{profile}/assignments",
+                    target_kind="user",
+                    target_id=await self._make("user_id", holder, at),
+                )
             case "image_id":
                 return await self._image(at, tenant_id or None)
             case _:
@@ -230,7 +246,9 @@ def _more(operation: str, world: World) -> tuple[dict[str, str], dict[str, Any] 
             body = {"name": world.name()}
         case "change_tenant" | "create_user" | "change_user" | "create_group" | "change_group":
             body = {"name": world.name()}
-        case "create_custom_role" | "change_custom_role":
+        case "create_custom_role" | "change_custom_role" | "create_quota_profile":
+            body = {"name": world.name()}
+        case "change_quota_profile":
             body = {"name": world.name()}
         case "set_user_permissions":
             body = {"permissions": []}

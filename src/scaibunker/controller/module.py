@@ -20,6 +20,9 @@ from scaibunker.controller.quotas.counters import Counters
 from scaibunker.controller.quotas.drift import Drift
 from scaibunker.controller.quotas.ledger import Ledger
 from scaibunker.controller.quotas.recount import Recount
+from scaibunker.controller.quotas.routes import QuotaEndpoints
+from scaibunker.controller.quotas.service import Profiles
+from scaibunker.controller.quotas.usage import Usage
 from scaibunker.controller.relay.command import Relay
 from scaibunker.controller.relay.exec_log import ExecLog
 from scaibunker.controller.relay.exec_routes import ExecEndpoints
@@ -117,6 +120,7 @@ class Controller:
             ExecEndpoints(relaying, platform.stopping).routes(),
             FileEndpoints(Files(relaying, FileLog(self._writer))).routes(),
             ImageEndpoints(database).routes(),
+            *QuotaEndpoints(Profiles(database), Usage(database, counters)).routes(),
             WorkerEndpoints(database, heartbeats, presence, workers.tokens).routes(),
         ]
         self.tasks = BackgroundTasks(

@@ -1,0 +1,156 @@
+"""The SQL of profiles and assignments. A caller reaches those of the tenants in its reach, and the
+platform's profiles, which apply to everybody."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
+
+from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.controller.quotas.applicable import profile
+from scaibunker.controller.quotas.domain import Assignment, Mode, Profile, TargetKind
+from scaibunker.controller.quotas.tables import quota_assignments, quota_holds, quota_profiles
+from scaigrid.db import Reader, Writer
+from scaigrid.groups.domain import Group
+from scaigrid.groups.tables import groups
+from scaigrid.http.paging import PageRequest, Slice, newest_first
+from scaigrid.operation import Operation
+from scaigrid.tenancy.scope import everywhere, of_tenant, of_tenant_or_shared
+
+
+def _visible(op: Operation) -> ColumnElement[bool]:
+    tenant = quota_profiles.c.tenant_id
+    return of_tenant_or_shared(op, tenant, tenant.is_(None))
+
+
+async def get(op: Operation, db: Reader, profile_id: str) -> Profile | None:
+    """The profile of that id, if the caller may know of it."""
+    row = await db.row(
+        select(quota_profiles).where(quota_profiles.c.id == profile_id, _visible(op))
+    )
+    return profile(row) if row else None
+
+
+async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Profile]:
+    """Profiles that the caller may know of, newest first."""
+    c = quota_profiles.c
+    query = newest_first(select(quota_profiles).where(_visible(op)), c.created_at, c.id, page)
+    rows = await db.rows(query)
+    return page.slice([profile(row) for row in rows], lambda p: (p.created_at, p.id))
+
+
+async def add(db: Writer, made: Profile) -> None:
+    """Store a new profile. Raises IntegrityError if its owner has one of that name."""
+    values = {**asdict(made), "owner": made.tenant_id or ""}
+    await db.execute(insert(quota_profiles).values(values))
+
+
+async def change(op: Operation, db: Writer, profile_id: str, values: Mapping[str, Any]) -> None:
+    """Change a profile. Raises IntegrityError if its owner has another one of that name."""
+    this = quota_profiles.c.id == profile_id
+    await db.execute(update(quota_profiles).where(this, _visible(op)).values(**values))
+
+
+async def remove(op: Operation, db: Writer, profile_id: str) -> None:
+    """Delete a profile and its assignments."""
+    whole = op.as_platform("assignments of a profile that goes")
+    of = quota_assignments.c.profile_id == profile_id
+    await db.execute(delete(quota_assignments).where(of, everywhere(whole, quota_assignments)))
+    this = quota_profiles.c.id == profile_id
+    await db.execute(delete(quota_profiles).where(this, _visible(op)))
+
+
+async def assignments(
+    op: Operation, db: Reader, profile_id: str, page: PageRequest
+) -> Slice[Assignment]:
+    """A profile's assignments in the tenants that the caller reaches, newest first."""
+    c = quota_assignments.c
+    query = select(quota_assignments).where(c.profile_id == profile_id, of_tenant(op, c.tenant_id))
+    rows = await db.rows(newest_first(query, c.created_at, c.id, page))
+    return page.slice([_assignment(row) for row in rows], lambda a: (a.created_at, a.id))
+
+
+async def assignment(
+    op: Operation, db: Reader, profile_id: str, assignment_id: str
+) -> Assignment | None:
+    """One of a profile's assignments."""
+    c = quota_assignments.c
+    this = (c.id == assignment_id) & (c.profile_id == profile_id)
+    row = await db.row(select(quota_assignments).where(this, of_tenant(op, c.tenant_id)))
+    return _assignment(row) if row else None
+
+
+async def assignment_of(
+    op: Operation, db: Reader, kind: TargetKind, target_id: str
+) -> Assignment | None:
+    """The assignment that a user or a group has."""
+    c = quota_assignments.c
+    this = (c.target_kind == kind.value) & (c.target_id == target_id)
+    row = await db.row(select(quota_assignments).where(this, of_tenant(op, c.tenant_id)))
+    return _assignment(row) if row else None
+
+
+async def assign(db: Writer, made: Assignment) -> None:
+    """Store an assignment. Raises IntegrityError if its target has one."""
+    await db.execute(insert(quota_assignments).values(asdict(made)))
+
+
+async def unassign(op: Operation, db: Writer, assignment_id: str) -> None:
+    """Delete an assignment."""
+    c = quota_assignments.c
+    this = c.id == assignment_id
+    await db.execute(delete(quota_assignments).where(this, of_tenant(op, c.tenant_id)))
+
+
+async def group(op: Operation, db: Reader, group_id: str) -> Group | None:
+    """A group of a tenant that the caller reaches, whoever is in it."""
+    this = (groups.c.id == group_id) & of_tenant(op, groups.c.tenant_id)
+    row = await db.row(select(groups).where(this))
+    return Group(**row) if row else None
+
+
+async def buckets(op: Operation, db: Reader) -> list[str]:
+    """Buckets of the tenants that the caller reaches of which something is held, or that have a
+    profile of their own; in order."""
+    h, a = quota_holds.c, quota_assignments.c
+    held = (
+        select(h.bucket)
+        .join(bunkers, bunkers.c.id == h.bunker_id)
+        .where(of_tenant(op, bunkers.c.tenant_id))
+        .distinct()
+    )
+    own = select(a.target_kind, a.target_id).where(
+        of_tenant(op, a.tenant_id), a.mode != Mode.PER_USER.value
+    )
+    found = set(await db.values(held))
+    found |= {f"{row['target_kind']}:{row['target_id']}" for row in await db.rows(own)}
+    return sorted(found)
+
+
+async def shared_by(op: Operation, db: Reader, group_id: str) -> list[Profile]:
+    """The profile whose caps a group shares, if there is one."""
+    whole = op.as_platform("quotas of a group")
+    a = quota_assignments.c
+    query = (
+        select(quota_profiles)
+        .join(quota_assignments, a.profile_id == quota_profiles.c.id)
+        .where(
+            a.target_kind == TargetKind.GROUP.value,
+            a.target_id == group_id,
+            a.mode == Mode.SHARED.value,
+            everywhere(whole, quota_assignments),
+            everywhere(whole, quota_profiles),
+        )
+    )
+    return [profile(row) for row in await db.rows(query)]
+
+
+def _assignment(row: RowMapping) -> Assignment:
+    return Assignment(
+        **{
+            **row,
+            "target_kind": TargetKind(row["target_kind"]),
+            "mode": Mode(row["mode"]),
+        }
+    )

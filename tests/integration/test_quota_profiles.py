@@ -1,0 +1,177 @@
+"""Quota profiles over HTTP: who makes them, whom they bound, and what is used of them."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.people import user
+from tests.integration.stack import Stack, error_of, fields_of
+from tests.integration.test_quotas import SMALL, attempt, roomy
+
+__all__ = ["roomy"]  # a fixture of the neighbour's
+PATH = "/quota-profiles"
+
+
+async def made(stack: Stack, who: str = "tenant_admin", **body: Any) -> dict[str, Any]:
+    found: dict[str, Any] = await stack.data_of("POST", PATH, who, json={"name": "small", **body})
+    return found
+
+
+async def assigned(
+    stack: Stack, profile: dict[str, Any], who: str = "tenant_admin", **body: Any
+) -> dict[str, Any]:
+    path = f"{PATH}/{profile['id']}/assignments"
+    found: dict[str, Any] = await stack.data_of("POST", path, who, json=body)
+    return found
+
+
+async def me(stack: Stack, who: str = "user") -> dict[str, Any]:
+    found: dict[str, Any] = await stack.data_of("GET", "/v1/me", who)
+    return found
+
+
+async def test_a_profile_is_made_read_changed_and_deleted(roomy: Stack) -> None:
+    profile = await made(roomy, max_concurrent_bunkers=2, per_bunker_max_memory=512)
+    assert profile["id"].startswith("qpf_")
+    assert profile["tenant_id"] == (await me(roomy))["tenant_id"]
+    assert (profile["max_concurrent_bunkers"], profile["max_disk_mb"]) == (2, None)
+    one = f"{PATH}/{profile['id']}"
+    assert await roomy.data_of("GET", one, "tenant_admin") == profile
+    assert profile in await roomy.data_of("GET", PATH, "tenant_admin")
+    change = {"max_concurrent_bunkers": None, "max_disk_mb": 100, "description": "less"}
+    changed = await roomy.data_of("PATCH", one, "tenant_admin", json=change)
+    assert changed == {**profile, **change}
+    assert await roomy.data_of("DELETE", one, "tenant_admin") == changed
+    gone = await roomy.call("GET", one, "tenant_admin")
+    assert error_of(gone) == (404, "QUOTA_PROFILE_NOT_FOUND")
+
+
+async def test_names_are_taken_once_by_each_owner(roomy: Stack) -> None:
+    await made(roomy)
+    again = await roomy.call("POST", PATH, "tenant_admin", json={"name": "small"})
+    assert error_of(again) == (409, "NAME_CONFLICT")
+    assert (await made(roomy, "stranger"))["name"] == "small"
+    assert (await made(roomy, "super_admin"))["tenant_id"] is None
+    again = await roomy.call("POST", PATH, "super_admin", json={"name": "small"})
+    assert error_of(again) == (409, "NAME_CONFLICT")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_memory_mb", -1), ("per_bunker_max_cpu", "2"), ("name", ""), ("max_disk", 1)],
+)
+async def test_what_is_no_profile_is_refused_by_its_field(
+    roomy: Stack, field: str, value: object
+) -> None:
+    bad = await roomy.call("POST", PATH, "tenant_admin", json={"name": "x", field: value})
+    assert error_of(bad) == (422, "VALIDATION_ERROR")
+    assert fields_of(bad) == [field]
+
+
+async def test_defaults_of_the_platform_are_read_by_all_and_changed_by_its_own(
+    roomy: Stack,
+) -> None:
+    default = await made(roomy, "super_admin", max_concurrent_bunkers=1)
+    one = f"{PATH}/{default['id']}"
+    assert await roomy.data_of("GET", one, "tenant_admin") == default
+    for method, body in (("PATCH", {"max_concurrent_bunkers": 9}), ("DELETE", None)):
+        refused = await roomy.call(method, one, "tenant_admin", json=body)
+        assert error_of(refused) == (403, "AUTHZ_PERMISSION_DENIED")
+    own = {"name": "mine", "tenant_id": None}
+    assert error_of(await roomy.call("POST", PATH, "tenant_admin", json=own))[0] == 403
+    assert (await attempt(roomy)).status_code == 201
+    assert (await attempt(roomy)).status_code == 429
+    await roomy.data_of("DELETE", one, "super_admin")
+    assert (await attempt(roomy)).status_code == 201
+
+
+async def test_an_assignment_bounds_its_user_until_it_is_taken_away(roomy: Stack) -> None:
+    who = (await me(roomy))["user_id"]
+    profile = await made(roomy, max_concurrent_bunkers=1)
+    target = {"target_kind": "user", "target_id": who}
+    given = await assigned(roomy, profile, **target)
+    assert (given["mode"], given["target_id"]) == ("individual", who)
+    assert await assigned(roomy, profile, **target) == given
+    path = f"{PATH}/{profile['id']}/assignments"
+    assert await roomy.data_of("GET", path, "tenant_admin") == [given]
+    assert await roomy.data_of("GET", f"{path}/{given['id']}", "tenant_admin") == given
+    assert (await attempt(roomy)).status_code == 201
+    assert (await attempt(roomy)).status_code == 429
+    other = await made(roomy, name="other")
+    second = await roomy.call(
+        "POST", f"{PATH}/{other['id']}/assignments", "tenant_admin", json=target
+    )
+    assert error_of(second) == (409, "NAME_CONFLICT")
+    await roomy.data_of("DELETE", f"{path}/{given['id']}", "tenant_admin")
+    assert (await attempt(roomy)).status_code == 201
+    again = await roomy.call("DELETE", f"{path}/{given['id']}", "tenant_admin")
+    assert error_of(again) == (404, "QUOTA_ASSIGNMENT_NOT_FOUND")
+
+
+async def test_targets_are_of_the_profiles_tenant(roomy: Stack) -> None:
+    profile = await made(roomy)
+    path = f"{PATH}/{profile['id']}/assignments"
+    stranger = (await me(roomy, "stranger"))["user_id"]
+    for target, code in (
+        ({"target_kind": "user", "target_id": stranger}, "USER_NOT_FOUND"),
+        ({"target_kind": "user", "target_id": "usr_none"}, "USER_NOT_FOUND"),
+        ({"target_kind": "group", "target_id": "grp_none"}, "GROUP_NOT_FOUND"),
+    ):
+        for who in ("tenant_admin", "super_admin"):
+            assert error_of(await roomy.call("POST", path, who, json=target)) == (404, code)
+    mode = {"target_kind": "user", "target_id": stranger, "mode": "shared"}
+    refused = await roomy.call("POST", path, "tenant_admin", json=mode)
+    assert fields_of(refused) == ["mode"]
+    default = await made(roomy, "super_admin")
+    given = await assigned(roomy, default, "super_admin", target_kind="user", target_id=stranger)
+    assert given["tenant_id"] == (await me(roomy, "stranger"))["tenant_id"]
+
+
+async def test_another_tenants_profile_is_not_there(roomy: Stack) -> None:
+    profile = await made(roomy)
+    one = f"{PATH}/{profile['id']}"
+    for method in ("GET", "PATCH", "DELETE"):
+        body = {"name": "x"} if method == "PATCH" else None
+        answer = await roomy.call(method, one, "stranger", json=body)
+        assert error_of(answer) == (404, "QUOTA_PROFILE_NOT_FOUND")
+    assert profile not in await roomy.data_of("GET", PATH, "stranger")
+
+
+async def test_usage_says_what_is_held_of_what(roomy: Stack) -> None:
+    mine = await me(roomy)
+    group = await roomy.data_of("POST", "/v1/groups", "tenant_admin", json={"name": "team"})
+    member = f"/v1/groups/{group['id']}/members/{mine['user_id']}"
+    await roomy.data_of("PUT", member, "tenant_admin")
+    own = await made(roomy, max_concurrent_bunkers=5, max_memory_mb=1000)
+    await assigned(roomy, own, target_kind="user", target_id=mine["user_id"])
+    team = await made(roomy, name="team", max_concurrent_bunkers=3)
+    await assigned(roomy, team, target_kind="group", target_id=group["id"])
+    assert (await attempt(roomy)).status_code == 201
+    rows = {row["bucket"]: row for row in await roomy.data_of("GET", f"{PATH}/usage")}
+    assert set(rows) == {f"user:{mine['user_id']}", f"group:{group['id']}"}
+    row = rows[f"user:{mine['user_id']}"]
+    assert (row["kind"], row["id"], row["profiles"]) == ("user", mine["user_id"], [own["id"]])
+    assert row["current"]["memory_mb"] == SMALL["memory_mb"]
+    assert (row["cap"]["memory_mb"], row["remaining"]["memory_mb"]) == (1000, 1000 - 64)
+    assert (row["cap"]["disk_mb"], row["remaining"]["disk_mb"]) == (None, None)
+    shared = rows[f"group:{group['id']}"]
+    assert (shared["current"]["concurrent_bunkers"], shared["remaining"]["concurrent_bunkers"]) == (
+        1,
+        2,
+    )
+    colleague = await user(roomy, "colleague")
+    await assigned(roomy, await made(roomy, name="c"), target_kind="user", target_id=colleague)
+    everyone = await roomy.data_of("GET", f"{PATH}/usage", "tenant_admin")
+    assert {row["id"] for row in everyone} == {mine["user_id"], group["id"], colleague}
+    assert await roomy.data_of("GET", f"{PATH}/usage", "stranger") == []
+    first = await roomy.call("GET", f"{PATH}/usage?limit=2", "tenant_admin")
+    cursor = first.json()["next_cursor"]
+    rest = await roomy.data_of("GET", f"{PATH}/usage?cursor={cursor}", "tenant_admin")
+    assert [*first.json()["data"], *rest] == everyone
+
+
+async def test_a_group_that_is_gone_takes_its_assignment_along(roomy: Stack) -> None:
+    group = await roomy.data_of("POST", "/v1/groups", "tenant_admin", json={"name": "gone"})
+    await assigned(roomy, await made(roomy), target_kind="group", target_id=group["id"])
+    await roomy.data_of("DELETE", f"/v1/groups/{group['id']}", "tenant_admin")
+    assert (await attempt(roomy)).status_code == 201
