@@ -94,7 +94,7 @@ class World:
                     body = {**(body or {}), thing.parameter: found}
         if each.endpoint.__name__ == "assign_quota_profile":
             at = HOME if relation is None else relation
-            target = await self._make("user_id", "", at)
+            target = await self._get("user_id", f"colleague to bound at {at}", at)
             body = {"target_kind": "user", "target_id": target}
         options: dict[str, Any] = {"params": query}
         if body is not None:
