@@ -349,7 +349,7 @@ async def test_two_replicas_judge_by_the_same_counters(roomy: Stack, books: Book
     bucket = await books.cap(max_concurrent_bunkers=2)
     assert (await attempt(roomy)).status_code == 201
     async with roomy.grid.database.write() as db:
-        await holds.begin_epoch(db, "another")
+        await holds.begin_epoch(books.op, db, "another")
     assert (await attempt(roomy)).status_code == 201
     assert (await attempt(roomy)).status_code == 429
     assert await books.counted(bucket) == 2

@@ -34,12 +34,16 @@ MAKES_STATEMENTS = {
     "scaibunker/controller/bunkers/activity.py",
     "scaibunker/controller/bunkers/repository.py",
     "scaibunker/controller/images/repository.py",
+    "scaibunker/controller/quotas/applicable.py",
+    "scaibunker/controller/quotas/holds.py",
+    "scaibunker/controller/quotas/repository.py",
     "scaibunker/controller/relay/exec_log.py",
     "scaibunker/controller/relay/file_log.py",
     "scaibunker/controller/relay/overdue.py",
     "scaibunker/controller/relay/target.py",
     "scaibunker/controller/usage/egress.py",
     "scaibunker/controller/usage/repository.py",
+    "scaibunker/controller/workers/places.py",
     "scaibunker/controller/workers/repository.py",
 }
 ALLOWED = {
@@ -56,9 +60,19 @@ ALLOWED = {
         "scaibunker/controller/relay/overdue.py",  # commands that must have ended
         "scaibunker/controller/usage/egress.py",  # counters that workers report
         "scaibunker/controller/usage/repository.py",  # a minute of all bunkers
+        "scaibunker/controller/quotas/applicable.py",  # what bounds a user, whoever made it
+        "scaibunker/controller/quotas/holds.py",  # what is held of buckets, for counters
+        "scaibunker/controller/quotas/repository.py",  # assignments of a profile that was found
+        "scaibunker/controller/workers/places.py",  # sums over a worker's bunkers
         "scaibunker/controller/workers/repository.py",  # what workers hold
     },
     "as_platform": {
+        "scaibunker/controller/quotas/applicable.py",  # what bounds a user, whoever made it
+        "scaibunker/controller/quotas/holds.py",  # what is held of buckets, for counters
+        "scaibunker/controller/quotas/recount.py",  # all that is held, for counters
+        "scaibunker/controller/quotas/repository.py",  # assignments of a profile that was found
+        "scaibunker/controller/quotas/service.py",  # whose a user is; its tenant must be in reach
+        "scaibunker/controller/workers/places.py",  # sums over a worker's bunkers
         "scaibunker/controller/workers/repository.py",  # sums over a worker's bunkers
     },
     # SQL as text, and connections without the guard.

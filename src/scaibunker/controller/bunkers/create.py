@@ -99,7 +99,7 @@ class Create:
             try:
                 return await self._placed(op, draft, wanted, hold)
             except StaleHold:
-                await self._ledger.stale(hold, draft.id)
+                await self._ledger.stale(op, hold, draft.id)
             except IntegrityError:
                 # An attempt under the same idempotency key got this far and died before it answered.
                 async with self._database.read() as db:
@@ -126,7 +126,7 @@ class Create:
             return placed
 
         demand = Demand(draft.shape, draft.network.profile.value, draft.image.sha256)
-        return await self._placement.place(demand, write)
+        return await self._placement.place(op, demand, write)
 
     def _maxima(self, draft: Bunker) -> list[Applied]:
         """The platform's own bounds of what a user has, as a profile that applies to everybody."""

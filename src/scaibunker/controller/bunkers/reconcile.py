@@ -218,7 +218,7 @@ class Reconciler:
             return await repository.assign(op, db, bunker, None)
 
         try:
-            await self._placement.place(_demand(bunker, bunker.refused_by), write)
+            await self._placement.place(op, _demand(bunker, bunker.refused_by), write)
         except _MovedMeanwhile:
             return True  # another replica has moved it: look again
         except (WorkerUnavailable, NoSuitableWorker):
@@ -253,7 +253,7 @@ class Reconciler:
         try:
             if len(refused_by) >= MAX_PLACEMENTS:
                 raise WorkerUnavailable
-            await self._placement.place(_demand(bunker, refused_by), write)
+            await self._placement.place(op, _demand(bunker, refused_by), write)
         except _MovedMeanwhile:
             return True
         except (WorkerUnavailable, NoSuitableWorker):

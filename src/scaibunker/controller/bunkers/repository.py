@@ -179,14 +179,14 @@ async def assign(
     )
     if count != 1:
         return False
-    await leave(db, bunker)
+    await leave(op, db, bunker)
     return True
 
 
-async def leave(db: Writer, bunker: Bunker) -> None:
+async def leave(op: Operation, db: Writer, bunker: Bunker) -> None:
     """Give back the place that a bunker had, as it was read, if it had one."""
     if bunker.worker_id is not None:
-        await places.give_back(db, bunker.worker_id, bunker.shape, bunker.gpu_type_held)
+        await places.give_back(op, db, bunker.worker_id, bunker.shape, bunker.gpu_type_held)
 
 
 async def changes(op: Operation, db: Reader, bunker_id: str, after: int) -> list[StatusChange]:

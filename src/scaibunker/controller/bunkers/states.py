@@ -64,7 +64,7 @@ class States:
             changes["terminated_at"] = op.now()
         moved = await repository.move(op, db, bunker, target, _short(reason), changes)
         if moved and (target in FINAL or "worker_id" in changes):
-            await repository.leave(db, bunker)
+            await repository.leave(op, db, bunker)
         if moved and target in FINAL:
             await holds.remove(op, db, bunker.id)
         return moved

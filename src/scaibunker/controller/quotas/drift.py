@@ -64,7 +64,7 @@ class Drift:
     async def _mend_counters(self, op: Operation) -> None:
         epoch = await self._counters.epoch()
         async with self._database.read() as db:
-            in_force = await holds.epoch(db)
+            in_force = await holds.epoch(op, db)
         if epoch is None or epoch != in_force:
             if epoch is not None:
                 await self._counters.distrust(epoch)

@@ -19,7 +19,7 @@ from scaigrid.tenancy.scope import everywhere
 _ONE = quota_epoch.c.id == 1
 
 
-async def add(db: Writer, claim: Claim) -> None:
+async def add(op: Operation, db: Writer, claim: Claim) -> None:  # noqa: ARG001
     """Write what a new bunker holds."""
     amounts = {resource.value: claim.amounts.get(resource, 0) for resource in Resource}
     rows = [{"bunker_id": claim.bunker_id, "bucket": b, **amounts} for b in claim.buckets]
@@ -33,13 +33,13 @@ async def remove(op: Operation, db: Writer, bunker_id: str) -> None:
     await db.execute(delete(quota_holds).where(this, everywhere(whole, quota_holds)))
 
 
-async def epoch(db: Reader, *, locked: bool = False) -> str:
+async def epoch(op: Operation, db: Reader, *, locked: bool = False) -> str:  # noqa: ARG001
     """The epoch in force; `locked`: it stays so until the transaction ends."""
     query = select(quota_epoch.c.epoch).where(_ONE)
     return str(await db.value(query.with_for_update(read=True) if locked else query))
 
 
-async def begin_epoch(db: Writer, name: str) -> None:
+async def begin_epoch(op: Operation, db: Writer, name: str) -> None:  # noqa: ARG001
     """What was held in other counters is not held any more. Nobody else creates anything until the
     transaction ends."""
     await db.execute(update(quota_epoch).where(_ONE).values(epoch=name))

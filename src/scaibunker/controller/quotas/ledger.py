@@ -84,10 +84,10 @@ class Ledger:
             await self._judge(op, db, claim)
         elif (
             self._clock.monotonic() - hold.at > GOOD_FOR_S
-            or await holds.epoch(db, locked=True) != hold.epoch
+            or await holds.epoch(op, db, locked=True) != hold.epoch
         ):
             raise StaleHold
-        await holds.add(db, claim)
+        await holds.add(op, db, claim)
 
     async def let_go(self, bunker_id: str) -> None:
         """A bunker holds nothing any more, and its rows say so. What this cannot tell Redis, the
@@ -97,14 +97,14 @@ class Ledger:
         except LiveStoreDown:
             log.debug("redis was not told that a bunker holds nothing", bunker_id=bunker_id)
 
-    async def stale(self, hold: Hold, bunker_id: str) -> None:
+    async def stale(self, op: Operation, hold: Hold, bunker_id: str) -> None:
         """What was held turned out not to count."""
         await self.let_go(bunker_id)
         if hold.epoch is None:
             return
         try:
             async with self._database.read() as db:
-                in_force = await holds.epoch(db)
+                in_force = await holds.epoch(op, db)
             if in_force != hold.epoch:
                 await self._counters.distrust(hold.epoch)
         except LiveStoreDown:
@@ -112,7 +112,7 @@ class Ledger:
 
     async def _judge(self, op: Operation, db: Writer, claim: Claim) -> None:
         # A new epoch first: its row is the lock, and counters that come back do not know of this.
-        await holds.begin_epoch(db, f"rows-{new_token()}")
+        await holds.begin_epoch(op, db, f"rows-{new_token()}")
         held = await holds.sums(op, db, list(claim.buckets))
         for bucket, resource, amount, cap in claim.lines():
             current = held.get(bucket, {}).get(resource, 0)

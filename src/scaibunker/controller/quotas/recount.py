@@ -36,7 +36,7 @@ class Recount:
         log.warning("the counters of quotas are made anew")
 
         async def begin(db: Writer) -> None:
-            await holds.begin_epoch(db, epoch)
+            await holds.begin_epoch(op, db, epoch)
 
         await self._database.transaction(begin)
         whole = op.as_platform("counting what is held of allowances")

@@ -40,7 +40,7 @@ async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Profile
     return page.slice([profile(row) for row in rows], lambda p: (p.created_at, p.id))
 
 
-async def add(db: Writer, made: Profile) -> None:
+async def add(op: Operation, db: Writer, made: Profile) -> None:  # noqa: ARG001
     """Store a new profile. Raises IntegrityError if its owner has one of that name."""
     values = {**asdict(made), "owner": made.tenant_id or ""}
     await db.execute(insert(quota_profiles).values(values))
@@ -91,7 +91,7 @@ async def assignment_of(
     return _assignment(row) if row else None
 
 
-async def assign(db: Writer, made: Assignment) -> None:
+async def assign(op: Operation, db: Writer, made: Assignment) -> None:  # noqa: ARG001
     """Store an assignment. Raises IntegrityError if its target has one."""
     await db.execute(insert(quota_assignments).values(asdict(made)))
 

@@ -52,7 +52,7 @@ class Profiles:
             known = await repository.get(op, db, made.id)
             if known is not None:
                 return known  # by an attempt under the same idempotency key that died
-            await repository.add(db, made)
+            await repository.add(op, db, made)
             return made
 
         try:
@@ -137,7 +137,7 @@ class Profiles:
                     chosen,
                     op.now(),
                 )
-                await repository.assign(db, made)
+                await repository.assign(op, db, made)
                 return made
             if (known.profile_id, known.mode) == (profile_id, chosen):
                 return known

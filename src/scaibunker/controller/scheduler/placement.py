@@ -15,6 +15,7 @@ from scaibunker.controller.scheduler.view import FleetView
 from scaibunker.controller.workers import places
 from scaigrid.clock import Clock
 from scaigrid.db import Database, Writer
+from scaigrid.operation import Operation
 
 T = TypeVar("T")
 
@@ -39,7 +40,9 @@ class Placement:
         self._strategy: Strategy = strategy
         self._metrics = metrics
 
-    async def place(self, demand: Demand, write: Callable[[Writer, Place], Awaitable[T]]) -> T:
+    async def place(
+        self, op: Operation, demand: Demand, write: Callable[[Writer, Place], Awaitable[T]]
+    ) -> T:
         """Take a place, and run `write` in the same transaction: what it raises gives the place back.
 
         It may be run more than once, each time in a transaction of its own. Raises
@@ -50,7 +53,7 @@ class Placement:
             place = await self._choose(demand, since)
             try:
                 with self._view.taking(place):
-                    return await self._take(place, write)
+                    return await self._take(op, place, write)
             except places.PlaceTaken:
                 self._metrics.places_lost.inc()
                 since = self._clock.monotonic()
@@ -68,11 +71,12 @@ class Placement:
             raise error
         return place
 
-    async def _take(self, place: Place, write: Callable[[Writer, Place], Awaitable[T]]) -> T:
+    async def _take(
+        self, op: Operation, place: Place, write: Callable[[Writer, Place], Awaitable[T]]
+    ) -> T:
         async def work(db: Writer) -> T:
-            await places.take(
-                db, place.worker_id, place.shape, place.gpu_type, self._view.heard_since()
-            )
+            heard_since = self._view.heard_since()
+            await places.take(op, db, place.worker_id, place.shape, place.gpu_type, heard_since)
             return await write(db, place)
 
         return await self._database.transaction(work)

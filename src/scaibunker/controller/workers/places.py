@@ -28,6 +28,7 @@ class PlaceTaken(Exception):
 
 
 async def take(
+    op: Operation,  # noqa: ARG001
     db: Writer,
     worker_id: str,
     shape: Shape,
@@ -58,7 +59,13 @@ async def take(
             raise PlaceTaken
 
 
-async def give_back(db: Writer, worker_id: str, shape: Shape, gpu_type: str | None) -> None:
+async def give_back(
+    op: Operation,  # noqa: ARG001
+    db: Writer,
+    worker_id: str,
+    shape: Shape,
+    gpu_type: str | None,
+) -> None:
     """Let go of what a bunker held of a worker."""
     await db.execute(_change(worker_id, shape, -1))
     if shape.gpu_count and gpu_type is not None:
@@ -120,7 +127,7 @@ async def out_of_step(op: Operation, db: Reader) -> list[str]:
     rows = await held_by_rows(op, db)
     return [
         worker_id
-        for worker_id, said in (await _said(db)).items()
+        for worker_id, said in (await _said(op, db)).items()
         if said != rows.get(worker_id, Held())
     ]
 
@@ -129,7 +136,7 @@ async def mend(op: Operation, db: Writer, worker_id: str) -> bool:
     """Write what a worker's bunkers add up to, while nobody takes places of it. Returns whether that
     was something else than was said."""
     await db.value(select(workers.c.id).where(workers.c.id == worker_id).with_for_update())
-    said = (await _said(db)).get(worker_id, Held())
+    said = (await _said(op, db)).get(worker_id, Held())
     held = (await held_by_rows(op, db)).get(worker_id, Held())
     if said == held:
         return False
@@ -145,7 +152,7 @@ async def mend(op: Operation, db: Writer, worker_id: str) -> bool:
     return True
 
 
-async def _said(db: Reader) -> dict[str, Held]:
+async def _said(op: Operation, db: Reader) -> dict[str, Held]:  # noqa: ARG001
     gpus: dict[str, dict[str, int]] = {}
     for row in await db.rows(select(worker_gpus).where(worker_gpus.c.held != 0)):
         gpus.setdefault(row["worker_id"], {})[row["gpu_type"]] = row["held"]

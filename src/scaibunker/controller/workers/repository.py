@@ -79,10 +79,10 @@ async def report(op: Operation, db: Writer, worker: Worker) -> None:
                 **values,
             )
         )
-    await _report_gpus(db, worker)
+    await _report_gpus(op, db, worker)
 
 
-async def _report_gpus(db: Writer, worker: Worker) -> None:
+async def _report_gpus(op: Operation, db: Writer, worker: Worker) -> None:  # noqa: ARG001
     """Devices by type; of a type that is gone there are none, whoever still holds some."""
     g = worker_gpus.c
     known = set(await db.values(select(g.gpu_type).where(g.worker_id == worker.id)))
