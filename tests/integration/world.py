@@ -204,6 +204,7 @@ class World:
         elif each.method == "DELETE" or name == "pause_bunker":
             spent = {t.parameter for t in each.resources if t.parameter != "user_id"}
             spent |= {"user_id"} if name == "end_user" else set()
+            spent |= {"assignment_id"} if "profile_id" in spent else set()
             for parameter, holder in list(self._made):
                 is_caller = parameter == "user_id" and not holder.startswith("colleague")
                 if parameter in spent and not is_caller:
