@@ -9,7 +9,7 @@ export GOTOOLCHAIN := local
 GO_MODULES := guest-agent image-baker
 
 .NOTPARALLEL:
-.PHONY: help setup ready demo dev test lint check-go bench bench-reads docs lock clean
+.PHONY: help setup ready demo dev test lint check-go bench bench-fleet bench-reads docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,13 @@ check-go: ready
 
 bench: ready ## measure, and compare with a floor taken in the same run
 	@$(PY) -m benchmarks
+	@scripts/host-packages test
+	@$(PY) -m benchmarks.fleet
+
+bench-fleet: ## choosing workers, holding quotas, taking heartbeats
+	@scripts/host-packages test
+	@scripts/venv
+	@$(PY) -m benchmarks.fleet
 
 bench-reads: ## authenticated reads a second on MariaDB, beside a bare route
 	@scripts/host-packages test

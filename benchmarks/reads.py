@@ -5,32 +5,25 @@ product and floor take turns, so that a drift of the machine's speed hits both.
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import uvloop
-from tests.integration.simulated_worker import IMAGE, TOKEN, SimulatedWorker
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.ports import free_port
-from tests.servers import MariaDb, RedisServer, running
 
+from benchmarks import processes
 from benchmarks.figures import Figure, from_samples, save, show
 from benchmarks.load import Load, closed, paced, request
-from scaibunker.controller.bootstrap import SeedImage, bootstrap
-from scaigrid.settings import DatabaseSettings
 
 BASE = "/v1/modules/scaibunker"
-START_S = 60
-CONTROLLER = [sys.executable, "-c", "from scaigrid.modes import main; main()"]
 
 
 def main() -> int:
@@ -77,38 +70,25 @@ async def measure(options: argparse.Namespace) -> list[Figure]:
     """All figures of one run."""
     with tempfile.TemporaryDirectory(prefix="scaigrid-bench-") as name:
         folder = Path(name)
-        for part in ("db", "redis"):
-            (folder / part).mkdir()
-        with (
-            contextlib.contextmanager(running)(MariaDb(folder / "db")) as mariadb,
-            contextlib.contextmanager(running)(RedisServer(folder / "redis")) as redis,
-        ):
-            environment = _environment(mariadb.url("bench"), redis.url, folder)
-            migrating = await asyncio.create_subprocess_exec(
-                *CONTROLLER, env={**environment, "SCAIGRID_MODE": "migrate"}
-            )
-            assert await migrating.wait() == 0
-            keys = await bootstrap(
-                DatabaseSettings(url=environment["SCAIGRID_DATABASE_URL"]),
-                [SeedImage("debian-12", "1", IMAGE, 1 << 30, default_memory_mb=256)],
-            )
+        async with processes.stores(folder) as stores:
             with contextlib.ExitStack() as held:
                 replicas = [free_port() for _ in range(options.replicas)]
                 started = [
-                    held.enter_context(_controller(environment, port, folder)) for port in replicas
+                    held.enter_context(processes.controller(stores.environment, port, folder))
+                    for port in replicas
                 ]
-                stores = [server._process for server in (mariadb, redis)]
-                meter = CpuMeter([process.pid for process in (*started, *stores) if process])
+                meter = CpuMeter([*(process.pid for process in started), *stores.pids])
                 floor = free_port()
                 argv = [sys.executable, "-m", "benchmarks.floor", str(floor)]
-                held.enter_context(_process(argv, dict(os.environ), folder / "floor.log"))
+                held.enter_context(processes.process(argv, dict(os.environ), folder / "floor.log"))
                 for port, path in [*((p, "/health/ready") for p in replicas), (floor, "/floor")]:
-                    await _until_served(port, path)
+                    await processes.until_served(port, path)
                 worker = SimulatedWorker()
                 await worker.start()
                 try:
-                    bunker_id = await _bunker(replicas[0], keys["user"], worker)
-                    return await _rounds(options, meter, replicas, floor, keys["user"], bunker_id)
+                    key = stores.keys["user"]
+                    bunker_id = await _bunker(replicas[0], key, worker)
+                    return await _rounds(options, meter, replicas, floor, key, bunker_id)
                 finally:
                     await worker.stop()
 
@@ -176,48 +156,6 @@ async def _bunker(port: int, key: str, worker: SimulatedWorker) -> str:
             headers={"Authorization": f"Bearer {key}"},
         )
         return str(response.raise_for_status().json()["data"]["id"])
-
-
-def _environment(database: str, redis: str, folder: Path) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "SCAIGRID_DATABASE_URL": database,
-        "SCAIGRID_REDIS_URL": redis,
-        "SCAIBUNKER_WORKER_TOKEN": TOKEN,
-        **{f"SCAIGRID_RATE_LIMIT_PER_{of}": str(10**8) for of in ("KEY", "USER", "TENANT")},
-        "SCAIBUNKER_OBJECT_STORE_URL": f"file://{folder}/objects",
-    }
-
-
-def _controller(
-    environment: dict[str, str], port: int, folder: Path
-) -> "contextlib.AbstractContextManager[subprocess.Popen[bytes]]":
-    settings = {"SCAIGRID_MODE": "http", "SCAIGRID_HTTP_PORT": str(port)}
-    return _process(CONTROLLER, {**environment, **settings}, folder / f"controller-{port}.log")
-
-
-@contextlib.contextmanager
-def _process(
-    argv: list[str], environment: dict[str, str], log: Path
-) -> "Iterator[subprocess.Popen[bytes]]":
-    with log.open("wb") as file:
-        process = subprocess.Popen(argv, env=environment, stdout=file, stderr=file)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-async def _until_served(port: int, path: str) -> None:
-    deadline = time.monotonic() + START_S
-    async with httpx.AsyncClient() as client:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code == 200:
-                    return
-            assert time.monotonic() < deadline, f"{path} is not served"
-            await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
