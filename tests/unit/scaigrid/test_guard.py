@@ -24,6 +24,7 @@ from sqlalchemy.dialects import sqlite
 
 from scaibunker.controller.bunkers.tables import bunker_labels, bunkers
 from scaibunker.controller.images.tables import images
+from scaibunker.controller.quotas.tables import quota_epoch
 from scaibunker.controller.relay.tables import execs
 from scaibunker.controller.workers.tables import workers
 from scaigrid.accounting.tables import usage_ticks
@@ -196,7 +197,13 @@ def test_what_is_not_narrowed_is_refused(op: Operation, number: int) -> None:
 
 def test_which_tables_belong_to_tenants() -> None:
     nobodys = {t.name for t in metadata.tables.values() if not guard.belongs_to_tenants(t)}
-    assert nobodys == {"partners", "task_runs", "scaibunker_workers"}
+    assert nobodys == {
+        "partners",
+        "task_runs",
+        "scaibunker_workers",
+        "scaibunker_worker_gpus",
+        quota_epoch.name,
+    }
 
 
 def test_everywhere_is_for_the_platform_alone() -> None:
