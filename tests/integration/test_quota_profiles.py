@@ -1,5 +1,6 @@
 """Quota profiles over HTTP: who makes them, whom they bound, and what is used of them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -175,3 +176,26 @@ async def test_a_group_that_is_gone_takes_its_assignment_along(roomy: Stack) -> 
     await assigned(roomy, await made(roomy), target_kind="group", target_id=group["id"])
     await roomy.data_of("DELETE", f"/v1/groups/{group['id']}", "tenant_admin")
     assert (await attempt(roomy)).status_code == 201
+
+
+async def test_assigning_and_deleting_at_once_leaves_no_half(roomy: Stack) -> None:
+    people = [await user(roomy, f"person{number}") for number in range(6)]
+    profile = await made(roomy)
+    path = f"{PATH}/{profile['id']}"
+    answers = await asyncio.gather(
+        *(
+            roomy.call(
+                "POST",
+                f"{path}/assignments",
+                "tenant_admin",
+                json={"target_kind": "user", "target_id": person},
+            )
+            for person in people
+        ),
+        roomy.call("DELETE", path, "tenant_admin"),
+    )
+    assert {answer.status_code for answer in answers} <= {200, 201, 404}
+    other = await made(roomy, name="other")
+    for person in people:  # none of them has the one that is gone
+        given = await assigned(roomy, other, target_kind="user", target_id=person)
+        assert given["profile_id"] == other["id"]

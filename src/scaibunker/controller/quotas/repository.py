@@ -32,6 +32,13 @@ async def get(op: Operation, db: Reader, profile_id: str) -> Profile | None:
     return profile(row) if row else None
 
 
+async def locked(op: Operation, db: Writer, profile_id: str) -> Profile | None:
+    """The same, held until the transaction ends: nobody assigns it while it is deleted."""
+    this = select(quota_profiles).where(quota_profiles.c.id == profile_id, _visible(op))
+    row = await db.row(this.with_for_update())
+    return profile(row) if row else None
+
+
 async def listing(op: Operation, db: Reader, page: PageRequest) -> Slice[Profile]:
     """Profiles that the caller may know of, newest first."""
     c = quota_profiles.c

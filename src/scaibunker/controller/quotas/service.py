@@ -171,8 +171,11 @@ async def _found(op: Operation, db: Reader, profile_id: str) -> Profile:
     return found
 
 
-async def _changeable(op: Operation, db: Reader, profile_id: str) -> Profile:
-    found = await _found(op, db, profile_id)
+async def _changeable(op: Operation, db: Writer, profile_id: str) -> Profile:
+    """The profile, which nobody else changes or assigns until the transaction ends."""
+    found = await repository.locked(op, db, profile_id)
+    if found is None:
+        raise QuotaProfileNotFound
     if found.tenant_id is None and not op.user.holds(Key.ADMIN_PLATFORM):
         raise PermissionDenied.lacking(Key.ADMIN_PLATFORM)
     return found
