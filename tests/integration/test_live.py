@@ -26,7 +26,12 @@ class Replica:
         self.live = LiveStore(settings)
         self.bus = Bus(self.live)
         self.heard: list[str] = []
+        self.gaps = 0
         self.bus.subscribe("topic", self.heard.append)
+        self.bus.after_gap(self._count_gap)
+
+    def _count_gap(self) -> None:
+        self.gaps += 1
 
     async def stop(self) -> None:
         await self.bus.stop()
@@ -53,6 +58,11 @@ async def hears(sender: Replica, receiver: Replica) -> str:
 
     await until(heard)
     return key
+
+
+async def until_both_heard_of(gaps: int, one: Replica, other: Replica) -> None:
+    """They know that they may have missed something, so many times."""
+    await until(lambda: (one.gaps, other.gaps) == (gaps, gaps))
 
 
 async def test_a_hint_reaches_the_other_replica_and_its_own_once(
@@ -83,6 +93,7 @@ async def test_hints_go_on_after_redis_was_away(own_redis: RedisServer) -> None:
         await one.bus.start()
         await other.bus.start()
         await hears(one, other)
+        await until_both_heard_of(1, one, other)
         server.kill()
         with pytest.raises(LiveStoreDown):
             await one.live.ping()
@@ -90,6 +101,7 @@ async def test_hints_go_on_after_redis_was_away(own_redis: RedisServer) -> None:
         assert one.heard[-1] == "kept"
         await asyncio.to_thread(server.start)
         await hears(one, other)
+        await until_both_heard_of(2, one, other)
         await one.stop()
         await other.stop()
 

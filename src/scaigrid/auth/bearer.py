@@ -89,6 +89,7 @@ class Authenticator:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._generation = 0
         bus.subscribe(TOPIC, self._forget)
+        bus.after_gap(self._forget_all)
 
     async def caller(self, header: str | None) -> Caller:
         """Who sends this header. Raises TokenMissing, TokenInvalid or AuthUnavailable."""
@@ -112,6 +113,11 @@ class Authenticator:
     def forget_tenant(self, tenant_id: str) -> None:
         """The same for all users of a tenant."""
         self._bus.publish(TOPIC, f"tenant:{tenant_id}")
+
+    def _forget_all(self) -> None:
+        """Something may have been revoked that nobody could tell us of."""
+        self._generation += 1
+        self._known.clear()
 
     def _forget(self, what: str) -> None:
         self._generation += 1  # a look-up under way has read the old state

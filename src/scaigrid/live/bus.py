@@ -34,6 +34,7 @@ class Bus:
         self._channel = live.key("hints")
         self._self = new_token()
         self._handlers: dict[str, list[Handler]] = {}
+        self._after_gaps: list[Callable[[], None]] = []
         self._pending: deque[str] = deque(maxlen=MAX_PENDING)
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -41,6 +42,11 @@ class Bus:
     def subscribe(self, topic: str, handler: Handler) -> None:
         """Call `handler` with the key of every hint of the topic. It must not block."""
         self._handlers.setdefault(topic, []).append(handler)
+
+    def after_gap(self, handler: Callable[[], None]) -> None:
+        """Call `handler` whenever the bus has begun to listen: what others have hinted at before that
+        was not heard. It must not block."""
+        self._after_gaps.append(handler)
 
     def publish(self, topic: str, key: str) -> None:
         """Hint at `key`, here and in every other replica. Never fails, never waits."""
@@ -78,16 +84,27 @@ class Bus:
                 async with self._live.listener() as client, client.pubsub() as pubsub:
                     await pubsub.subscribe(self._channel)
                     while True:
-                        message = await pubsub.get_message(
-                            ignore_subscribe_messages=True, timeout=HEALTH_CHECK_S
-                        )
-                        if message is not None:
+                        message = await pubsub.get_message(timeout=HEALTH_CHECK_S)
+                        if message is None:
+                            continue
+                        if (
+                            message["type"] == "subscribe"
+                        ):  # now, and again after each new connection
+                            self._tell_of_gap()
+                        elif message["type"] == "message":
                             self._take(message["data"])
             except (RedisError, OSError, TimeoutError) as error:
                 log.debug("the bus is not connected", error=repr(error))
             except Exception:
                 log.exception("the bus has failed")
             await asyncio.sleep(_PAUSE_S)
+
+    def _tell_of_gap(self) -> None:
+        for handler in self._after_gaps:
+            try:
+                handler()
+            except Exception:
+                log.exception("a gap was not taken")
 
     def _take(self, data: str) -> None:
         try:
