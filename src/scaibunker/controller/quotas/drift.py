@@ -121,7 +121,7 @@ class Drift:
         """How much too high each counter is, by its name."""
         counted = Counter(await self._counters.counted())
         async with self._database.read() as db:
-            rows = await holds.buckets_in_use(op, db)
+            rows = await holds.sums(op, db)
         for bucket, amounts in rows.items():
             for resource, amount in amounts.items():
                 counted[self._counters.name(bucket, resource)] -= amount

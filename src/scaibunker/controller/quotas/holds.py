@@ -45,15 +45,19 @@ async def begin_epoch(op: Operation, db: Writer, name: str) -> None:  # noqa: AR
     await db.execute(update(quota_epoch).where(_ONE).values(epoch=name))
 
 
-async def sums(op: Operation, db: Reader, buckets: Sequence[str]) -> dict[str, Amounts]:
-    """What is held of buckets, by bucket."""
+async def sums(
+    op: Operation, db: Reader, buckets: Sequence[str] | None = None
+) -> dict[str, Amounts]:
+    """What is held of these buckets, or of all, by bucket; those of which nothing is are not there."""
     c = quota_holds.c
     whole = op.as_platform("what is held of allowances")
     query = (
         select(c.bucket, *(func.sum(c[r.value]).label(r.value) for r in Resource))
-        .where(c.bucket.in_(buckets), everywhere(whole, quota_holds))
+        .where(everywhere(whole, quota_holds))
         .group_by(c.bucket)
     )
+    if buckets is not None:
+        query = query.where(c.bucket.in_(buckets))
     return {row["bucket"]: {r: int(row[r.value]) for r in Resource} for row in await db.rows(query)}
 
 
@@ -88,14 +92,3 @@ async def of_bunkers(
             r: row[r.value] for r in Resource if row[r.value]
         }
     return dict(found)
-
-
-async def buckets_in_use(op: Operation, db: Reader) -> dict[str, Amounts]:
-    """What is held of every bucket that anything is held of."""
-    c = quota_holds.c
-    query = (
-        select(c.bucket, *(func.sum(c[r.value]).label(r.value) for r in Resource))
-        .where(everywhere(op, quota_holds))
-        .group_by(c.bucket)
-    )
-    return {row["bucket"]: {r: int(row[r.value]) for r in Resource} for row in await db.rows(query)}

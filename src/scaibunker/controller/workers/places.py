@@ -12,6 +12,7 @@ from sqlalchemy import Update, func, select, update
 from scaibunker.controller.bunkers.domain import Shape
 from scaibunker.controller.bunkers.lifecycle import LIVE
 from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.controller.workers import repository
 from scaibunker.controller.workers.domain import Held
 from scaibunker.controller.workers.tables import worker_gpus, workers
 from scaigrid.db import Reader, Writer
@@ -152,19 +153,5 @@ async def mend(op: Operation, db: Writer, worker_id: str) -> bool:
     return True
 
 
-async def _said(op: Operation, db: Reader) -> dict[str, Held]:  # noqa: ARG001
-    gpus: dict[str, dict[str, int]] = {}
-    for row in await db.rows(select(worker_gpus).where(worker_gpus.c.held != 0)):
-        gpus.setdefault(row["worker_id"], {})[row["gpu_type"]] = row["held"]
-    c = workers.c
-    columns = (c.id, c.held_bunkers, *(c[f"held_{amount}"] for amount in _AMOUNTS))
-    return {
-        row["id"]: Held(
-            bunkers=row["held_bunkers"],
-            cpu_millicores=row["held_cpu_millicores"],
-            memory_mb=row["held_memory_mb"],
-            disk_mb=row["held_disk_mb"],
-            gpus=gpus.get(row["id"], {}),
-        )
-        for row in await db.rows(select(*columns))
-    }
+async def _said(op: Operation, db: Reader) -> dict[str, Held]:
+    return {each: s.held for each, s in (await repository.standings(op, db, None)).items()}

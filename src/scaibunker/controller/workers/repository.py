@@ -150,7 +150,7 @@ async def standings(
         c.facts,
         c.changed_at,
     )
-    devices = select(worker_gpus).where(worker_gpus.c.held > 0)
+    devices = select(worker_gpus).where(worker_gpus.c.held != 0)
     if since is not None:
         query = query.where(c.changed_at >= since)
         devices = devices.join(workers, c.id == worker_gpus.c.worker_id)
