@@ -1,5 +1,6 @@
 """The floor: one machine run by the VMM driver and spoken to over its guest channel, nothing above."""
 
+import os
 import secrets
 import tempfile
 import time
@@ -11,10 +12,13 @@ from scaibunker.artifacts.manifest import Artifacts
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Decoder, Kind
 from scaibunker.wire.guest.handshake import TOKEN_BYTES
+from scaibunker.worker.disks.copy import copy_sparse
 from scaibunker.worker.disks.upper import make_upper
 from scaibunker.worker.guest.agent import GuestAgent
 from scaibunker.worker.guest.link import GuestLink
-from scaibunker.worker.vmm.port import VmmConfig
+from scaibunker.worker.templates import template as files
+from scaibunker.worker.threads import in_thread
+from scaibunker.worker.vmm.port import GuestMemory, VmmConfig
 from scaibunker.worker.vmm.qemu.driver import QemuDriver
 
 BOOT_TIMEOUT_S = 90
@@ -57,6 +61,58 @@ async def machine(
             agent.link.close()
         finally:
             await vmm.stop()
+
+
+@asynccontextmanager
+async def template(folder: Path) -> AsyncIterator[tuple[files.Manifest, int]]:
+    """A template of a worker's, with its memory open, as a worker has that it made machines of before."""
+    manifest = files.read(folder)
+    memory = await in_thread(lambda stop: files.load(folder, manifest, stop))
+    try:
+        yield manifest, memory
+    finally:
+        os.close(memory)
+
+
+async def restore(
+    artifacts: Artifacts, acceleration: str, folder: Path, manifest: files.Manifest, memory: int
+) -> float:
+    """Seconds from nothing to the first command's end of a machine that is restored from a template."""
+    with tempfile.TemporaryDirectory(prefix="scaibunker-bench-") as name:
+        run_dir = Path(name)
+        begun = time.monotonic()
+        upper = run_dir / "upper.ext4"
+        source = folder / files.DISK
+        await in_thread(lambda stop: copy_sparse(source, upper, stop, lambda _more: None))
+        config = VmmConfig(
+            machine_id="bnk_bench",
+            kernel=artifacts.boot.kernel,
+            initramfs=artifacts.boot.initramfs,
+            image=next(i.path for i in artifacts.images if i.sha256 == manifest.image_sha256),
+            upper_disk=upper,
+            vcpus=manifest.vcpus,
+            memory_mb=manifest.memory_mb,
+            token_hex=manifest.token_hex,
+            run_dir=run_dir,
+            log=run_dir / "vmm.log",
+            uid=799_999,
+            cgroup_procs=(),
+            memory=GuestMemory(memory, shared=False),
+        )
+        with (folder / files.DEVICES).open("rb") as devices:
+            vmm = await QemuDriver(acceleration).restore(
+                config, devices.fileno(), lambda _done, _all: None
+            )
+        try:
+            await vmm.resume()
+            agent = GuestAgent(GuestLink(vmm.channel_path, bytes.fromhex(manifest.token_hex)))
+            await agent.link.connect(BOOT_TIMEOUT_S)
+            await exec_true(agent)
+            taken = time.monotonic() - begun
+            agent.link.close()
+        finally:
+            await vmm.stop()
+    return taken
 
 
 async def exec_true(agent: GuestAgent) -> float:

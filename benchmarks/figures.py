@@ -1,6 +1,8 @@
 """Figures and how they are shown."""
 
 import json
+import os
+import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -57,6 +59,16 @@ def show(figures: Sequence[Figure]) -> None:
             str(figure.samples),
         )
     Console(width=110).print(table)
+
+
+def this_host() -> dict[str, object]:
+    """What figures are measured on; the load is that of now."""
+    return {
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
 
 
 def save(figures: Sequence[Figure], host: dict[str, object], path: Path) -> None:

@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import platform
 import random
 import statistics
 import sys
@@ -24,7 +23,7 @@ from tests.integration.simulated_worker import IMAGE, TOKEN
 from tests.ports import free_port
 
 from benchmarks import processes
-from benchmarks.figures import Figure, save, show
+from benchmarks.figures import Figure, save, show, this_host
 from benchmarks.load import closed, request
 from scaibunker.controller.bunkers.domain import Shape
 from scaibunker.controller.quotas.counters import Counters
@@ -57,13 +56,7 @@ def main() -> int:
     options = parser.parse_args()
     figures = uvloop.run(measure(options))
     show(figures)
-    host: dict[str, object] = {
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
-    save(figures, host, options.json)
+    save(figures, this_host(), options.json)
     print(f"written to {options.json}")
     return 0
 

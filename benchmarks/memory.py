@@ -1,18 +1,19 @@
-"""What a machine takes of the host's memory."""
+"""What a machine, or any process, takes of the host's memory."""
 
+import json
 from pathlib import Path
 
 
-def pss_mb(machine_id: str) -> float:
-    """Proportional set size of the VMM process of that machine, in MiB: shared pages count by share."""
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            arguments = status.read_bytes().split(b"\0")
-            if f"guest={machine_id},debug-threads=on".encode() in arguments:
-                return _pss(status.parent / "smaps_rollup")
-        except OSError:  # it ended while we looked
-            continue
-    raise LookupError(f"no VMM process for {machine_id}")
+def pss_mb(worker_dir: Path, machine_id: str) -> float:
+    """Proportional set size of the VMM process of that machine, in MiB: shared pages count by share. The worker has
+    written down which process it is."""
+    record = json.loads((worker_dir / "machines" / machine_id / "machine.json").read_text())
+    return pss_of(record["process"]["pid"])
+
+
+def pss_of(pid: int) -> float:
+    """The same of any process."""
+    return _pss(Path(f"/proc/{pid}/smaps_rollup"))
 
 
 def _pss(rollup: Path) -> float:

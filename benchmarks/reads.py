@@ -7,7 +7,6 @@ product and floor take turns, so that a drift of the machine's speed hits both.
 import argparse
 import contextlib
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from tests.integration.simulated_worker import SimulatedWorker
 from tests.ports import free_port
 
 from benchmarks import processes
-from benchmarks.figures import Figure, from_samples, save, show
+from benchmarks.figures import Figure, from_samples, save, show, this_host
 from benchmarks.load import Load, closed, paced, request
 
 BASE = "/v1/modules/scaibunker"
@@ -38,11 +37,8 @@ def main() -> int:
     options = parser.parse_args()
     figures = uvloop.run(measure(options))
     show(figures)
-    host: dict[str, object] = {
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "kernel": platform.release(),
-        "python": platform.python_version(),
+    host = {
+        **this_host(),
         "connections": options.connections,
         "replicas": options.replicas,
     }

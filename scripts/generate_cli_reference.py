@@ -35,8 +35,13 @@ renamed or removed.
 | `exec --detach` | `{"bunker_id", "exec_id"}` |
 | `cp` | `{"files", "bytes", "skipped_count", "skipped": [{"path", "reason"}]}` |
 | `bunker create`, `bunker show` | the bunker's record |
-| `bunker ls`, `bunker execs`, `image ls`, `worker ls` | a list of records |
-| `bunker rm`, `bunker pause`, `bunker resume` | the records of those that it was done to |
+| `bunker snapshot`, `snapshot show` | the snapshot's record |
+| `worker show`; `quota create`, `quota show`, `quota set`; `quota assign`, `quota unassign` | the \
+record |
+| `bunker ls`, `bunker execs`, `snapshot ls`, `image ls`, `worker ls`, `quota ls`, `quota usage`, \
+`quota assignments`, `audit ls` | a list of records |
+| `bunker rm`, `bunker pause`, `bunker resume`, `snapshot rm`, `worker drain`, `worker resume`, \
+`quota rm` | the records of those that it was done to |
 | `bunker signal` | `{"bunker_id", "exec_id", "signal"}` |
 | `doctor` | a list of `{"name", "ok", "value", "advice", "required"}` |
 | an error, on standard error | `{"error": {"code", "message", "hint", "details", "request_id", \

@@ -1,16 +1,19 @@
-"""Database and Redis servers of the tests' own: private folders, free ports, ended by pid."""
+"""Database, Redis and S3 servers of the tests' own: private folders, free ports, ended by pid."""
 
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from tests.ports import free_port
 
 START_S = 60
+BUILD_S = 1800
 
 
 class ServerFailed(Exception):
@@ -20,9 +23,12 @@ class ServerFailed(Exception):
 class ServerProcess:
     """A child process that listens. It can be killed and started again on the same data."""
 
-    def __init__(self, folder: Path, argv: list[str]) -> None:
+    def __init__(
+        self, folder: Path, argv: list[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self._argv = argv
+        self._environment = environment
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -34,7 +40,12 @@ class ServerProcess:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self._environment,
             )
         deadline = time.monotonic() + START_S
         while not self.answers():
@@ -152,6 +163,10 @@ class MariaDb(ServerProcess):
     def url(self, database: str) -> str:
         """The URL of a database, which is made if it is not there."""
         self.sql(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+        return self.address(database)
+
+    def address(self, database: str) -> str:
+        """The URL of a database that is there."""
         return f"mariadb://root@localhost/{database}?unix_socket={self.socket}"
 
 
@@ -194,6 +209,10 @@ class RedisServer(ServerProcess):
         if b"OK" not in done.stdout:
             raise ServerFailed((done.stdout + done.stderr).decode())
 
+    def ask(self, *words: str) -> str:
+        """What the client program prints for a command."""
+        return self._client(*words).stdout.decode().strip()
+
     def _client(self, *command: str) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
             ["redis-cli", "-p", str(self.port), *command],
@@ -206,3 +225,60 @@ class RedisServer(ServerProcess):
     def url(self) -> str:
         """Where it is."""
         return f"redis://127.0.0.1:{self.port}/0"
+
+
+class S3Server(ServerProcess):
+    """A `versitygw`: an S3-compatible server that keeps a bucket's objects as files in its folder."""
+
+    KEY_ID = "tests"
+    SECRET = "a-secret-that-no-log-has"
+    BUCKET = "bucket"
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.objects = folder / "data" / self.BUCKET
+        self.objects.mkdir(parents=True)  # and the folder, if it is not there
+        described = folder / "described"
+        described.mkdir()
+        super().__init__(
+            folder,
+            [
+                _s3_program(),
+                "--port",
+                f"127.0.0.1:{self.port}",
+                "--quiet",
+                "posix",
+                "--sidecar",
+                str(described),
+                str(self.objects.parent),
+            ],
+            {"ROOT_ACCESS_KEY": self.KEY_ID, "ROOT_SECRET_KEY": self.SECRET},
+        )
+
+    def answers(self) -> bool:
+        """It takes connections."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def endpoint(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def unfinished(self) -> list[Path]:
+        """Parts of uploads that have no end."""
+        # Folders may go away meanwhile, which `rglob` does not bear.
+        found = os.walk(self.objects / ".sgwtmp")
+        return [Path(folder, name) for folder, _, names in found for name in names]
+
+
+def _s3_program() -> str:
+    """Built if it is not there; the Makefile sees to that before the tests."""
+    script = Path(__file__).parents[1] / "scripts" / "s3-server"
+    done = subprocess.run([script], capture_output=True, timeout=BUILD_S, check=False)
+    if done.returncode:
+        raise ServerFailed(done.stderr.decode(errors="replace")[-2000:])
+    return done.stdout.decode().strip()

@@ -2,17 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from scaigrid.accounting.routes import AccountingEndpoints
-from scaigrid.audit.middleware import AuditMiddleware
+from scaigrid.application import make_application
 from scaigrid.audit.recorder import Recorder
 from scaigrid.audit.routes import AuditEndpoints
 from scaigrid.auth.bearer import Authenticator
@@ -27,10 +24,8 @@ from scaigrid.groups.service import Groups
 from scaigrid.health import checks
 from scaigrid.health.probe import Probe
 from scaigrid.health.routes import HealthEndpoints
-from scaigrid.http import errors
-from scaigrid.http.access import Gate
-from scaigrid.http.edge import Edge
-from scaigrid.http.routes import SECURITY_SCHEMES, Enforcement, described, install
+from scaigrid.http.access import PlatformGate
+from scaigrid.http.routes import Enforcement, install
 from scaigrid.http.sse import Stopping
 from scaigrid.idempotency.service import Idempotency
 from scaigrid.limits.service import RateLimits
@@ -61,7 +56,6 @@ from scaigrid.tenancy.routes import PartnerEndpoints, TenantEndpoints, UserEndpo
 from scaigrid.tenancy.tenants import Partners, Tenants
 from scaigrid.tenancy.users import Users
 from scaigrid.tracing.export import Tracing
-from scaigrid.tracing.requests import RequestSpans
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +104,7 @@ class Grid:
         self.assemblies = assemble(modules, platform)
         self._lag = LoopLag(self.metrics)
         self._loops: dict[str, asyncio.Task[None]] = {}
-        self.app = _application(
+        self.app = make_application(
             self._lifespan, RequestMetrics(self.metrics), self._tracing.requests, self.audit
         )
         rooms = [
@@ -140,7 +134,7 @@ class Grid:
         ]
         limits = RateLimits(self.live, settings.rate_limits, self.metrics)
         enforcement = Enforcement(
-            Gate(authenticator, limits, self.clock),
+            PlatformGate(authenticator, limits, self.clock),
             self.idempotency,
             settings.http.json_limit_bytes,
             settings.http.body_timeout_s,
@@ -207,36 +201,3 @@ class Grid:
             await self.live.close()
             await self.database.close()
             await self._tracing.close()
-
-
-class Application(FastAPI):
-    """FastAPI, with an OpenAPI document that names the credentials."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
-        if self.openapi_schema is None:
-            document = get_openapi(title=self.title, version=self.version, routes=described(self))
-            document["components"]["securitySchemes"] = SECURITY_SCHEMES
-            self.openapi_schema = document
-        return self.openapi_schema
-
-
-def _application(
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
-    metrics: RequestMetrics,
-    spans: RequestSpans | None,
-    audit: Recorder,
-) -> FastAPI:
-    app = Application(
-        title="ScaiGrid",
-        version="1",
-        lifespan=lifespan,
-        openapi_url="/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-    )
-    app.router.redirect_slashes = False
-    app.add_middleware(AuditMiddleware, recorder=audit)
-    app.add_middleware(Edge, metrics=metrics, spans=spans)  # the last one is the outermost
-    errors.install(app)
-    return app

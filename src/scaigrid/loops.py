@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from scaigrid import logs
+from scaigrid.db.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +21,8 @@ async def forever(name: str, once: Callable[[], Awaitable[None]], every_s: float
     while True:
         try:
             await once()
+        except DatabaseUnavailable as error:  # a traceback each time would bury what else is said
+            log.warning("a pass of a loop failed", error=repr(error))
         except Exception:
             log.exception("a pass of a loop failed")
         await asyncio.sleep(every_s)

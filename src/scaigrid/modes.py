@@ -1,6 +1,7 @@
 """The process's entry: what it is, is said by `SCAIGRID_MODE`."""
 
 import asyncio
+import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from scaigrid.app import Grid, GridSettings
 from scaigrid.auth import first
 from scaigrid.db import Database, migrate
 from scaigrid.http.server import make_server
-from scaigrid.module import Module, installed
+from scaigrid.module import Module, Standalone, installed
 from scaigrid.settings import (
     AuthSettings,
     DatabaseSettings,
@@ -28,19 +29,17 @@ from scaigrid.settings import (
     check_file,
     read_section,
 )
+from scaigrid.standalone import StandaloneGrid, StandaloneSettings
 from scaigrid.tasks.process import Background, BackgroundSettings
 
 MODE = "SCAIGRID_MODE"
-LATER = ("bunker_proxy",)
 USAGE = 2
 """Exit status for a start that the settings do not allow."""
 
 
-def serve() -> int:
-    """`http`: the API."""
-    modules = installed()
-    _check_file(modules)
-    settings = GridSettings(
+def grid_settings() -> GridSettings:
+    """The sections of `http`, as the environment says. Raises SettingsError."""
+    return GridSettings(
         http=read_section(HttpSettings),
         database=read_section(DatabaseSettings),
         redis=read_section(RedisSettings),
@@ -49,6 +48,13 @@ def serve() -> int:
         rate_limits=read_section(RateLimitSettings),
         tracing=read_section(TracingSettings),
     )
+
+
+def serve() -> int:
+    """`http`: the API."""
+    modules = installed()
+    _check_file(modules)
+    settings = grid_settings()
     logs.configure(settings.http.log_level)
     asyncio.run(_with_database(settings.database, migrate.check, modules))
     grid = Grid(settings, modules)
@@ -91,6 +97,28 @@ def upgrade() -> int:
     return 0
 
 
+def stand_alone(module: Module, mode: Standalone) -> int:
+    """A mode of a module's own."""
+    _check_file(installed())
+    http = read_section(HttpSettings)
+    if "port" not in http.model_fields_set:
+        http = http.model_copy(update={"port": mode.port})
+    settings = StandaloneSettings(http=http, tracing=read_section(TracingSettings))
+    logs.configure(http.log_level)
+    server = make_server(StandaloneGrid(settings, module, mode), http)
+    server.run()
+    return 0 if server.started else 1
+
+
+def of_modules(modules: Sequence[Module]) -> dict[str, Callable[[], int]]:
+    """The modes that modules have of their own."""
+    return {
+        each.mode: functools.partial(stand_alone, module, each)
+        for module in modules
+        for each in module.standalone
+    }
+
+
 def _check_file(modules: Sequence[Module]) -> None:
     own = (
         HttpSettings,
@@ -125,12 +153,11 @@ MODES: Mapping[str, Callable[[], int]] = MappingProxyType(
 def main() -> None:
     """Run the mode that the environment names."""
     mode = os.environ.get(MODE, "")
-    if mode in LATER:
-        sys.exit(_refuse(f"{MODE}={mode} is not part of this release"))
-    if mode not in MODES:
-        sys.exit(_refuse(f"{MODE} must be one of {', '.join(MODES)}; it is {mode!r}"))
+    modes = MODES if mode in MODES else {**MODES, **of_modules(installed())}
+    if mode not in modes:
+        sys.exit(_refuse(f"{MODE} must be one of {', '.join(modes)}; it is {mode!r}"))
     try:
-        sys.exit(MODES[mode]())
+        sys.exit(modes[mode]())
     except (SettingsError, migrate.SchemaBehind) as error:
         sys.exit(_refuse(str(error)))
 

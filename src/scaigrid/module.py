@@ -13,6 +13,7 @@ from typing import Protocol
 
 from scaigrid.clock import Clock
 from scaigrid.db import Database
+from scaigrid.health.probe import Probe
 from scaigrid.http.routes import Routes
 from scaigrid.http.sse import Stopping
 from scaigrid.live.bus import Bus
@@ -68,6 +69,40 @@ class Assembly(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StandalonePlatform:
+    """What a module gets for a mode of its own."""
+
+    clock: Clock
+    stopping: Stopping
+    metrics: Metrics
+
+
+class StandaloneAssembly(Protocol):
+    """Operations of a module that need neither persons nor a database."""
+
+    @property
+    def routes(self) -> Sequence[Routes]:
+        """The operations."""
+        ...
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """What their process needs to serve."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    """A mode of a module's own (`scaigrid.standalone`): the value of `SCAIGRID_MODE`, the port it
+    listens on unless told otherwise, and what it serves. `assemble` reads the module's settings (it
+    raises SettingsError) and makes no connection."""
+
+    mode: str
+    port: int
+    assemble: Callable[[StandalonePlatform], StandaloneAssembly]
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """A feature of the platform.
 
@@ -82,6 +117,7 @@ class Module:
     settings: tuple[type[Section], ...]
     assemble: Callable[[Platform], Assembly]
     resource: str | None = None
+    standalone: tuple[Standalone, ...] = ()
 
 
 def assemble(modules: Sequence[Module], platform: Platform) -> list[Assembly]:

@@ -74,6 +74,7 @@ class Operation:
     `token` is what the id of the resource that the operation makes is built from: a request that
     is repeated under the same idempotency key has the same token, so that it finds what an
     attempt that died half way has made. `resumed` says that there was such an attempt.
+    `grant` is what the capability allows that was shown, if it was one (`http.access.Delegated`).
     """
 
     caller: Caller | System
@@ -82,6 +83,7 @@ class Operation:
     token: str = field(default_factory=new_token)
     resumed: bool = False
     notes: Notes = field(default_factory=Notes, compare=False)
+    grant: object | None = None
 
     def note(self, **details: Any) -> None:
         """Have facts in the details of the request's audit entry: never a secret, never text

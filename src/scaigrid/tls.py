@@ -4,6 +4,7 @@ Files are read once, at the start. What is wrong with one is told by the setting
 what is in it.
 """
 
+import functools
 import ssl
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def asking(
 ) -> ssl.SSLContext:
     """For a client: trusts the certificates of `trusted` alone, or the system's without it; shows its
     own to who asks for one. Raises SettingsError that names the setting."""
+    if trusted is None and certificate is None:
+        return _of_the_system()
     try:
         context = ssl.create_default_context(cafile=str(trusted) if trusted else None)
     except (OSError, ValueError) as error:
@@ -35,6 +38,14 @@ def asking(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate is not None and key is not None:
         _load_chain(context, certificate, key, setting)
+    return context
+
+
+@functools.cache
+def _of_the_system() -> ssl.SSLContext:
+    """One for all: reading hundreds of certificates takes a while. Nobody may change it."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 

@@ -14,9 +14,10 @@ CHUNK = 64 * 1024
 class Balancer:
     """Forwards TCP connections to ports of this machine, in turn; one that refuses is skipped."""
 
-    def __init__(self, backends: Sequence[int]) -> None:
+    def __init__(self, backends: Sequence[int], address: str = "127.0.0.1") -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{address}:{self.port}"
+        self._address = address
         self._backends = tuple(backends)
         self._turns = itertools.count()
 
@@ -25,7 +26,7 @@ class Balancer:
         """Listen, from a thread of its own, while inside."""
         loop = asyncio.new_event_loop()
         server = loop.run_until_complete(
-            asyncio.start_server(self._forward, "127.0.0.1", self.port)
+            asyncio.start_server(self._forward, self._address, self.port)
         )
         thread = threading.Thread(target=loop.run_forever, name="balancer")
         thread.start()

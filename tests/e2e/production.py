@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,11 +29,14 @@ STOP_S = 40.0
 
 
 class Process:
-    """A program of ours and what it is told; it can be killed and started again."""
+    """A program of ours and what it is told; it can be killed and started again. `inside` is a
+    command that becomes the program, in some other surroundings."""
 
-    def __init__(self, log: Path, program: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, log: Path, program: str, environment: dict[str, str], inside: Sequence[str] = ()
+    ) -> None:
         self.log = log
-        self._argv = [str(BIN / program)]
+        self._argv = [*inside, str(BIN / program)]
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -87,21 +90,31 @@ class Scaigrid(Process):
         return sum(float(value) for has, value in series if all(one in has for one in labels))
 
 
-class Production:
-    """The processes. `folder` is short: there are sockets in it."""
+class Installation:
+    """The processes. `folder` is short: there are sockets in it. Workers reach the controllers
+    through the balancer, at `address`; `settings` are further ones of the controllers."""
 
-    def __init__(self, folder: Path, database: MariaDb, redis: RedisServer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: MariaDb,
+        redis: RedisServer,
+        address: str = "127.0.0.1",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.database = database
+        self.redis = redis
         self._url = database.url("scaigrid")
         ports = [free_port(), free_port()]
-        self.balancer = Balancer(ports)
+        self.balancer = Balancer(ports, address)
         common = {
             **base_environment(),
             "SCAIGRID_DATABASE_URL": self._url,
             "SCAIGRID_REDIS_URL": redis.url,
             "SCAIBUNKER_WORKER_TOKEN": TOKEN,
             "SCAIBUNKER_OBJECT_STORE_URL": (folder / "objects").as_uri(),
+            **(settings or {}),
         }
         self._migrate = Process(
             folder / "migrate.log", "scaigrid", {**common, "SCAIGRID_MODE": "migrate"}
@@ -123,26 +136,37 @@ class Production:
             for port in (free_port(), free_port())
         ]
         self._artifacts = ensure(lambda _: None)
-        self.worker_folder = folder / "worker"
-        self.worker = Process(
-            folder / "worker.log",
+        self.workers: list[Process] = []
+        self.keys: dict[str, str] = {}
+
+    def add_worker(
+        self,
+        name: str,
+        settings: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
+    ) -> Process:
+        """One more worker daemon, with its data in a folder of that name."""
+        worker = Process(
+            self.folder / f"{name}.log",
             "scaibunker-worker",
             {
                 **base_environment(),
                 "SCAIBUNKER_WORKER_TOKEN": TOKEN,
-                "SCAIBUNKER_WORKER_DATA_DIR": str(self.worker_folder),
+                "SCAIBUNKER_WORKER_DATA_DIR": str(self.folder / name),
                 "SCAIBUNKER_WORKER_CONTROLLER_URL": self.balancer.url,
                 "SCAIBUNKER_WORKER_IMAGE_FILES": json.dumps(
                     [str(image.path) for image in self._artifacts.images]
                 ),
+                **(settings or {}),
             },
+            inside,
         )
-        self.keys: dict[str, str] = {}
+        self.workers.append(worker)
+        return worker
 
     def start(self) -> None:
         """Migrate, make the first keys, and start everything."""
-        for name in ("objects", "worker"):
-            (self.folder / name).mkdir(mode=0o700)
+        (self.folder / "objects").mkdir(mode=0o700)
         self._migrate.start()
         assert self._migrate.wait() == 0, self._migrate.log.read_text()
         images = [
@@ -154,14 +178,18 @@ class Production:
             process.start()
         for process in (*self.replicas, *self.background):
             process.until_ready()
-        self.worker.start()
+        for worker in self.workers:
+            worker.start()
+        wait_until(
+            lambda: self.worker_statuses() == ["online"] * len(self.workers),
+            START_S,
+            lambda: "the workers; " + "\n".join(w.log.read_text()[-2000:] for w in self.workers),
+        )
+
+    def worker_statuses(self) -> list[str]:
+        """What the controllers say of them, in no order."""
         with self.client("super_admin") as http:
-
-            def online() -> bool:
-                found = http.get("/workers").json()["data"]
-                return [worker["status"] for worker in found] == ["online"]
-
-            wait_until(online, START_S, lambda: f"a worker; {self.worker.log.read_text()[-2000:]}")
+            return [worker["status"] for worker in http.get("/workers").json()["data"]]
 
     def client(self, identity: str = "user") -> httpx.Client:
         """Each request is a connection of its own, so that the replicas take turns."""
@@ -179,37 +207,63 @@ class Production:
             for line in self.database.sql(f"USE scaigrid; {statement}").splitlines()
         ]
 
+    def bunkers(self) -> list[str]:
+        """What the workers have on their disks of bunkers."""
+        return [path.name for path in self.folder.glob("*/machines/*")]
+
     def machines(self) -> list[int]:
-        """Processes of QEMU that belong to this installation's worker."""
+        """Processes of QEMU that belong to this installation's workers, those kept ready included."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 line = (entry / "cmdline").read_bytes()
-                if b"qemu-system" in line and os.fsencode(self.worker_folder) in line:
+                if b"qemu-system" in line and os.fsencode(self.folder) in line:
                     found.append(int(entry.name))
         return found
 
     def end(self) -> None:
         """Whatever state it is in: nothing of ours may go on."""
-        for process in (self.worker, *self.background, *self.replicas, self._migrate):
+        for process in (*self.workers, *self.background, *self.replicas, self._migrate):
             process.end()
         for pid in self.machines():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
+class Production(Installation):
+    """With one worker, on this host."""
+
+    def __init__(self, folder: Path, database: MariaDb, redis: RedisServer) -> None:
+        super().__init__(folder, database, redis)
+        self.worker = self.add_worker("worker")
+
+
+@contextlib.contextmanager
+def stores(folder: Path) -> Iterator[tuple[MariaDb, RedisServer]]:
+    """The database and Redis of an installation, which run while inside."""
+    with contextlib.ExitStack() as held:
+        for name in ("db", "redis"):
+            (folder / name).mkdir()
+        yield (
+            held.enter_context(contextlib.contextmanager(running)(MariaDb(folder / "db"))),
+            held.enter_context(contextlib.contextmanager(running)(RedisServer(folder / "redis"))),
+        )
+
+
+@contextlib.contextmanager
+def serving(installation: Installation) -> Iterator[None]:
+    """Started, and ended afterwards whatever happened."""
+    with contextlib.ExitStack() as held:
+        held.enter_context(installation.balancer.running())
+        held.callback(installation.end)
+        installation.start()
+        yield
+
+
 @contextlib.contextmanager
 def installed(folder: Path) -> Iterator[Production]:
     """An installation that serves while inside."""
-    with contextlib.ExitStack() as held:
-        (folder / "db").mkdir()
-        (folder / "redis").mkdir()
-        database = held.enter_context(contextlib.contextmanager(running)(MariaDb(folder / "db")))
-        redis = held.enter_context(
-            contextlib.contextmanager(running)(RedisServer(folder / "redis"))
-        )
+    with stores(folder) as (database, redis):
         production = Production(folder, database, redis)
-        held.enter_context(production.balancer.running())
-        held.callback(production.end)
-        production.start()
-        yield production
+        with serving(production):
+            yield production

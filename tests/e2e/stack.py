@@ -109,7 +109,15 @@ class DevStack:
         return found
 
     def vmm_pids(self, bunker_id: str = "") -> list[int]:
-        return self.pids("qemu-system", f"guest={bunker_id}")
+        """Of bunkers' machines, not of those that are nobody's yet: the worker has written down which is whose."""
+        recorded = set()
+        for path in (self.data_dir / "worker" / "machines").glob(
+            f"{bunker_id or '*'}/machine.json"
+        ):
+            with contextlib.suppress(OSError):
+                process = json.loads(path.read_text())["process"]
+                recorded.add(process["pid"] if process else 0)
+        return [pid for pid in self.pids("qemu-system") if pid in recorded]
 
     def worker_pid(self) -> int:
         (pid,) = self.pids("scaibunker-worker")

@@ -13,6 +13,9 @@ import pytest
 from tests.e2e.stack import Api, DevStack, error_code, sse
 from tests.waiting import wait_until
 
+ALL_THE_SAME_S = 200
+"""Within which a call has come back that did not wait for what runs for 1000 s."""
+
 
 def test_credentials_are_there_and_private(stack: DevStack) -> None:
     path = stack.data_dir / "credentials.json"
@@ -69,18 +72,18 @@ def test_commands_that_fail(api: Api, bunker: str) -> None:
     killed = api.exec(bunker, "kill -TERM $$")
     assert (killed["exit_code"], killed["signal"]) == (None, "SIGTERM")
     begun = time.monotonic()
-    late = api.exec(bunker, "echo before; sleep 60 | cat", timeout_s=1)
+    late = api.exec(bunker, "echo before; sleep 1000 | cat", timeout_s=1)
     assert late["timed_out"] is True
     assert late["exit_code"] is None
     assert late["stdout"] == "before\n"
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < ALL_THE_SAME_S
 
 
 def test_a_background_child_does_not_hold_the_call(api: Api, bunker: str) -> None:
     begun = time.monotonic()
-    result = api.exec(bunker, "sleep 100 & echo started")
+    result = api.exec(bunker, "sleep 1000 & echo started")
     assert result["stdout"] == "started\n"
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < ALL_THE_SAME_S
 
 
 def test_binary_output_is_base64(api: Api, bunker: str) -> None:

@@ -10,8 +10,9 @@ def test_eight_at_once_and_nothing_left(private_stack: DevStack) -> None:
     with private_stack.client() as http, concurrent.futures.ThreadPoolExecutor(8) as pool:
         api = Api(http)
         bunkers = list(pool.map(lambda _: api.create(), range(8)))
-        outs = list(pool.map(lambda b: api.exec(b, "hostname")["stdout"], bunkers))
-        assert len(set(outs)) == 8
+        done = list(pool.map(lambda b: api.exec(b, "hostname"), bunkers))
+        assert [each["exit_code"] for each in done] == [0] * 8, done
+        assert len({each["stdout"] for each in done}) == 8
         assert len(private_stack.vmm_pids()) == 8
     assert private_stack.stop() == 0
     assert private_stack.leftovers() == []

@@ -148,7 +148,7 @@ def test_two_replicas_and_two_background_workers(production: Production) -> None
 
         for bunker in bunkers:
             api.delete(bunker)
-    wait_until(lambda: not production.machines(), 30, lambda: "the machines to be gone")
+    wait_until(lambda: not production.bunkers(), 30, lambda: "the machines to be gone")
     rows = {
         name: (bunker, status)
         for bunker, name, status in production.rows(
@@ -163,6 +163,7 @@ def test_two_replicas_and_two_background_workers(production: Production) -> None
     _usage_is_that_of_the_rows(production)
     for process in (*production.background, *production.replicas, production.worker):
         assert process.signal(signal.SIGTERM) == 0, process.log.name
+    assert production.machines() == []
 
 
 def _runs(background: Scaigrid) -> float:

@@ -13,8 +13,12 @@ import aiohttp
 import pytest
 
 from scaibunker.wire.guest.frames import Decoder, Kind
+from tests.host.traces import cpu_ticks, traces
 from tests.host.worker_process import WorkerProcess
 from tests.waiting import until
+
+TRIES = 3
+"""How often something is done that a busy host may hold up once, and must be quick."""
 
 
 async def test_a_machine_is_another_computer(worker: WorkerProcess) -> None:
@@ -105,12 +109,16 @@ async def test_a_spooled_command_survives_its_daemon(worker: WorkerProcess) -> N
 
 
 async def test_a_killed_vmm_is_noticed_within_a_second(worker: WorkerProcess) -> None:
-    machine = await worker.create()
-    (pid,) = worker.vmm_pids()
-    os.kill(pid, signal.SIGKILL)
-    killed = time.monotonic()
-    status = await worker.until(machine, "failed")
-    assert time.monotonic() - killed < 1
+    for _ in range(TRIES):
+        machine = await worker.create()
+        (pid,) = worker.vmm_pids()
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        status = await worker.until(machine, "failed")
+        took_s = time.monotonic() - killed
+        if took_s < 1:
+            break
+    assert took_s < 1
     assert "killed by SIGKILL" in status["reason"]
     assert not (worker.data_dir / "machines" / machine / "upper.ext4").exists()
     async with await worker.request("GET", f"/v1/machines/{machine}/files/stat?path=/") as answer:
@@ -134,9 +142,9 @@ async def test_a_paused_machine_uses_no_cpu_and_goes_on(worker: WorkerProcess) -
     await worker.run(machine, "(while :; do echo tick >> /tmp/ticks; done) & echo ok")
     await worker.call("PUT", f"/v1/machines/{machine}/power", json={"state": "paused"})
     (pid,) = worker.vmm_pids()
-    before = _cpu_ticks(pid)
+    before = cpu_ticks(pid)
     await asyncio.sleep(1)
-    assert _cpu_ticks(pid) - before <= 2
+    assert cpu_ticks(pid) - before <= 2
     await worker.call("PUT", f"/v1/machines/{machine}/power", json={"state": "running"})
     _, first = await worker.run(machine, "wc -l < /tmp/ticks")
     asked = time.time()
@@ -144,6 +152,36 @@ async def test_a_paused_machine_uses_no_cpu_and_goes_on(worker: WorkerProcess) -
     assert asked - 0.5 < float(clock) < time.time() + 0.5
     _, second = await worker.run(machine, "wc -l < /tmp/ticks")
     assert 0 < int(first) < int(second)
+
+
+async def test_fifty_pauses_leave_no_trace(worker: WorkerProcess) -> None:
+    machine = await worker.create()
+    # It writes down the largest step that it sees its clock make from one turn to the next.
+    await worker.run(
+        machine,
+        "(b=$(date +%s); s=0; while sleep 0.02; do n=$(date +%s); [ $((n-b)) -lt 0 ] && s=1; b=$n;"
+        " echo $s $n > /tmp/c; mv /tmp/c /tmp/clock; done) & until [ -e /tmp/clock ]; do sleep 0.1; done",
+    )
+
+    async def pause_and_resume() -> None:
+        for state in ("paused", "running"):
+            await worker.call("PUT", f"/v1/machines/{machine}/power", json={"state": state})
+
+    await pause_and_resume()  # whatever is made once has been made
+    before = traces(worker)
+    for _ in range(50):
+        await pause_and_resume()
+    asked = time.time()
+    code, out = await worker.run(machine, "date +%s.%N; cat /tmp/clock")
+    assert code == 0
+    clock, went_back, seen = out.split()
+    assert asked - 0.5 < float(clock) < time.time() + 0.5
+    assert went_back == b"0"
+    assert asked - int(seen) < 10  # programs go on as well
+    after = traces(worker)
+    memory, memory_after = before.pop("kib"), after.pop("kib")
+    assert after == before
+    assert memory_after < memory + 16 * 1024
 
 
 async def test_a_machine_paused_while_its_daemon_died_can_be_resumed(worker: WorkerProcess) -> None:
@@ -155,6 +193,71 @@ async def test_a_machine_paused_while_its_daemon_died_can_be_resumed(worker: Wor
     await worker.call("PUT", f"/v1/machines/{machine}/power", json={"state": "running"})
     code, _ = await worker.run(machine, "true")
     assert code == 0
+
+
+async def test_a_snapshot_interrupts_a_machine_for_a_moment(worker: WorkerProcess) -> None:
+    machine = await worker.create()
+    await worker.run(machine, "echo kept > /home/bunker/file; sleep 1000 & echo $! > /tmp/pid")
+    # The daemon dies over the first one: nothing is left of it, and the machine goes on.
+    order = {"snapshot_id": "snp_killed", "kind": "full"}
+    await worker.call("POST", f"/v1/machines/{machine}/snapshot", json=order)
+    await worker.kill()
+    await worker.start()
+    await worker.until(machine, "running", "failed")
+    assert not list(worker.data_dir.glob("snapshots/*"))
+    sources = {}
+    for kind in ("disk", "full"):
+        status = await worker.snapshot(machine, kind)
+        sources[kind] = {k: status[k] for k in ("snapshot_id", "kind", "manifest_sha256")}
+        assert status["phase"] == "stored", status
+        asked = time.time()
+        code, out = await worker.run(machine, "date +%s.%N; cat /proc/$(cat /tmp/pid)/comm")
+        assert code == 0
+        clock, comm = out.split()
+        assert asked - 0.5 < float(clock) < time.time() + 0.5
+        assert comm == b"sleep"
+    assert not list(worker.data_dir.glob("snapshots/*"))
+    assert len(list(worker.data_dir.glob("stored/*/*"))) == 7
+    await worker.call("DELETE", f"/v1/machines/{machine}")
+    await machines_of_snapshots(worker, sources)
+
+
+async def machines_of_snapshots(worker: WorkerProcess, sources: dict[str, dict[str, str]]) -> None:
+    look = "hostname; cat /home/bunker/file; date +%s.%N; cat /run/scaibunker/generation"
+    # With its memory: what ran goes on, in a machine of another name.
+    copy = await worker.create(hostname="copy", snapshot=sources["full"])
+    asked = time.time()
+    code, out = await worker.run(copy, f"{look}; cat /proc/$(cat /tmp/pid)/comm")
+    assert code == 0
+    name, kept, clock, generation, comm = out.split()
+    assert (name, kept, comm) == (b"copy", b"kept", b"sleep")
+    assert asked - 0.5 < float(clock) < time.time() + 0.5
+    # The channel has a token of its own by now, and the next daemon knows it.
+    await worker.kill()
+    await worker.start()
+    await worker.until(copy, "running", "failed")
+    code, out = await worker.run(copy, "cat /run/scaibunker/generation")
+    assert (code, out.strip()) == (0, generation)
+    # The disk alone boots, and has grown.
+    size = "stat -f -c '%b %S' /"
+    _, small = await worker.run(copy, size)
+    fresh = await worker.create(hostname="fresh", disk_mb=384, snapshot=sources["disk"])
+    code, out = await worker.run(fresh, f"{look}; {size}; pgrep -x sleep")
+    assert code == 1  # nothing of before runs
+    name, kept, _, other, blocks, block_size = out.split()
+    assert (name, kept) == (b"fresh", b"kept")
+    assert other != generation
+    blocks_small, size_small = map(int, small.split())
+    assert int(blocks) * int(block_size) > blocks_small * size_small + (100 << 20)
+    # One bit, and it is refused.
+    stored = worker.data_dir / "stored" / sources["full"]["snapshot_id"] / "memory.zst"
+    data = bytearray(stored.read_bytes())
+    data[1000] ^= 1
+    stored.write_bytes(data)
+    spec = worker.spec(snapshot=sources["full"])
+    await worker.call("PUT", f"/v1/machines/{spec.bunker_id}", data=spec.model_dump_json())
+    status = await worker.until(spec.bunker_id, "running", "failed")
+    assert "not what was stored" in (status["reason"] or "")
 
 
 async def test_a_fork_bomb_does_not_silence_the_agent(worker: WorkerProcess) -> None:
@@ -243,8 +346,3 @@ async def test_without_the_token_nothing_is_answered(worker: WorkerProcess) -> N
         "GET", "/v1/machines", headers={"Authorization": "Bearer wrong"}
     ) as answer:
         assert answer.status == 401
-
-
-def _cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])

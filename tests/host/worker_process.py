@@ -26,8 +26,10 @@ TOKEN = "swt_for_tests"
 class WorkerProcess:
     """One daemon on a free port and a private folder."""
 
-    def __init__(self, folder: Path, artifacts: Artifacts) -> None:
+    def __init__(self, folder: Path, artifacts: Artifacts, **settings: str) -> None:
         self._artifacts = artifacts
+        self.settings = {"WARM_STARTS": "false", **settings}
+        """More of them, by name; they count from the next start on."""
         self.data_dir = folder / "worker"
         self.run_dir = Path("/run/scaibunker-tests") / secrets.token_hex(4)
         self._log = folder / "worker.log"
@@ -50,6 +52,7 @@ class WorkerProcess:
                 [str(image.path) for image in self._artifacts.images]
             ),
         }
+        environment |= {f"SCAIBUNKER_WORKER_{k}": v for k, v in self.settings.items()}
         for name in ("SCAIBUNKER_CACHE_DIR", "XDG_CACHE_HOME"):
             if name in os.environ:
                 environment[name] = os.environ[name]
@@ -89,6 +92,16 @@ class WorkerProcess:
         if self._session is not None:
             await self._session.close()
 
+    @property
+    def initramfs(self) -> Path:
+        """With the guest agent that its machines boot with, unless they are told of another."""
+        return self._artifacts.boot.initramfs
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         return self._log.read_text()
 
@@ -108,6 +121,8 @@ class WorkerProcess:
         """Everything of our machines that is still on the host."""
         left = [f"process {pid}" for pid in self.vmm_pids()]
         left += [str(p) for p in (self.data_dir / "machines").iterdir()]
+        left += [str(p) for p in (self.data_dir / "templates/slots").glob("*")]
+        left += [str(p) for p in (self.data_dir / "templates/ready").glob(".*")]
         left += [str(p) for p in self.run_dir.glob("*/*")]
         worker_id = (self.data_dir / "worker-id").read_text()
         left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/scaibunker/{worker_id}/*/")]
@@ -148,6 +163,19 @@ class WorkerProcess:
         status = await self.until(spec.bunker_id, "running", "failed")
         assert status["state"] == "running", status
         return spec.bunker_id
+
+    async def snapshot(self, machine: str, kind: str, **fields: Any) -> dict[str, Any]:
+        """Have a snapshot made; its status at the end."""
+        order = {"snapshot_id": f"snp_{secrets.token_hex(6)}", "kind": kind, **fields}
+        await self.call("POST", f"/v1/machines/{machine}/snapshot", json=order)
+        status: dict[str, Any] = {}
+
+        async def ended() -> bool:
+            status.update(await self.call("GET", f"/v1/snapshots/{order['snapshot_id']}"))
+            return status["phase"] in ("stored", "failed")
+
+        await until(ended, BOOT_LIMIT_S, lambda: status)
+        return status
 
     async def until(self, machine: str, *states: str) -> dict[str, Any]:
         """Wait until the machine is in one of the states."""

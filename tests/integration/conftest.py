@@ -10,6 +10,7 @@ import pytest
 from scaibunker.controller.bootstrap import SeedImage, bootstrap
 from scaibunker.controller.module import MODULE
 from scaibunker.wire.worker.heartbeat import Capacity
+from scaibunker.worker.snapshots.http_store import HttpStore
 from scaigrid.auth.service import issue
 from scaigrid.clock import SystemClock
 from scaigrid.db import Database, migrate
@@ -18,11 +19,11 @@ from scaigrid.operation import system_operation
 from scaigrid.permissions.domain import Role
 from scaigrid.settings import DatabaseSettings, RedisSettings
 from scaigrid.tenancy import repository as tenancy
-from tests.integration.simulated_worker import IMAGE, SimulatedWorker
+from tests.integration.simulated_worker import IMAGE, TOKEN, SimulatedWorker
 from tests.integration.stack import Knobs, Stack
 from tests.integration.stores import MariaDbStore, SqliteStore, Store
 from tests.integration.world import World
-from tests.servers import MariaDb, RedisServer, running
+from tests.servers import MariaDb, RedisServer, S3Server, running
 
 
 @dataclass
@@ -41,6 +42,11 @@ def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     yield from running(RedisServer(tmp_path_factory.mktemp("redis")))
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    yield from running(S3Server(tmp_path_factory.mktemp("s3")))
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +121,7 @@ async def worker() -> AsyncIterator[SimulatedWorker]:
 @pytest.fixture
 async def stack(bare: Stack, worker: SimulatedWorker) -> Stack:
     """A controller with one worker that has reported once."""
+    worker.snapshots.store = HttpStore(str(bare.client.base_url), TOKEN)
     await worker.beat(bare.client)
     return bare
 

@@ -2,7 +2,7 @@
 
 What its machines and commands do is the test's to say: `boot` for how an order ends, `commands`
 for what a command does to its stream of frames, `faults` for what goes wrong. Everything it was
-asked is in `orders`, `removed` and `execs`.
+asked is in `orders`, `removed` and `execs`; a machine that is ordered twice is `built` once.
 """
 
 import asyncio
@@ -26,7 +26,9 @@ from scaibunker.wire.worker.machines import (
     WorkerError,
 )
 from scaibunker.wire.worker.protocol import SPOKEN, version_of
+from scaibunker.wire.worker.snapshots import SnapshotRequest, SnapshotSource
 from tests.integration.simulated_files import SimulatedFiles
+from tests.integration.simulated_snapshots import SimulatedSnapshots
 
 TOKEN = "worker-token-for-tests"
 IMAGE = "a" * 64
@@ -87,6 +89,7 @@ class SimMachine:
     state: MachineState = MachineState.BUILDING
     reason: str | None = None
     console_tail: str | None = None
+    reason_code: str | None = None
     files: SimulatedFiles = field(default_factory=SimulatedFiles)
     execs: dict[str, SimExec] = field(default_factory=dict)
 
@@ -95,6 +98,7 @@ class SimMachine:
             bunker_id=self.spec.bunker_id,
             state=self.state,
             reason=self.reason,
+            reason_code=self.reason_code,
             console_tail=self.console_tail,
         )
 
@@ -156,15 +160,19 @@ class SimulatedWorker:
         self.token = TOKEN
         self.spoken = SPOKEN
         self.boot = "running"
+        self.restores: Callable[[SnapshotSource], tuple[str, str] | None] = lambda _: None
+        """Why it cannot make a machine of a snapshot, and the code; None if it can."""
         self.capacity = Capacity(cpu_millicores=16_000, memory_mb=16_384, disk_mb=65_536)
         self.network_profiles = ["isolated"]
         self.images = [IMAGE]
         self.machines: dict[str, SimMachine] = {}
         self.commands: dict[str, Behaviour] = {}
         self.orders: list[str] = []
+        self.built: list[str] = []
         self.removed: list[str] = []
         self.faults: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse | None]]] = {}
         self.finished: list[ExecStatus] = []
+        self.snapshots = SimulatedSnapshots()
         self.port = 0
         self.refused = 0
         self._runner: web.AppRunner | None = None
@@ -176,11 +184,15 @@ class SimulatedWorker:
         """Listen; on the same port as before if it has run already."""
         app = web.Application(middlewares=[self._gate], client_max_size=64 << 20)
         base = "/v1/machines/{machine}"
+        app.router.add_get("/v1/health", self._health)
         app.router.add_get("/v1/machines", self._list)
         app.router.add_put(base, self._order)
         app.router.add_get(base, self._show)
         app.router.add_delete(base, self._remove)
         app.router.add_put(base + "/power", self._power)
+        app.router.add_post(base + "/snapshot", self._snapshot)
+        app.router.add_get("/v1/snapshots/{snapshot}", self._show_snapshot)
+        app.router.add_delete("/v1/snapshots/{snapshot}", self._forget_snapshot)
         app.router.add_post(base + "/execs/{exec}", self._exec)
         app.router.add_get(base + "/execs/{exec}", self._exec_status)
         app.router.add_get(base + "/execs/{exec}/frames", self._frames)
@@ -198,6 +210,7 @@ class SimulatedWorker:
         for task in self._spools:
             task.cancel()
         await asyncio.gather(*self._spools, return_exceptions=True)
+        await self.snapshots.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -220,6 +233,7 @@ class SimulatedWorker:
             capacity=self.capacity,
             machines=[machine.status() for machine in self.machines.values()],
             finished_execs=self.finished,
+            snapshots=list(self.snapshots.known.values()),
             cached_images=self.images,
         )
 
@@ -253,6 +267,9 @@ class SimulatedWorker:
         machine.state, machine.reason, machine.console_tail = state, reason, console
 
     # -- the routes
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"worker_id": self.worker_id})
 
     @web.middleware
     async def _gate(
@@ -289,9 +306,17 @@ class SimulatedWorker:
     async def _order(self, request: web.Request) -> web.Response:
         spec = MachineSpec.model_validate_json(await request.read())
         self.orders.append(spec.bunker_id)
-        if spec.bunker_id not in self.machines:
+        known = self.machines.get(spec.bunker_id)
+        if known is not None and known.spec != spec:
+            raise refusal(409, "NAME_CONFLICT", "it exists with another specification")
+        if known is None:
             machine = self.machines[spec.bunker_id] = SimMachine(spec)
-            if self.boot == "failed":
+            self.built.append(spec.bunker_id)
+            fault = self.restores(spec.snapshot) if spec.snapshot else None
+            if fault is not None:
+                machine.state = MachineState.FAILED
+                machine.reason, machine.reason_code = fault
+            elif self.boot == "failed":
                 machine.state, machine.reason = MachineState.FAILED, "the kernel panicked"
                 machine.console_tail = "Kernel panic - not syncing"
             elif self.boot == "running":
@@ -312,6 +337,23 @@ class SimulatedWorker:
         wanted = (await request.json())["state"]
         machine.state = MachineState.PAUSED if wanted == "paused" else MachineState.RUNNING
         return answer_with(machine.status())
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        machine = self._machine(request)
+        if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+            raise refusal(409, "BUNKER_NOT_RUNNING", f"the machine is {machine.state}")
+        wanted = SnapshotRequest.model_validate_json(await request.read())
+        return answer_with(self.snapshots.order(machine.spec, wanted), 202)
+
+    async def _show_snapshot(self, request: web.Request) -> web.Response:
+        status = self.snapshots.known.get(request.match_info["snapshot"])
+        if status is None:
+            raise refusal(404, "SNAPSHOT_NOT_FOUND", "no such snapshot")
+        return answer_with(status)
+
+    async def _forget_snapshot(self, request: web.Request) -> web.Response:
+        self.snapshots.forget(request.match_info["snapshot"])
+        return web.Response(status=204)
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         machine = self._running(request)

@@ -1,6 +1,7 @@
 """A controller for tests: the real application behind a real server, on a database of its own."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from scaibunker.controller.settings import (
     LimitSettings,
     ReconcileSettings,
     RelaySettings,
+    SnapshotSettings,
+    StorageSettings,
     WorkerSettings,
 )
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
@@ -36,6 +39,8 @@ from tests.integration.simulated_worker import TOKEN
 from tests.waiting import until
 
 BASE = "/v1/modules/scaibunker"
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Without the system's certificates, which every client would read anew and no test needs."""
 
 
 @dataclass
@@ -47,6 +52,10 @@ class Knobs:
     provision_timeout_s: float = 60
     order_timeout_s: float = 20
     terminate_wait_s: float = 10
+    wake_timeout_s: float = 20
+    wake_placement_s: float = 0.2
+    passivation_retry_s: float = 300
+    passivation_patience_s: float = 60
     exec_grace_s: float = 10
     request_timeout_s: float = 10
     file_idle_timeout_s: float = 10
@@ -59,6 +68,8 @@ class Knobs:
     jwt: dict[str, Any] = field(default_factory=dict)
     spoken: Versions = SPOKEN
     workers: dict[str, Any] = field(default_factory=dict)
+    storage: dict[str, Any] = field(default_factory=dict)
+    snapshots: dict[str, Any] = field(default_factory=dict)
 
 
 class Stack:
@@ -99,17 +110,25 @@ class Stack:
                 provision_timeout_s=knobs.provision_timeout_s,
                 order_timeout_s=knobs.order_timeout_s,
                 terminate_wait_s=knobs.terminate_wait_s,
+                wake_timeout_s=knobs.wake_timeout_s,
+                wake_placement_s=knobs.wake_placement_s,
+                passivation_retry_s=knobs.passivation_retry_s,
+                passivation_patience_s=knobs.passivation_patience_s,
             ),
             relay=RelaySettings(
-                object_store_url=f"file://{self.data / 'objects'}",
                 exec_grace_s=knobs.exec_grace_s,
                 file_idle_timeout_s=knobs.file_idle_timeout_s,
+            ),
+            snapshots=SnapshotSettings(**knobs.snapshots),
+            storage=StorageSettings(
+                **{"object_store_url": f"file://{self.data / 'objects'}", **knobs.storage}
             ),
             spoken=knobs.spoken,
         )
         return self.controller
 
-    async def start(self) -> None:
+    def assemble(self) -> HttpSettings:
+        """The application, which does not serve yet."""
         http = HttpSettings(port=0, stop_timeout_s=2, **self.knobs.http)
         settings = GridSettings(
             http=http,
@@ -121,11 +140,20 @@ class Stack:
             tracing=TracingSettings(**self.knobs.tracing),
         )
         self.grid = Grid(settings, [replace(MODULE, assemble=self._controller)])
+        return http
+
+    async def start(self) -> None:
+        http = self.assemble()
         self._server = make_server(self.grid, http)
         self._task = asyncio.create_task(self._server.serve())
         await until(lambda: bool(self._server and self._server.started) or self._task_failed())
         port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        self.client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            timeout=60,
+            verify=_NO_TLS,
+            limits=httpx.Limits(max_connections=None),  # what is at once is at once
+        )
 
     def _task_failed(self) -> bool:
         assert self._task is not None
@@ -171,7 +199,9 @@ class Stack:
         url = path if path.startswith(("/v1/", "/health", "/metrics")) else BASE + path
         return self.client.stream(method, url, headers=headers, **options)
 
-    async def data_of(self, method: str, path: str, who: str = "user", **options: Any) -> Any:
+    async def data_of(
+        self, method: str, path: str, who: str | None = "user", **options: Any
+    ) -> Any:
         """`data` of a request that must succeed."""
         response = await self.call(method, path, who, **options)
         assert response.status_code < 300, response.text

@@ -1,12 +1,18 @@
 """The databases that the suite runs on: a template that is made once, and a copy for each test."""
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from scaigrid.settings import DatabaseSettings
 from tests.servers import MariaDb
+
+ONE_DATABASE = pytest.mark.parametrize("template", ["sqlite"], indirect=True)
+"""Marks a test of what is refused before a database is asked for it, on one kind of them: it is the same on the other."""
 
 
 class Store(Protocol):
@@ -53,13 +59,22 @@ class MariaDbStore:
 
     def copy(self, folder: Path) -> DatabaseSettings:
         folder.mkdir(exist_ok=True)
-        url = self.server.url("copy")
-        tables = self.server.sql("SHOW TABLES IN template").split()
-        there = set(self.server.sql("SHOW TABLES IN copy").split())
-        made = [f"CREATE TABLE copy.{t} LIKE template.{t}" for t in tables if t not in there]
-        emptied = [f"DELETE FROM copy.{t}" for t in tables if t in there]  # noqa: S608
-        filled = [f"INSERT INTO copy.{t} SELECT * FROM template.{t}" for t in tables]  # noqa: S608
+        tables = self._tables
         self.server.sql(
-            "; ".join(["SET foreign_key_checks=0", *made, "BEGIN", *emptied, *filled, "COMMIT"])
+            "; ".join(
+                [
+                    "CREATE DATABASE IF NOT EXISTS copy",
+                    "SET foreign_key_checks=0",
+                    *(f"CREATE TABLE IF NOT EXISTS copy.{t} LIKE template.{t}" for t in tables),
+                    "BEGIN",
+                    *(f"DELETE FROM copy.{t}" for t in tables),  # noqa: S608
+                    *(f"INSERT INTO copy.{t} SELECT * FROM template.{t}" for t in tables),  # noqa: S608
+                    "COMMIT",
+                ]
+            )
         )
-        return DatabaseSettings(url=url)
+        return DatabaseSettings(url=self.server.address("copy"))
+
+    @functools.cached_property
+    def _tables(self) -> list[str]:
+        return self.server.sql("SHOW TABLES IN template").split()

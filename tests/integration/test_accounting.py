@@ -25,6 +25,7 @@ from scaigrid.tenancy.tables import tenants, users
 from tests.integration.inside import whole
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack, error_of, fields_of
+from tests.integration.stores import ONE_DATABASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -299,6 +300,7 @@ async def test_csv_is_the_whole_and_no_formula(
     assert [float(row["cpu_seconds"]) for row in rows] == [e["cpu_seconds"] for e in listed]
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("query", "field"),
     [

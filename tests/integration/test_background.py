@@ -117,7 +117,7 @@ async def test_two_background_workers_catch_up_and_count_each_minute_once(
     finally:
         for each in pair:
             each.send_signal(signal.SIGTERM)
-        logs = [(await asyncio.wait_for(each.communicate(), 20))[1].decode() for each in pair]
+        logs = [(await asyncio.wait_for(each.communicate(), 60))[1].decode() for each in pair]
     assert [each.returncode for each in pair] == [0, 0]
     assert not any("exception" in log for log in logs), logs
     async with database.read() as db:

@@ -129,6 +129,40 @@ async def test_detached_commands(shell: Shell, worker: SimulatedWorker) -> None:
     assert (record["exec_id"], record["command"]) == (exec_id, ["slow"])
 
 
+async def test_snapshots(shell: Shell, worker: SimulatedWorker) -> None:
+    bunker = (await shell.json("bunker", "create", "debian-12", "--name", "box"))["id"]
+    code, out, err = await shell("bunker", "snapshot", "box", "--name", "s", "--expires-in", "1h")
+    assert code == 0, err
+    made = await shell.json("snapshot", "show", "s")
+    assert (made["id"], made["kind"]) == (out.decode().strip(), "disk")
+    assert (made["status"], made["bunker_id"]) == ("ready", bunker)
+    assert await shell.json("snapshot", "ls", "--bunker", "box", "--kind", "disk") == [made]
+
+    worker.commands[""] = speak
+    code, out, err = await shell("run", "--snapshot", "s", "--", "speak", stdin=b"from here")
+    assert (code, out, err) == (3, BINARY, "from here")
+
+    assert (await shell("bunker", "rm", "--snapshot", "--kind", "full", bunker))[:2] == (
+        0,
+        f"{bunker}\n".encode(),
+    )
+    [last] = await shell.json("snapshot", "ls", "--bunker", bunker, "--kind", "full")
+    assert last["status"] == "ready"
+    assert await shell.json("bunker", "ls") == []
+    assert await shell.json("snapshot", "rm", "s") == [made]
+    assert (await shell("run", "--snapshot", made["id"], "--", "speak"))[0] == 125
+
+
+async def test_a_snapshot_that_fails(shell: Shell, worker: SimulatedWorker) -> None:
+    worker.snapshots.fault = "no room"
+    bunker = (await shell.json("bunker", "create", "debian-12"))["id"]
+    code, out, err = await shell("bunker", "snapshot", bunker, "--json")
+    assert (code, out) == (9, b"")
+    assert "no room" in json.loads(err)["error"]["message"]
+    assert (await shell("bunker", "rm", "--snapshot", bunker))[0] == 5
+    assert (await shell.json("bunker", "show", bunker))["status"] == "running"
+
+
 async def test_live_input(shell: Shell, worker: SimulatedWorker) -> None:
     ended = asyncio.Event()
     worker.commands[""] = pausing(ended, b"ready")
@@ -158,3 +192,44 @@ async def test_refusals(shell: Shell, stack: Stack) -> None:
     assert (await shell("worker", "ls"))[0] == 4
     assert len(await Shell(stack, "super_admin").json("worker", "ls")) == 1
     assert [image["name"] for image in await shell.json("image", "ls")] == ["debian-12"]
+
+
+async def test_quotas(stack: Stack, shell: Shell) -> None:
+    admin = Shell(stack, "tenant_admin")
+    me = await stack.data_of("GET", "/v1/me")
+    code, out, err = await admin("quota", "create", "small", "--bunkers", "1", "--memory", "4G")
+    assert code == 0, err
+    given = await admin.json("quota", "assign", "small", "--user", me["user_id"])
+    assert given["profile_id"] == out.decode().strip()
+    assert (await shell("bunker", "create", "debian-12", "--no-wait"))[0] == 0
+    code, _, err = await shell("bunker", "create", "debian-12", "--no-wait")
+    assert code == 8
+    assert "BUNKER_QUOTA_EXCEEDED" in err
+    [row] = await shell.json("quota", "usage")
+    assert (row["bucket"], row["remaining"]["concurrent_bunkers"]) == (f"user:{me['user_id']}", 0)
+    changed = await admin.json("quota", "set", "small", "--bunkers", "none")
+    assert (changed["max_concurrent_bunkers"], changed["max_memory_mb"]) == (None, 4096)
+    assert await admin.json("quota", "unassign", "small", "--user", me["user_id"]) == given
+    assert await admin.json("quota", "rm", "small") == [changed]
+    assert (await shell("quota", "ls"))[0] == 4
+
+
+async def test_a_platforms_administrator_makes_a_default_only_when_it_says_so(
+    stack: Stack,
+) -> None:
+    operator = Shell(stack, "super_admin")
+    made = await operator.json("quota", "create", "mine")
+    assert made["tenant_id"] == (await stack.data_of("GET", "/v1/me", "super_admin"))["tenant_id"]
+    assert (await operator.json("quota", "create", "mine", "--platform"))["tenant_id"] is None
+
+
+async def test_workers(stack: Stack, shell: Shell) -> None:
+    operator = Shell(stack, "super_admin")
+    [worker] = await operator.json("worker", "ls")
+    [drained] = await operator.json("worker", "drain", worker["name"])
+    assert (drained["id"], drained["takes_bunkers"]) == (worker["id"], False)
+    assert (await shell("bunker", "create", "debian-12", "--no-wait"))[0] == 6
+    assert (await operator.json("worker", "show", worker["id"]))["draining"]
+    [resumed] = await operator.json("worker", "resume", worker["id"])
+    assert resumed["takes_bunkers"]
+    assert (await shell("worker", "drain", worker["id"]))[0] == 4

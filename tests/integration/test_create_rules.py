@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack, error_of, fields_of
+from tests.integration.stores import ONE_DATABASE
 
 TRANSIT = {"network_profile": "transit"}
 INTERFACE = {"if_name": "eth0", "bridge_name": "lan"}
@@ -30,6 +31,7 @@ async def attempt(stack: Stack, who: str = "super_admin", **body: Any) -> Any:
     )
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -85,6 +87,7 @@ async def test_a_size_above_the_maximum_says_which_is(stack: Stack) -> None:
     assert details == {"memory_mb": 2048, "disk_mb": 4096}
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b"[" * 100_000, b"1" * 10_000, b"null"],
@@ -109,6 +112,7 @@ async def test_a_body_beyond_the_limit_is_too_large(stack: Stack) -> None:
     assert error_of(response) == (413, "PAYLOAD_TOO_LARGE")
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("entries", "shown"),
     [
@@ -194,6 +198,7 @@ async def test_a_spoof_guard_is_switched_off_with_its_permission_only(stack: Sta
     assert error_of(response) == (503, "NO_SUITABLE_WORKER")
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("value", ["false", 0, "no", "off", 1, "true"])
 async def test_a_flag_is_a_flag(stack: Stack, value: object) -> None:
     guard = [{**INTERFACE, "spoof_guard": value}]
@@ -201,6 +206,7 @@ async def test_a_flag_is_a_flag(stack: Stack, value: object) -> None:
     assert error_of(response) == (422, "VALIDATION_ERROR")
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("field", ["cpu_millicores", "memory_mb", "disk_mb", "max_lifetime_s"])
 @pytest.mark.parametrize("value", ["512", True, 512.5])
 async def test_a_number_is_a_number(stack: Stack, field: str, value: object) -> None:

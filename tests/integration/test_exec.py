@@ -2,13 +2,19 @@
 
 import asyncio
 import base64
+from typing import Any
 
 import pytest
 from aiohttp import web
+from sqlalchemy import select
 
+from scaibunker.controller.relay import exec_log
+from scaibunker.controller.relay.tables import execs
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode, encode_json
 from scaibunker.wire.worker.machines import ExecStatus
+from scaigrid.db import Database
+from tests.integration.inside import whole
 from tests.integration.simulated_worker import (
     Output,
     SimulatedWorker,
@@ -18,6 +24,7 @@ from tests.integration.simulated_worker import (
     vanish,
 )
 from tests.integration.stack import Stack, error_of, fields_of, until_caller_is_missed
+from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until
 
 INLINE = 256 * 1024
@@ -311,6 +318,53 @@ async def test_a_report_about_a_command_that_has_ended_changes_nothing(
     assert entry["exit_code"] == 0
 
 
+def reported(bunker_id: str, exec_id: str) -> ExecStatus:
+    """A worker's word that a command has ended well."""
+    end = {"exit_code": 0, "signal": None, "timed_out": False, "duration_ms": 1}
+    report = {"bunker_id": bunker_id, "exec_id": exec_id, "running": False, "exit": end}
+    return ExecStatus.model_validate(report)
+
+
+async def test_however_many_ends_a_worker_reports_they_are_looked_up_together(
+    stack: Stack, worker: SimulatedWorker, bunker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.commands["x"] = vanish
+    await stack.call("POST", f"/bunkers/{bunker}/exec", json={"command": "x"})
+    [entry] = await stack.data_of("GET", f"/bunkers/{bunker}/execs")
+    read, reads = Database._read, 0
+
+    async def counting(self: Database, work: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(self, work)
+
+    monkeypatch.setattr(Database, "_read", counting)
+    unknown = [f"exe_unknown{n}" for n in range(5000)]
+    worker.finished = [reported(bunker, entry["exec_id"])] * 5000
+    worker.finished += [reported(bunker, exec_id) for exec_id in unknown]
+    answer = await worker.beat(stack.client)
+    assert sorted(answer.acknowledged_execs) == sorted([entry["exec_id"], *unknown])
+    assert reads < 1000  # others read in the background
+    [entry] = await stack.data_of("GET", f"/bunkers/{bunker}/execs")
+    assert (entry["state"], entry["exit_code"]) == ("exited", 0)
+
+
+async def test_ends_for_which_there_was_no_time_are_left_for_the_next_report(
+    stack: Stack, worker: SimulatedWorker, bunker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exec_log, "TAKEN_AT_ONCE", 2)
+    monkeypatch.setattr(exec_log, "TAKE_S", 0.0)
+    worker.commands["x"] = vanish
+    for _ in range(3):
+        await stack.call("POST", f"/bunkers/{bunker}/exec", json={"command": "x"})
+    log = await stack.data_of("GET", f"/bunkers/{bunker}/execs")
+    worker.finished = [reported(bunker, entry["exec_id"]) for entry in log]
+    assert len((await worker.beat(stack.client)).acknowledged_execs) == 2
+    assert len((await worker.beat(stack.client)).acknowledged_execs) == 1
+    log = await stack.data_of("GET", f"/bunkers/{bunker}/execs")
+    assert [entry["state"] for entry in log] == ["exited"] * 3
+
+
 async def test_a_worker_that_is_not_there_means_it_has_not_run(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
@@ -364,6 +418,7 @@ async def test_a_caller_that_goes_away_ends_the_command(
     await until_caller_is_missed(stack, bunker)
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -456,3 +511,19 @@ async def test_connections_to_a_worker_are_used_again(
     for _ in range(20):
         await run(stack, bunker, command="x")
     assert len(ports) <= 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_its_caller_is_told_is_durable(
+    stack: Stack, worker: SimulatedWorker, bunker: str, stream: bool
+) -> None:
+    """Another replica's log has it, though nobody has asked this one to write what it still holds."""
+    worker.commands["seven"] = saying(b"x", b"", 7)
+    body = {"command": "seven", "stream": stream}
+    exit_codes: list[int | None] = []
+    async with stack.opened("POST", f"/bunkers/{bunker}/exec", json=body) as response:
+        async for line in response.aiter_lines():
+            if '"exit_code"' in line:
+                async with stack.grid.database.read() as db:
+                    exit_codes += await db.values(whole(select(execs.c.exit_code)))
+    assert exit_codes == [7]

@@ -20,6 +20,7 @@ from tests.integration.simulated_worker import (
     vanish,
 )
 from tests.integration.stack import BASE, Stack, error_of, events_of, until_caller_is_missed
+from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until
 
 
@@ -150,7 +151,7 @@ async def test_a_server_that_stops_says_so_to_its_streams(
         stopping = asyncio.create_task(stack.stop())
         name, data = await anext(events)
         assert (name, json.loads(data)["code"]) == ("error", "SERVER_STOPPING")
-    await asyncio.wait_for(stopping, 10)
+    await asyncio.wait_for(stopping, 60)
 
 
 async def test_a_fast_command_waits_for_a_slow_reader(
@@ -198,7 +199,7 @@ async def test_a_detached_command_runs_on(
     await stack.data_of("POST", f"{one}/stdin", json={"data": "more", "eof": True})
     assert (sent.signals, sent.fed) == (["SIGTERM"], b"more")
     go_on.set()
-    followed = (await asyncio.wait_for(following, 10)).text
+    followed = (await asyncio.wait_for(following, 60)).text
     assert followed.index("begun") < followed.index("done") < followed.index('"exit_code":4')
     assert followed.endswith("data: [DONE]\n\n")
 
@@ -284,6 +285,7 @@ async def test_a_command_that_was_not_detached_cannot_be_followed(
     assert error_of(response) == (409, "EXEC_NOT_RUNNING")
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("verb", "body"),
     [("signal", {"signal": "9"}), ("signal", {}), ("stdin", {}), ("stdin", {"data_base64": "*"})],

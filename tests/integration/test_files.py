@@ -12,6 +12,7 @@ from scaibunker.controller.relay.tables import file_operations
 from tests.integration.inside import whole
 from tests.integration.simulated_worker import SimulatedWorker, never
 from tests.integration.stack import BASE, Knobs, Stack, error_of, fields_of
+from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until
 
 
@@ -196,6 +197,7 @@ async def attempt(stack: Stack, bunker: str, verb: str, path: str) -> Any:
     return await stack.call("GET", files(bunker, f"/{verb}"), params={"path": path})
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("verb", ["read", "write", "delete", "list", "stat", "mkdir", "move"])
 async def test_bad_paths_are_refused(
     stack: Stack, worker: SimulatedWorker, bunker: str, verb: str
@@ -207,6 +209,7 @@ async def test_bad_paths_are_refused(
     assert worker.machines[bunker].files.calls == []
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("mode", ["rw", "888", "12345", ""])
 async def test_a_bad_mode_is_refused(stack: Stack, bunker: str, mode: str) -> None:
     response = await put(stack, bunker, "/f", b"x", mode=mode)

@@ -5,11 +5,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from sqlalchemy import select
 
 from scaibunker.controller.workers import places
 from scaibunker.controller.workers import repository as workers
 from scaibunker.controller.workers.domain import Held
+from scaibunker.controller.workers.fleet import Fleet
+from scaibunker.controller.workers.service import Heartbeats
+from scaibunker.controller.workers.tables import worker_gpus
+from scaibunker.controller.workers.tables import workers as table
 from scaibunker.wire.worker.heartbeat import Capacity
+from scaibunker.wire.worker.machines import MachineState
 from scaigrid.operation import system_operation
 from tests.integration.simulated_worker import SimulatedWorker, beating, never
 from tests.integration.stack import Knobs, Stack, error_of
@@ -116,6 +123,57 @@ async def test_a_worker_explains_itself(bare: Stack, fleet: dict[str, SimulatedW
     await in_step(bare)
 
 
+async def test_a_worker_whose_row_is_held_keeps_no_other_from_reporting(bare: Stack) -> None:
+    """As by a controller that is stopped in the middle of a transaction."""
+    if bare.database_settings.is_sqlite:
+        pytest.skip("SQLite has one writer, who holds everything")
+    op = system_operation("tests", bare.grid.clock)
+    made = [SimulatedWorker(f"wrk_{n}") for n in range(6)]
+    for each in made:
+        await each.beat(bare.client)
+    held, *others = made
+    others[0].images = []  # has news: that is stored by itself too
+    mine = select(table.c.id).where(table.c.id == held.worker_id)
+    async with bare.grid.database.write() as db:
+        assert await db.value(mine.with_for_update()) == held.worker_id
+        waiting = asyncio.create_task(held.beat(bare.client))
+        async with asyncio.timeout(bare.database_settings.busy_timeout_s / 2):
+            await asyncio.gather(*(each.beat(bare.client) for each in others))
+        assert not waiting.done()
+    await waiting
+    async with bare.grid.database.read() as db:
+        told = await workers.get(op, db, others[0].worker_id)
+    assert told is not None
+    assert told.cached_images == ()
+
+
+async def test_types_of_devices_that_are_gone_are_forgotten_once_nobody_holds_one(
+    bare: Stack, worker: SimulatedWorker
+) -> None:
+    def having(*kinds: str) -> Capacity:
+        return Capacity(
+            cpu_millicores=16_000, memory_mb=16_384, disk_mb=65_536, gpus=dict.fromkeys(kinds, 1)
+        )
+
+    async def known() -> dict[str, int]:
+        async with bare.grid.database.read() as db:
+            rows = await db.rows(select(worker_gpus.c.gpu_type, worker_gpus.c.total))
+        return {row["gpu_type"]: row["total"] for row in rows}
+
+    worker.capacity = having("t4")
+    await worker.beat(bare.client)
+    made = await bare.create(gpu_count=1)
+    for n in range(3):
+        worker.capacity = having(*(f"{n}-{kind}" for kind in range(64)))
+        await worker.beat(bare.client)
+        assert await known() == dict(worker.capacity.gpus) | {"t4": 0}
+    await in_step(bare)
+    await bare.data_of("DELETE", f"/bunkers/{made['id']}")
+    worker.capacity = having("a100")
+    await worker.beat(bare.client)
+    assert await known() == {"a100": 1}
+
+
 async def test_the_last_gpu_is_given_away_once(
     bare: Stack, fleet: dict[str, SimulatedWorker]
 ) -> None:
@@ -170,3 +228,83 @@ async def test_a_worker_that_reports_and_takes_no_orders_loses_them(
     made = await bare.create()
     assert made["worker_id"] == SECOND
     await in_step(bare)
+
+
+async def test_of_two_workers_with_one_id_the_first_is_believed(
+    bare: Stack, fleet: dict[str, SimulatedWorker]
+) -> None:
+    kept = await bare.create()
+    copy = SimulatedWorker(FIRST)
+    await copy.start()
+    try:
+        refused = await copy.send(bare.client, copy.heartbeat())
+        assert error_of(refused) == (409, "NAME_CONFLICT")
+        answer = await bare.call("POST", f"/bunkers/{kept['id']}/exec", json={"command": "x"})
+        assert answer.json()["data"]["stdout"] == "x"
+        assert set(fleet[FIRST].machines) == {kept["id"]}
+        # It has moved, or was started again on another port: nobody answers at the old one.
+        await fleet[FIRST].stop()
+        await copy.beat(bare.client)
+    finally:
+        await copy.stop()
+
+
+async def test_what_the_only_worker_does_not_answer_fails(
+    bare: Stack, fleet: dict[str, SimulatedWorker]
+) -> None:
+    await bare.data_of("POST", f"/workers/{SECOND}/drain", "super_admin")
+    for verb in ("PUT", "GET"):
+        fleet[FIRST].faults[f"{verb} /v1/machines/"] = never
+    made = await bare.create(wait=False)
+    failed = await bare.until_status(made["id"], "failed")
+    assert failed["status_reason"] == "its worker took no order for 1 s"
+    await in_step(bare)
+
+
+class TestOnAReplicaThatHearsNothing:
+    """Heartbeats go to another replica, and what this one was told is forgotten between passes."""
+
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(heartbeat_interval_s=0.2, reconcile_interval_s=0.7, order_timeout_s=1)
+
+    @pytest.fixture(autouse=True)
+    def deaf(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Fleet, "report", lambda *_: None)
+        monkeypatch.setattr(Heartbeats, "_wake", lambda *_: None)
+
+    async def test_what_is_being_built_stays_where_it_is(
+        self, bare: Stack, fleet: dict[str, SimulatedWorker]
+    ) -> None:
+        looks: list[str] = []
+
+        async def note(request: web.Request) -> None:
+            looks.append(request.match_info["machine"])
+
+        fleet[FIRST].boot = "building"
+        fleet[FIRST].faults["GET /v1/machines/"] = note
+        made = await bare.create(wait=False)
+        await until(lambda: len(looks) >= 3)  # the time for orders is over
+        fleet[FIRST].machines[made["id"]].state = MachineState.RUNNING
+        running = await bare.until_status(made["id"], "running")
+        assert running["worker_id"] == FIRST
+        assert not fleet[SECOND].orders
+        await in_step(bare)
+
+    async def test_the_only_worker_is_asked_until_it_listens(
+        self, bare: Stack, fleet: dict[str, SimulatedWorker]
+    ) -> None:
+        await bare.data_of("POST", f"/workers/{SECOND}/drain", "super_admin")
+        tries: list[str] = []
+
+        async def refuse(request: web.Request) -> web.StreamResponse:
+            tries.append(request.match_info["machine"])
+            raise web.HTTPServiceUnavailable
+
+        fleet[FIRST].faults["PUT /v1/machines/"] = refuse
+        made = await bare.create(wait=False)
+        await until(lambda: len(tries) >= 4)
+        assert await bare.status(made["id"]) == "provisioning"
+        fleet[FIRST].faults.clear()
+        assert (await bare.until_status(made["id"], "running"))["worker_id"] == FIRST
+        await in_step(bare)

@@ -11,6 +11,7 @@ import pytest
 from scaigrid.db import Database
 from tests.integration.people import held, id_of, key, tenant_of, user
 from tests.integration.stack import Knobs, Stack, error_of, fields_of
+from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until
 
 DENIED = (403, "AUTHZ_PERMISSION_DENIED")
@@ -259,6 +260,7 @@ async def test_nobody_changes_the_permissions_of_those_above(bare: Stack) -> Non
         assert await bare.data_of("GET", "/v1/groups", who) == []
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [

@@ -16,6 +16,7 @@ from scaigrid.operation import Operation
 from tests.integration.inside import whole
 from tests.integration.simulated_worker import Output, SimulatedWorker
 from tests.integration.stack import Stack, error_of
+from tests.integration.stores import ONE_DATABASE
 
 
 @pytest.fixture
@@ -124,6 +125,7 @@ async def test_a_refusal_is_given_again_but_want_of_room_is_not(
     assert again.content == missing.content
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("bad", ["", "x" * 256, "with space"])
 async def test_a_bad_key_is_refused(stack: Stack, bad: str) -> None:
     response = await create(stack, bad)

@@ -9,6 +9,7 @@ from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode, encode_json
 from tests.integration.simulated_worker import TOKEN, Output, SimulatedWorker
 from tests.integration.stack import Stack, error_of, fields_of
+from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until
 
 HUGE = 1 << 63
@@ -17,6 +18,7 @@ ENDED = {"bunker_id": "bnk_x", "exec_id": "exe_x", "running": False, "exit": END
 MACHINE = {"bunker_id": "bnk_x", "state": "running"}
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("field", "value"),
     [

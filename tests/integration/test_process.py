@@ -64,7 +64,7 @@ async def test_from_migration_to_a_stop(environment: dict[str, str]) -> None:
 
         await until(ready, 60)
     running.send_signal(signal.SIGTERM)
-    _, log = await asyncio.wait_for(running.communicate(), 15)
+    _, log = await asyncio.wait_for(running.communicate(), 60)
     assert running.returncode == 0
     assert environment["SCAIBUNKER_WORKER_TOKEN"] not in log.decode()
     assert '"path": "/health/ready"' in log.decode()
@@ -104,7 +104,7 @@ async def test_background_workers_run_side_by_side_until_they_are_stopped(
     assert "SCAIGRID_TASKS_HEALTH_PORT" in text
     for each in pair:
         each.send_signal(signal.SIGTERM)
-        _, log = await asyncio.wait_for(each.communicate(), 15)
+        _, log = await asyncio.wait_for(each.communicate(), 60)
         assert each.returncode == 0
         assert [json.loads(line)["event"] for line in log.splitlines()][-1] == (
             "background worker stops"
@@ -114,8 +114,7 @@ async def test_background_workers_run_side_by_side_until_they_are_stopped(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"SCAIGRID_MODE": "bunker_proxy"}, "not part of this release"),
-        ({"SCAIGRID_MODE": ""}, "must be one of http, worker, migrate"),
+        ({"SCAIGRID_MODE": ""}, "must be one of http, worker, migrate, bunker_proxy"),
         ({"SCAIGRID_MODE": "http", "SCAIGRID_HTTP_PORT": "x"}, "SCAIGRID_HTTP_PORT"),
         ({"SCAIGRID_MODE": "worker", "SCAIGRID_TASKS_LEASE_S": "0"}, "SCAIGRID_TASKS_LEASE_S"),
         ({"SCAIGRID_MODE": "worker"}, "SCAIGRID_MODE=migrate"),
@@ -132,11 +131,19 @@ async def test_a_start_that_cannot_be_says_why(
 
 async def test_a_wrong_setting_of_the_module_is_named(environment: dict[str, str]) -> None:
     assert (await outcome(environment, SCAIGRID_MODE="migrate"))[0] == 0
-    code, text = await outcome(
-        environment, SCAIGRID_MODE="http", SCAIBUNKER_OBJECT_STORE_URL="s3://bucket"
-    )
-    assert code == 2
-    assert "SCAIBUNKER_OBJECT_STORE_URL" in text
+    store = "SCAIBUNKER_OBJECT_STORE_"
+    for changes, named in (
+        ({f"{store}URL": "gs://bucket"}, f"{store}URL"),
+        ({f"{store}URL": "s3://bucket", f"{store}ENDPOINT": "http://x"}, f"{store}ENDPOINT"),
+        ({f"{store}SECRET_ACCESS_KEY": "hush-hush"}, f"{store}SECRET_ACCESS_KEY"),
+        ({f"{store}ACCESS_KEY_ID": "id"}, f"{store}SECRET_ACCESS_KEY"),
+        ({f"{store}CA": "/nosuch"}, f"{store}CA"),
+    ):
+        code, text = await outcome(environment, SCAIGRID_MODE="http", **changes)
+        assert code == 2
+        assert named in text
+        assert "hush-hush" not in text
+        assert "Traceback" not in text
     code, text = await outcome(environment, SCAIGRID_MODE="http", SCAIBUNKER_WORKER_TOKEN="short")
     assert code == 2
     assert "SCAIBUNKER_WORKER_TOKEN" in text
@@ -179,7 +186,7 @@ async def test_a_new_installation_gets_its_first_super_admin(environment: dict[s
             assert late.status_code == 401
     finally:
         serving.terminate()
-        await asyncio.wait_for(serving.communicate(), 15)
+        await asyncio.wait_for(serving.communicate(), 60)
 
 
 async def _answers(client: httpx.AsyncClient) -> bool:

@@ -7,7 +7,9 @@ import pytest
 
 from tests.integration.people import user
 from tests.integration.stack import Stack, error_of, fields_of
+from tests.integration.stores import ONE_DATABASE
 from tests.integration.test_quotas import SMALL, attempt, roomy
+from tests.waiting import until
 
 __all__ = ["roomy"]  # a fixture of the neighbour's
 PATH = "/quota-profiles"
@@ -57,9 +59,22 @@ async def test_names_are_taken_once_by_each_owner(roomy: Stack) -> None:
     assert error_of(again) == (409, "NAME_CONFLICT")
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_memory_mb", -1), ("per_bunker_max_cpu", "2"), ("name", ""), ("max_disk", 1)],
+    [
+        ("max_memory_mb", -1),
+        ("max_memory_mb", 1 << 31),
+        ("max_gpu_count", True),
+        ("per_bunker_max_cpu", "2"),
+        ("name", ""),
+        ("name", " small"),
+        ("name", "sm\u202eall"),
+        ("name", "a\nb"),
+        ("name", "x" * 129),
+        ("description", "x" * 1025),
+        ("max_disk", 1),
+    ],
 )
 async def test_what_is_no_profile_is_refused_by_its_field(
     roomy: Stack, field: str, value: object
@@ -138,44 +153,25 @@ async def test_another_tenants_profile_is_not_there(roomy: Stack) -> None:
     assert profile not in await roomy.data_of("GET", PATH, "stranger")
 
 
-async def test_usage_says_what_is_held_of_what(roomy: Stack) -> None:
-    mine = await me(roomy)
-    group = await roomy.data_of("POST", "/v1/groups", "tenant_admin", json={"name": "team"})
-    member = f"/v1/groups/{group['id']}/members/{mine['user_id']}"
-    await roomy.data_of("PUT", member, "tenant_admin")
-    own = await made(roomy, max_concurrent_bunkers=5, max_memory_mb=1000)
-    await assigned(roomy, own, target_kind="user", target_id=mine["user_id"])
-    team = await made(roomy, name="team", max_concurrent_bunkers=3)
-    await assigned(roomy, team, target_kind="group", target_id=group["id"])
-    assert (await attempt(roomy)).status_code == 201
-    rows = {row["bucket"]: row for row in await roomy.data_of("GET", f"{PATH}/usage")}
-    assert set(rows) == {f"user:{mine['user_id']}", f"group:{group['id']}"}
-    row = rows[f"user:{mine['user_id']}"]
-    assert (row["kind"], row["id"], row["profiles"]) == ("user", mine["user_id"], [own["id"]])
-    assert row["current"]["memory_mb"] == SMALL["memory_mb"]
-    assert (row["cap"]["memory_mb"], row["remaining"]["memory_mb"]) == (1000, 1000 - 64)
-    assert (row["cap"]["disk_mb"], row["remaining"]["disk_mb"]) == (None, None)
-    shared = rows[f"group:{group['id']}"]
-    assert (shared["current"]["concurrent_bunkers"], shared["remaining"]["concurrent_bunkers"]) == (
-        1,
-        2,
-    )
-    colleague = await user(roomy, "colleague")
-    await assigned(roomy, await made(roomy, name="c"), target_kind="user", target_id=colleague)
-    everyone = await roomy.data_of("GET", f"{PATH}/usage", "tenant_admin")
-    assert {row["id"] for row in everyone} == {mine["user_id"], group["id"], colleague}
-    assert await roomy.data_of("GET", f"{PATH}/usage", "stranger") == []
-    first = await roomy.call("GET", f"{PATH}/usage?limit=2", "tenant_admin")
-    cursor = first.json()["next_cursor"]
-    rest = await roomy.data_of("GET", f"{PATH}/usage?cursor={cursor}", "tenant_admin")
-    assert [*first.json()["data"], *rest] == everyone
-
-
 async def test_a_group_that_is_gone_takes_its_assignment_along(roomy: Stack) -> None:
     group = await roomy.data_of("POST", "/v1/groups", "tenant_admin", json={"name": "gone"})
-    await assigned(roomy, await made(roomy), target_kind="group", target_id=group["id"])
+    profile = await made(roomy)
+    path = f"{PATH}/{profile['id']}/assignments"
+    given = await assigned(roomy, profile, target_kind="group", target_id=group["id"])
+    stays = await assigned(
+        roomy, profile, target_kind="user", target_id=await user(roomy, "colleague")
+    )
+    rows = await roomy.data_of("GET", f"{PATH}/usage", "tenant_admin")
+    assert (f"group:{group['id']}", "gone") in [(row["bucket"], row["name"]) for row in rows]
     await roomy.data_of("DELETE", f"/v1/groups/{group['id']}", "tenant_admin")
+    assert await roomy.data_of("GET", path, "tenant_admin") == [stays]
+    for method in ("GET", "DELETE"):
+        gone = await roomy.call(method, f"{path}/{given['id']}", "tenant_admin")
+        assert error_of(gone) == (404, "QUOTA_ASSIGNMENT_NOT_FOUND")
+    rows = await roomy.data_of("GET", f"{PATH}/usage", "tenant_admin")
+    assert [row["id"] for row in rows] == [stays["target_id"]]
     assert (await attempt(roomy)).status_code == 201
+    assert await roomy.data_of("DELETE", f"{PATH}/{profile['id']}", "tenant_admin") == profile
 
 
 async def test_assigning_and_deleting_at_once_leaves_no_half(roomy: Stack) -> None:
@@ -199,3 +195,46 @@ async def test_assigning_and_deleting_at_once_leaves_no_half(roomy: Stack) -> No
     for person in people:  # none of them has the one that is gone
         given = await assigned(roomy, other, target_kind="user", target_id=person)
         assert given["profile_id"] == other["id"]
+
+
+async def test_a_bunker_that_is_too_large_by_itself_is_told_so(roomy: Stack) -> None:
+    profile = await made(roomy, per_bunker_max_memory=100)
+    await assigned(roomy, profile, target_kind="user", target_id=(await me(roomy))["user_id"])
+    assert (await attempt(roomy)).status_code == 201
+    refused = await roomy.call("POST", "/bunkers", json={**SMALL, "memory_mb": 128})
+    assert error_of(refused) == (429, "BUNKER_QUOTA_EXCEEDED")
+    error = refused.json()["error"]
+    assert error["message"] == (
+        "Quota small: a single bunker has 100 MiB of memory at most, 128 asked for."
+    )
+    assert "End bunkers" not in error["hint"]
+    [said] = error["details"]
+    assert (said["profile"], said["resource"]) == (profile["id"], "memory_mb")
+    assert (said["current"], said["requested"], said["cap"]) == (0, 128, 100)
+    assert said["bucket"].startswith("bunker:")
+
+
+async def test_whom_an_assignment_was_for_is_in_the_audit_log(roomy: Stack) -> None:
+    who = (await me(roomy))["user_id"]
+    profile = await made(roomy)
+    given = await assigned(roomy, profile, target_kind="user", target_id=who)
+    path = f"{PATH}/{profile['id']}/assignments/{given['id']}"
+    await roomy.data_of("DELETE", path, "tenant_admin")
+    facts = {
+        "profile_id": profile["id"],
+        "target_kind": "user",
+        "target_id": who,
+        "mode": "individual",
+    }
+    for action in ("assign_quota_profile", "unassign_quota_profile"):
+        entries: list[dict[str, Any]] = []
+
+        async def written(action: str = action, entries: list[dict[str, Any]] = entries) -> bool:
+            query = f"/v1/audit-log?action={action}"
+            entries[:] = await roomy.data_of("GET", query, "tenant_admin")
+            return bool(entries)
+
+        await until(written)
+        [entry] = entries
+        assert entry["details"].items() >= facts.items()
+        assert (entry["outcome"], entry["tenant_id"]) == ("success", given["tenant_id"])

@@ -4,15 +4,25 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 from sqlalchemy import insert, select, update
 
-from scaibunker.controller.quotas import holds
+from scaibunker.controller.quotas import counters, holds, ledger
 from scaibunker.controller.quotas.counters import Counters
-from scaibunker.controller.quotas.domain import Resource, group_bucket, user_bucket
+from scaibunker.controller.quotas.domain import (
+    KEPT_ASLEEP,
+    Cap,
+    Claim,
+    Resource,
+    claim,
+    group_bucket,
+    kept_asleep,
+    user_bucket,
+)
+from scaibunker.controller.quotas.errors import BunkerQuotaExceeded
 from scaibunker.controller.quotas.tables import quota_assignments, quota_profiles
 from scaibunker.controller.workers.tables import workers
 from scaibunker.wire.worker.heartbeat import Capacity
@@ -344,6 +354,19 @@ async def test_a_wiped_redis_knows_what_runs_before_the_next_create_is_judged(
     await books.agree()
 
 
+async def test_who_dies_counting_anew_holds_creates_up_for_a_moment(
+    roomy: Stack, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then one of them counts, and counters judge it."""
+    assert counters.LOCK_MS < 1000 * ledger.RECOUNT_WAIT_S
+    monkeypatch.setattr(counters, "LOCK_MS", 500)
+    await books.cap(max_concurrent_bunkers=2)
+    assert (await attempt(roomy)).status_code == 201
+    assert await books.counters.begin("dead")
+    assert await codes_of([attempt(roomy) for _ in range(3)]) == {201: 1, 429: 2}
+    await books.agree()
+
+
 async def test_two_replicas_judge_by_the_same_counters(roomy: Stack, books: Books) -> None:
     """What was held in counters that do not count any more is not held."""
     bucket = await books.cap(max_concurrent_bunkers=2)
@@ -424,6 +447,18 @@ class TestDrift:
         assert (await attempt(roomy)).status_code == 201
         await books.agree()
 
+    async def test_a_hold_that_is_taken_up_again(self, roomy: Stack, books: Books) -> None:
+        """A create died after it held, and is sent again a minute later: what it holds is not let go
+        before its row is written."""
+        await roomy.run_task("scaibunker.mend_holds")
+        await self.holds(books, "bnk_again")
+        stash = roomy.grid.live.key("quota", "bunker", "bnk_again")
+        await roomy.grid.live.client.hincrby(stash, "at", -61)
+        bucket = await self.holds(books, "bnk_again")
+        await roomy.run_task("scaibunker.mend_holds")
+        assert await books.counted(bucket) == 1
+        assert await self.mended(books, "orphan") == 0
+
     async def test_a_bunker_that_is_not_counted(self, roomy: Stack, books: Books) -> None:
         made = (await attempt(roomy)).json()["data"]["id"]
         assert await books.counters.let_go(made)
@@ -440,6 +475,61 @@ class TestDrift:
         assert await self.mended(books, "counter") == 1
         assert await books.counted(bucket, Resource.MEMORY_MB) == 64
         await books.agree()
+
+    @pytest.mark.parametrize("what", ["counter", "text", "stash"])
+    async def test_a_key_that_holds_something_else(
+        self, roomy: Stack, books: Books, what: str
+    ) -> None:
+        """Caps hold meanwhile, nobody else is held up by it, and it is mended."""
+        bucket = await books.cap(max_concurrent_bunkers=2)
+        made = (await attempt(roomy)).json()["data"]["id"]
+        live = roomy.grid.live
+        name = books.counters.name(bucket, Resource.MEMORY_MB)
+        stash = live.key("quota", "bunker", made)
+        match what:
+            case "counter":
+                await live.client.delete(name)
+                await live.client.hset(name, "a", "b")
+            case "text":
+                await live.client.set(name, "many")
+            case "stash":
+                await live.client.set(stash, "b")
+        assert (await attempt(roomy)).status_code == 201
+        await live.ping()
+        assert (await attempt(roomy)).status_code == 429
+        await live.ping()
+        usage = await roomy.data_of("GET", "/quota-profiles/usage")
+        assert [row["current"]["concurrent_bunkers"] for row in usage] == [2]
+        await roomy.run_task("scaibunker.mend_holds")
+        await books.agree()
+        assert (await attempt(roomy)).status_code == 429
+
+    async def test_a_create_on_its_way_is_no_drift(self, roomy: Stack, books: Books) -> None:
+        """It holds, and its row is not written yet."""
+        made = (await attempt(roomy)).json()["data"]["id"]
+        bucket = await self.holds(books, "bnk_slow")
+        await roomy.run_task("scaibunker.mend_holds")
+        assert [await self.mended(books, k) for k in ("orphan", "counter")] == [0, 0]
+        assert set(await books.counters.stashes()) == {made, "bnk_slow"}
+        assert await books.counted(bucket) == 2
+
+    async def test_a_bunker_that_is_counted_in_other_buckets(
+        self, roomy: Stack, books: Books
+    ) -> None:
+        """Its create held, died, and was sent again when others were assigned."""
+        made = (await attempt(roomy)).json()["data"]["id"]
+        assert await books.counters.let_go(made)
+        await self.holds(books, made)
+        await roomy.run_task("scaibunker.mend_holds")
+        assert await self.mended(books, "counter") == 1
+        await books.agree()
+
+    async def holds(self, books: Books, bunker_id: str) -> str:
+        """Have a bunker counted, and nothing more; returns its bucket."""
+        user_id = (await books.me())["user_id"]
+        wanted = claim(bunker_id, user_id, {Resource.CONCURRENT_BUNKERS: 1}, [])
+        assert await books.counters.hold(wanted)
+        return user_bucket(user_id)
 
     async def test_counters_that_are_gone_are_made_without_a_create(
         self, roomy: Stack, books: Books
@@ -460,6 +550,94 @@ class TestDrift:
         assert await self.mended(books, "place") == 1
         async with roomy.grid.database.read() as db:
             assert await db.value(select(workers.c.held_memory_mb)) == 64
+
+
+class TestHoldingLess:
+    """A bunker that is passivated holds its disk and its place among the persistent ones, until it wakes."""
+
+    WHOLE: ClassVar = {Resource.PERSISTENT_BUNKERS: 1, Resource.DISK_MB: 64, Resource.MEMORY_MB: 64}
+    LESS: ClassVar = {Resource.PERSISTENT_BUNKERS: 1, Resource.DISK_MB: 64}
+
+    async def claims(self, books: Books, bunker_id: str, **caps: int) -> tuple[Claim, Claim]:
+        """What one bunker holds awake and asleep, with these caps on all that its owner holds."""
+        user_id = (await books.me())["user_id"]
+        await books.stack.run_task("scaibunker.mend_holds")  # counters are whole from then on
+        bucket = user_bucket(user_id)
+        cap = {Resource(name): Cap(most, "qpf_1", "one") for name, most in caps.items()}
+        return (
+            Claim(bunker_id, self.WHOLE, {bucket: cap}),
+            Claim(bunker_id, self.LESS, {bucket: {}}),
+        )
+
+    async def test_memory_is_given_back_and_judged_again(self, roomy: Stack, books: Books) -> None:
+        caps = {"memory_mb": 64, "disk_mb": 128}
+        whole, less = await self.claims(books, "bnk_first", **caps)
+        other, _ = await self.claims(books, "bnk_second", **caps)
+        [bucket] = whole.buckets
+        assert await books.counters.hold(whole)
+        with pytest.raises(BunkerQuotaExceeded):
+            await books.counters.hold(other)
+        assert await books.counters.resize(less, 5, begin=False)
+        assert await books.counted(bucket, Resource.MEMORY_MB) == 0
+        assert await books.counted(bucket, Resource.DISK_MB) == 64
+        assert await books.counters.hold(other)
+        with pytest.raises(BunkerQuotaExceeded) as refused:
+            await books.counters.resize(whole, 6, begin=True)
+        [entry] = refused.value.details
+        assert (entry["resource"], entry["current"], entry["requested"]) == ("memory_mb", 64, 64)
+        assert await books.counted(bucket, Resource.DISK_MB) == 128  # nothing of it was taken
+        await books.counters.let_go("bnk_second")
+        assert await books.counters.resize(whole, 6, begin=True)
+        assert await books.counters.resize(whole, 6, begin=True)  # twice is once
+        assert await books.counted(bucket, Resource.MEMORY_MB) == 64
+        await books.counters.let_go("bnk_first")
+        assert await books.counters.counted() == {}
+
+    async def test_of_two_changes_the_later_one_counts(self, roomy: Stack, books: Books) -> None:
+        """Whichever reaches Redis first, by the revision of the bunker's row."""
+        whole, less = await self.claims(books, "bnk_late")
+        [bucket] = whole.buckets
+        assert await books.counters.hold(whole)
+        assert await books.counters.resize(whole, 8, begin=True)
+        assert await books.counters.resize(less, 7, begin=False)
+        assert await books.counted(bucket, Resource.MEMORY_MB) == 64
+        assert await books.counters.resize(less, 9, begin=False)
+        assert await books.counters.resize(whole, 8, begin=True)
+        assert await books.counted(bucket, Resource.MEMORY_MB) == 0
+        await books.counters.let_go("bnk_late")
+        assert await books.counters.resize(less, 10, begin=False)  # it has ended
+        assert await books.counters.counted() == {}
+
+    async def test_what_redis_was_not_told_is_found(self, roomy: Stack, books: Books) -> None:
+        """Its rows say less: whoever wrote them died before Redis was told."""
+        made = (await attempt(roomy)).json()["data"]["id"]
+        bucket = user_bucket((await books.me())["user_id"])
+        async with roomy.grid.database.write() as db:
+            await holds.keep(books.op, db, made, KEPT_ASLEEP)
+            left = kept_asleep(made, await holds.of_bunker(books.op, db, made))
+        await roomy.run_task("scaibunker.mend_holds")
+        assert await books.counted(bucket) == 0
+        assert await books.counted(bucket, Resource.DISK_MB) == left.amounts[Resource.DISK_MB] == 64
+        kinds = TestDrift()
+        assert await kinds.mended(books, "orphan") == 1
+        assert await kinds.mended(books, "counter") == 0
+        await books.agree()
+
+    async def test_a_change_on_its_way_is_no_drift(self, roomy: Stack, books: Books) -> None:
+        """It holds again, and its rows do not say so yet."""
+        made = (await attempt(roomy)).json()["data"]["id"]
+        bucket = user_bucket((await books.me())["user_id"])
+        async with roomy.grid.database.write() as db:
+            held = await holds.of_bunker(books.op, db, made)
+            await holds.keep(books.op, db, made, KEPT_ASLEEP)
+        left = kept_asleep(made, held)
+        assert await books.counters.resize(left, 3, begin=False)
+        whole = Claim(made, held[bucket], {bucket: {}})
+        assert await books.counters.resize(whole, 4, begin=True)
+        await roomy.run_task("scaibunker.mend_holds")
+        kinds = TestDrift()
+        assert [await kinds.mended(books, k) for k in ("orphan", "counter")] == [0, 0]
+        assert await books.counted(bucket) == 1
 
 
 class TestTheScripts:

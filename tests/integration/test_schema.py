@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from scaigrid.http.access import Service
+from scaigrid.http.access import Delegated, Service
 from scaigrid.http.policy import Kind, relations
 from scaigrid.http.resources import Place, Relation
 from scaigrid.http.routes import Declaration
@@ -60,7 +60,7 @@ class Drawn:
 
     async def all(self, each: Declaration) -> None:
         """Right and wrong ones; those that are right name things that exist, as far as they can."""
-        operation = self._schema[each.path][each.method]
+        operation = self._schema[each.template][each.method]
         named = await self._named(each)
         await asyncio.to_thread(self._draw, each, operation, GenerationMode.POSITIVE, named)
         if named is not None:
@@ -79,7 +79,7 @@ class Drawn:
         self, each: Declaration, operation: APIOperation, mode: Any, named: dict[str, str] | None
     ) -> None:
         headers = self._headers
-        if isinstance(each.access, Service):
+        if isinstance(each.access, Service | Delegated):
             headers = {"Authorization": f"Bearer {TOKEN}"}
 
         @settings(

@@ -18,9 +18,15 @@ from scaibunker.sdk import (
     ExecStarted,
     NotFound,
     PermissionDenied,
+    QuotaExceeded,
+    SnapshotFailed,
+    SnapshotKind,
+    SnapshotStatus,
     Unavailable,
     ValidationFailed,
+    WaitTimedOut,
 )
+from scaibunker.wire.worker.snapshots import SnapshotPhase as WorkerPhase
 from tests.integration.simulated_worker import (
     BINARY,
     SimulatedWorker,
@@ -121,6 +127,119 @@ async def test_workers_need_an_administrator(stack: Stack, client: AsyncClient) 
     async with AsyncClient(client.base_url, stack.keys["super_admin"]) as admin:
         [worker] = [found async for found in admin.workers.list()]
         assert (await admin.workers.get(worker.id)).total.memory_mb == 16_384
+
+
+async def test_workers_are_drained_and_resumed(stack: Stack, client: AsyncClient) -> None:
+    async with AsyncClient(client.base_url, stack.keys["super_admin"]) as admin:
+        worker_id = (await anext(admin.workers.list())).id
+        with pytest.raises(PermissionDenied):
+            await client.workers.drain(worker_id)
+        drained = await admin.workers.drain(worker_id)
+        assert (drained.draining, drained.takes_bunkers) == (True, False)
+        assert drained.reasons
+        with pytest.raises(Unavailable):
+            await client.bunkers.create(image="debian-12")
+        assert (await admin.workers.resume(worker_id)).takes_bunkers
+        await client.bunkers.create(image="debian-12")
+        with pytest.raises(NotFound, match="WORKER_NOT_FOUND"):
+            await admin.workers.drain("wrk_none")
+
+
+async def test_quotas(stack: Stack, client: AsyncClient) -> None:
+    me = await client.me()
+    async with AsyncClient(client.base_url, stack.keys["tenant_admin"]) as admin:
+        profile = await admin.quotas.create("small", max_concurrent_bunkers=1, max_gpu_count=0)
+        assert (profile.tenant_id, profile.max_disk_mb) == (me.tenant_id, None)
+        given = await admin.quotas.assign(profile.id, "user", me.user_id)
+        assert await admin.quotas.assign(profile.id, "user", me.user_id) == given
+        assert [each async for each in admin.quotas.assignments(profile.id)] == [given]
+        assert await admin.quotas.assignment(profile.id, given.id) == given
+
+        await client.bunkers.create(image="debian-12")
+        with pytest.raises(QuotaExceeded) as caught:
+            await client.bunkers.create(image="debian-12")
+        said = caught.value.details[0].model_extra
+        assert said is not None
+        assert (said["profile"], said["bucket"]) == (profile.id, f"user:{me.user_id}")
+        [row] = [row async for row in client.quotas.usage()]
+        assert (row.id, row.profiles) == (me.user_id, [profile.id])
+        assert row.remaining["concurrent_bunkers"] == 0
+
+        changed = await admin.quotas.change(profile.id, max_concurrent_bunkers=None)
+        assert (changed.max_concurrent_bunkers, changed.max_gpu_count) == (None, 0)
+        await client.bunkers.create(image="debian-12")
+
+        other = await admin.quotas.create("other")
+        with pytest.raises(Conflict, match="NAME_CONFLICT"):
+            await admin.quotas.create("other")
+        with pytest.raises(Conflict, match="NAME_CONFLICT"):
+            await admin.quotas.assign(other.id, "user", me.user_id)
+        listed = [each.id async for each in admin.quotas.list(page_size=1)]
+        assert listed == [other.id, profile.id]
+        assert await admin.quotas.unassign(profile.id, given.id) == given
+        assert await admin.quotas.delete(profile.id) == changed
+        with pytest.raises(NotFound, match="QUOTA_PROFILE_NOT_FOUND"):
+            await admin.quotas.get(profile.id)
+    with pytest.raises(PermissionDenied):
+        await client.quotas.create("mine")
+
+
+async def test_snapshots(worker: SimulatedWorker, client: AsyncClient) -> None:
+    bunker = await client.bunkers.create(image="debian-12", wait=True)
+    seen: list[float] = []
+    made = await bunker.snapshot(
+        "full", name="s", expires_in_s=3600, on_progress=lambda record: seen.append(record.progress)
+    )
+    assert (made.status, made.name, made.bunker_id) == (SnapshotStatus.READY, "s", bunker.id)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    await bunker.wait_until("running")
+    other = await bunker.snapshot()
+    listed = [found.id async for found in client.snapshots.list(page_size=1)]
+    assert listed == [other.id, made.id]
+    full = client.snapshots.list(bunker_id=bunker.id, status="ready", kind=SnapshotKind.FULL)
+    assert [found async for found in full] == [made]
+    assert [found async for found in client.snapshots.list(bunker_id="bnk_none")] == []
+
+    worker.snapshots.goes_to = WorkerPhase.PACKING
+    unready = await bunker.snapshot(wait=False)
+    with pytest.raises(WaitTimedOut, match="is creating after 0 s"):
+        await client.snapshots.wait_ready(unready.id, timeout=0)
+    await until(lambda: unready.id in worker.snapshots.known)
+    worker.snapshots.fail(unready.id, "no room")
+    with pytest.raises(SnapshotFailed, match="no room"):
+        await client.snapshots.wait_ready(unready.id)
+    with pytest.raises(NotFound, match="SNAPSHOT_NOT_FOUND"):
+        await client.snapshots.get("snp_none")
+
+
+async def test_bunkers_of_snapshots(worker: SimulatedWorker, client: AsyncClient) -> None:
+    bunker = await client.bunkers.create(image="debian-12", wait=True)
+    made = await bunker.snapshot("full")
+    worker.snapshots.goes_to = WorkerPhase.PACKING
+    unready = await bunker.snapshot(wait=False)
+    with pytest.raises(Conflict, match="SNAPSHOT_NOT_READY"):
+        await client.bunkers.create(snapshot_id=unready.id)
+    copy = await client.bunkers.create(snapshot_id=made.id, wait=True)
+    assert (copy.record.snapshot_id, copy.record.image) == (made.id, "debian-12")
+    assert await client.snapshots.delete(made.id) == made
+    for gone in (
+        client.snapshots.get(made.id),
+        client.snapshots.delete(made.id),
+        client.bunkers.create(snapshot_id=made.id),
+    ):
+        with pytest.raises(NotFound, match="SNAPSHOT_NOT_FOUND"):
+            await gone
+
+
+async def test_a_last_snapshot(worker: SimulatedWorker, client: AsyncClient) -> None:
+    bunker = await client.bunkers.create(image="debian-12", wait=True)
+    await bunker.delete(snapshot=SnapshotKind.FULL)
+    [last] = [found async for found in client.snapshots.list(bunker_id=bunker.id)]
+    assert (await client.snapshots.wait_ready(last.id)).kind is SnapshotKind.FULL
+    await bunker.wait_until("terminated")
+    await bunker.delete(snapshot=True)
+    assert [found.id async for found in client.snapshots.list()] == [last.id]
 
 
 async def test_commands(worker: SimulatedWorker, client: AsyncClient) -> None:

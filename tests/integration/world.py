@@ -13,12 +13,13 @@ from scaigrid.http.routes import Declaration, GuardedRoute
 from scaigrid.ids import new_id
 from tests.integration.inside import whole
 from tests.integration.people import key, tenant, user
-from tests.integration.simulated_worker import SimulatedWorker
+from tests.integration.simulated_worker import TOKEN, SimulatedWorker
 from tests.integration.stack import BASE, Stack
 
 ROOT = "super_admin"
 HOME, SISTER, ELSEWHERE = Relation.SAME_TENANT, Relation.SAME_PARTNER, Relation.FOREIGN
 NOWHERE = "nosuch_01h"
+OBJECTS = "of-the-world/"
 LOGS = {"audit_log", "idempotency_keys", "task_runs", "api_keys"}
 """What may change when a request is refused."""
 WRITTEN_LATE = "last_activity_at"
@@ -67,6 +68,10 @@ class World:
         made: dict[str, Any] = await self.stack.data_of("POST", path, ROOT, json=body)
         return made
 
+    def own_space(self) -> str:
+        """The part of the object store that is the callers' tenant's."""
+        return f"tenants/{self._tenants[HOME]}/"
+
     def name(self) -> str:
         """One that nothing has yet."""
         return f"name{next(self._count)}"
@@ -79,7 +84,7 @@ class World:
         missing: Refusal | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """Path and options of a good request; but what is `missing` is something that nobody has."""
-        path = each.path.removeprefix(BASE)
+        path = each.template.removeprefix(BASE)
         query, body = _more(each.endpoint.__name__, self)
         for thing in each.resources:
             found = NOWHERE
@@ -116,6 +121,8 @@ class World:
                 return self._tenants[at]
             case "module_id":
                 return "scaibunker"
+            case "key":
+                return await self.object()
             case "worker_id":
                 return self.worker.worker_id
             case "exec_id":
@@ -124,6 +131,20 @@ class World:
             case "user_id" if relation is not Relation.OWN:
                 return await self._get("user_id", f"colleague at {at}", at)
         return await self._get(thing.parameter, holder, at)
+
+    async def object(self) -> str:
+        """The key of an object, which is there."""
+        key = f"{OBJECTS}{self.name()}"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        path = f"/storage/{key}"
+        await self.stack.data_of("PUT", path, None, content=b"x" * 2000, headers=headers)
+        return key
+
+    async def capability(self) -> str:
+        """One that is good for all that `object` makes."""
+        body = {"prefix": OBJECTS, "methods": ["PUT", "GET", "DELETE"]}
+        made = await self._post(f"{BASE}/storage/capabilities", **body)
+        return str(made["capability"])
 
     async def _get(self, parameter: str, holder: str, at: Relation) -> str:
         known = self._made.get((parameter, holder))
@@ -161,6 +182,10 @@ class World:
                 path = f"/bunkers/{holder}/exec"
                 made = await self.stack.data_of("POST", path, ROOT, json={"command": "x"})
                 return str(made["exec_id"])
+            case "snapshot_id":
+                bunker = await self._make("bunker_id", holder, at)
+                path = f"{BASE}/bunkers/{bunker}/snapshot"
+                made = await self._post(path, kind="disk")
             case "profile_id":
                 shared = at is Relation.SHARED
                 path = f"{BASE}/quota-profiles"
@@ -201,7 +226,7 @@ class World:
             for tenant_id in self._tenants.values():
                 path = "/v1/modules/scaibunker/enable"
                 await self.stack.data_of("POST", path, ROOT, params={"tenant_id": tenant_id})
-        elif each.method == "DELETE" or name == "pause_bunker":
+        elif each.method == "DELETE" or name in ("pause_bunker", "snapshot_bunker"):
             spent = {t.parameter for t in each.resources if t.parameter != "user_id"}
             spent |= {"user_id"} if name == "end_user" else set()
             spent |= {"assignment_id"} if "profile_id" in spent else set()
@@ -255,6 +280,8 @@ def _more(operation: str, world: World) -> tuple[dict[str, str], dict[str, Any] 
             body = {"permissions": []}
         case "create_bunker":
             body = {"image": "debian-12"}
+        case "snapshot_bunker":
+            body = {"kind": "disk"}
         case "run_command":
             body = {"command": "x"}
         case "signal_command":
@@ -265,6 +292,8 @@ def _more(operation: str, world: World) -> tuple[dict[str, str], dict[str, Any] 
             body = {"path": f"/home/{world.name()}"}
         case "move_file":
             body = {"source": "/home/nosuch", "destination": "/home/other"}
+        case "create_storage_capability":
+            body = {"prefix": world.own_space(), "methods": ["GET"]}
         case "post_heartbeat":
             body = world.worker.heartbeat().model_dump(mode="json")
     return query, body

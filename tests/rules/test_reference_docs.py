@@ -1,5 +1,9 @@
 """The server's reference pages say what the code says, and what tiers share is the same in both."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +18,7 @@ from scaibunker.wire.api.bunkers import BunkerStatus
 from scaibunker.wire.codes import Code
 from scaigrid.audit import models as audit
 from scaigrid.auth import models as identity
+from scaigrid.errors import GridError, Kind
 from scaigrid.http import envelope
 from tests.rules.generators import ROOT, load
 
@@ -46,9 +51,53 @@ def test_a_page_is_up_to_date(pages: dict[str, str], name: str) -> None:
     assert written == pages[name], "run: python scripts/generate_server_reference.py"
 
 
+def test_what_a_process_had_imported_makes_no_difference() -> None:
+    """Nor does what the environment says of the server, of the terminal, or of hashes."""
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "7",
+        "SCAIGRID_HTTP_PORT": "9",
+        "SCAIGRID_JWT_ISSUER": "elsewhere",
+        "SCAIBUNKER_EXEC_GRACE_S": "3",
+        "COLUMNS": "40",
+        "FORCE_COLOR": "1",
+    }
+    argv = [sys.executable, "-m", "tests.rules.elsewhere"]
+    done = subprocess.run(argv, check=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    made = json.loads(done.stdout)
+    assert len(made) == 9
+    for name, text in made.items():
+        assert text == (ROOT / "docs/reference" / name).read_text(), name
+
+
+def test_a_code_is_shown_with_all_that_it_may_mean(
+    generator: ModuleType, pages: dict[str, str]
+) -> None:
+    for error in generator.errors():
+        section = pages["errors.md"].split(f"\n## {error.code}\n")[1].split("\n## ")[0]
+        assert f"HTTP {generator.status_of(error)}." in section
+        assert generator.default_message(error) in section
+        assert (error.hint or "") in section
+
+
+def test_a_code_of_two_statuses_is_refused(generator: ModuleType) -> None:
+    class Missing(GridError):
+        """Not here."""
+
+        kind = Kind.NOT_FOUND
+
+    class Taken(GridError):
+        """Here already."""
+
+        kind = Kind.CONFLICT
+
+    with pytest.raises(ValueError, match="X is of more than one HTTP status"):
+        list(generator._error("X", [Missing, Taken]))
+
+
 def test_every_error_code_of_the_server_is_one_of_the_products(generator: ModuleType) -> None:
     known = {code.value for code in Code}
-    errors = list(generator._subclasses(generator.GridError))
+    errors = generator.errors()
     assert len(errors) > 30
     for error in errors:
         assert str(error.code) in known, error
@@ -77,7 +126,7 @@ def test_every_operation_documents_answers_errors_and_permission(
                 schema = response["content"]["application/json"]["schema"]
                 assert schema["$ref"].endswith("/Failure"), where
                 assert response["x-codes"], where
-        if path not in ("/health", "/health/ready", "/metrics"):
+        if path not in ("/health", "/health/live", "/health/ready", "/metrics"):
             assert operation["security"] == [{"bearer": []}], where
             assert "401" in operation["responses"], where
 

@@ -41,6 +41,7 @@ MAKES_STATEMENTS = {
     "scaibunker/controller/relay/file_log.py",
     "scaibunker/controller/relay/overdue.py",
     "scaibunker/controller/relay/target.py",
+    "scaibunker/controller/snapshots/repository.py",
     "scaibunker/controller/usage/egress.py",
     "scaibunker/controller/usage/repository.py",
     "scaibunker/controller/workers/places.py",

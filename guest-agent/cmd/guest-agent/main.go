@@ -17,6 +17,7 @@ import (
 	"scaibunker/guest-agent/internal/channel"
 	"scaibunker/guest-agent/internal/console"
 	"scaibunker/guest-agent/internal/frames"
+	"scaibunker/guest-agent/internal/hold"
 	"scaibunker/guest-agent/internal/identity"
 	"scaibunker/guest-agent/internal/power"
 	"scaibunker/guest-agent/internal/process"
@@ -63,7 +64,9 @@ func serve(machine *boot.Machine) error {
 		Remember:    10 * time.Minute,
 	}
 	killAll := func() error { return nil }
+	holder := &hold.Holder{Disk: hold.FileSystem{Directory: machine.Disk}}
 	if machine.Groups != nil {
+		holder.Processes = machine.Groups
 		options.BunkerCgroup, options.RootCgroup = machine.Groups.User, machine.Groups.Root
 		killAll = machine.Groups.Kill
 	}
@@ -73,15 +76,18 @@ func serve(machine *boot.Machine) error {
 	}
 	off := func() { power.Off(killAll, machine.Disk) }
 	go obeySignals(off)
+	listener := channel.NewListener(port, machine.Token)
 	server := &api.Server{
-		Version:  version,
-		Execs:    execs,
-		Users:    &accounts.Directory{},
-		Identity: &identity.Holder{},
-		PowerOff: off,
+		Version:      version,
+		Execs:        execs,
+		Users:        &accounts.Directory{},
+		Identity:     &identity.Holder{FillDisk: func(mib int) error { return boot.Fill(machine.Disk, mib) }},
+		Hold:         holder,
+		ReplaceToken: listener.ReplaceToken,
+		PowerOff:     off,
 	}
 	console.Print("ready")
-	return server.Serve(channel.NewListener(port, machine.Token), windows)
+	return server.Serve(listener, windows)
 }
 
 // limitMemory keeps the agent small where memory is scarce.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"scaibunker/guest-agent/internal/channel"
 	"scaibunker/guest-agent/internal/channeltest"
 	"scaibunker/guest-agent/internal/frames"
+	"scaibunker/guest-agent/internal/hold"
 	"scaibunker/guest-agent/internal/identity"
 	"scaibunker/guest-agent/internal/process"
 )
@@ -42,7 +44,34 @@ type machine struct {
 	wire  *channeltest.Wire
 	token []byte
 	off   chan struct{}
+	disk  fakeDisk
+
+	execs    *process.Table
+	listener *channel.Listener
 }
+
+// fakeDisk says what was done to it last.
+type fakeDisk struct {
+	mu   sync.Mutex
+	last string
+}
+
+func (d *fakeDisk) note(what string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = what
+	return nil
+}
+
+func (d *fakeDisk) state() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
+func (d *fakeDisk) Sync() error   { return d.note("synced") }
+func (d *fakeDisk) Freeze() error { return d.note("frozen") }
+func (d *fakeDisk) Thaw() error   { return d.note("thawed") }
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
@@ -58,9 +87,12 @@ func newMachine(t *testing.T) *machine {
 		Execs:    execs,
 		Users:    &accounts.Directory{GroupFile: filepath.Join(t.TempDir(), "group")},
 		Identity: &identity.Holder{},
+		Hold:     &hold.Holder{Disk: &m.disk},
 		PowerOff: func() { close(m.off) },
 	}
 	listener := channel.NewListener(m.wire, m.token)
+	server.ReplaceToken = listener.ReplaceToken
+	m.execs, m.listener = execs, listener
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

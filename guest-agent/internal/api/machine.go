@@ -15,7 +15,7 @@ import (
 )
 
 // protocolVersion is that of the wire contract.
-const protocolVersion = 1
+const protocolVersion = 2
 
 var kernelRelease = sync.OnceValue(func() string {
 	var name unix.Utsname
@@ -50,9 +50,19 @@ func (s *Server) putIdentity(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &request); err != nil {
 		return err
 	}
+	// A copy of a machine that was held wakes up so. Names are written to the disk, and the programs of
+	// its former life go on only when everything is right.
+	s.Hold.Write()
 	if err := s.Identity.Apply(request); err != nil {
 		return err
 	}
+	if request.DisownExecs {
+		s.Execs.Disown()
+	}
+	if token := request.Token(); token != nil {
+		s.ReplaceToken(token)
+	}
+	s.Hold.Release()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -25,6 +25,8 @@ func (s *Server) routes() http.Handler {
 		"PUT /v1/identity":           s.putIdentity,
 		"PUT /v1/clock":              s.putClock,
 		"POST /v1/power":             s.power,
+		"PUT /v1/hold":               s.holdStill,
+		"DELETE /v1/hold":            s.release,
 		"GET /v1/execs":              s.listExecs,
 		"POST /v1/execs/{id}":        s.startExec,
 		"DELETE /v1/execs/{id}":      s.forgetExec,

@@ -13,6 +13,7 @@ import (
 
 	"scaibunker/guest-agent/internal/accounts"
 	"scaibunker/guest-agent/internal/channel"
+	"scaibunker/guest-agent/internal/hold"
 	"scaibunker/guest-agent/internal/identity"
 	"scaibunker/guest-agent/internal/process"
 )
@@ -23,6 +24,9 @@ type Server struct {
 	Execs    *process.Table
 	Users    *accounts.Directory
 	Identity *identity.Holder
+	Hold     *hold.Holder
+	// ReplaceToken has the host known by another token from now on.
+	ReplaceToken func(token []byte)
 	// PowerOff shuts the machine down; it is called once the answer is on its way.
 	PowerOff func()
 

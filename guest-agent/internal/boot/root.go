@@ -29,6 +29,7 @@ func enterRoot() (disk int, err error) {
 	if err := mountAt(upperDisk, "/disk", "ext4", unix.MS_NOATIME, "noinit_itable"); err != nil {
 		return -1, err
 	}
+	growDisk()
 	disk, err = unix.Open("/disk", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open /disk: %w", err)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,6 +86,21 @@ func leaf(top, name, weight, processes string) (int, error) {
 
 // Kill ends every process of every command at once, including those that are just being forked.
 func (g *Groups) Kill() error { return write(g.path, "cgroup.kill", "1") }
+
+// Freeze stops every process of every command where it is, or lets them all go on.
+func (g *Groups) Freeze(frozen bool) error {
+	text := "0"
+	if frozen {
+		text = "1"
+	}
+	return write(g.path, "cgroup.freeze", text)
+}
+
+// Frozen says whether all of them stand.
+func (g *Groups) Frozen() bool {
+	text, err := os.ReadFile(filepath.Join(g.path, "cgroup.events"))
+	return err == nil && strings.Contains(string(text), "frozen 1\n")
+}
 
 func write(dir, file, text string) error {
 	path := filepath.Join(dir, file)

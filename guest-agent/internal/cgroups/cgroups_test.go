@@ -31,6 +31,28 @@ func TestCreateSaysWhatFailed(t *testing.T) {
 	}
 }
 
+func TestFreezing(t *testing.T) {
+	dir := t.TempDir()
+	groups := &Groups{path: dir}
+	if groups.Frozen() || groups.Freeze(true) == nil {
+		t.Error("frozen without any files")
+	}
+	for file, text := range map[string]string{"cgroup.freeze": "", "cgroup.events": "populated 1\nfrozen 1\n"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := groups.Freeze(true); err != nil || !groups.Frozen() {
+		t.Error(err, groups.Frozen())
+	}
+	if err := groups.Freeze(false); err != nil {
+		t.Error(err)
+	}
+	if text, _ := os.ReadFile(filepath.Join(dir, "cgroup.freeze")); string(text) != "0" {
+		t.Errorf("wrote %q", text)
+	}
+}
+
 func TestKillWritesToTheTopGroup(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "cgroup.kill")

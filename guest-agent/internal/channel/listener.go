@@ -26,6 +26,9 @@ func NewListener(port Port, token []byte) *Listener {
 	return &Listener{port: port, intake: newIntake(port, token), closed: make(chan struct{})}
 }
 
+// ReplaceToken has hosts known by another token from now on; a session that is open goes on.
+func (l *Listener) ReplaceToken(token []byte) { l.intake.scanner.replace(token) }
+
 // Accept waits for the current session to end and for a hello, answers it and returns the new
 // session as a *Session. It fails only when the port does.
 func (l *Listener) Accept() (net.Conn, error) {

@@ -4,6 +4,7 @@ package identity
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"scaibunker/guest-agent/internal/channel"
 	"scaibunker/guest-agent/internal/clock"
 	"scaibunker/guest-agent/internal/entropy"
 	"scaibunker/guest-agent/internal/fault"
@@ -22,10 +24,33 @@ type Identity struct {
 	TimeUnixNS    int64             `json:"time_unix_ns"`
 	EntropyBase64 string            `json:"entropy_base64"`
 	Env           map[string]string `json:"env"`
+	// Generation names this life of the machine's memory; empty leaves the name as it is.
+	Generation string `json:"generation"`
+	// TokenHex takes the place of the token that the host is known by; empty leaves that.
+	TokenHex string `json:"token_hex"`
+	// DisownExecs says that commands from before are another bunker's.
+	DisownExecs bool `json:"disown_execs"`
+	// DiskMB is the size that the writable disk has from now on, in MiB; 0 leaves it as it is.
+	DiskMB int `json:"disk_mb"`
+}
+
+// maxDiskMB is 1 PiB.
+const maxDiskMB = 1 << 30
+
+// Token returns the token of a checked identity, or nil.
+func (i Identity) Token() []byte {
+	token, err := hex.DecodeString(i.TokenHex)
+	if err != nil || len(token) == 0 {
+		return nil
+	}
+	return token
 }
 
 // Holder applies identities and remembers the current one's environment.
 type Holder struct {
+	// FillDisk has the writable file system fill a disk of so many MiB.
+	FillDisk func(mib int) error
+
 	mu  sync.Mutex
 	env map[string]string
 }
@@ -54,10 +79,18 @@ func (h *Holder) Apply(identity Identity) error {
 	if _, err := clock.Set(time.Unix(0, identity.TimeUnixNS)); err != nil {
 		return fault.Internal(errors.Join(errors.New("cannot set the clock"), err))
 	}
+	if identity.DiskMB > 0 {
+		if err := h.FillDisk(identity.DiskMB); err != nil {
+			return fault.Internal(errors.Join(errors.New("cannot make the disk larger"), err))
+		}
+	}
 	if err := unix.Sethostname([]byte(identity.Hostname)); err != nil {
 		return fault.Internal(errors.Join(errors.New("cannot set the host name"), err))
 	}
 	writeNames("/etc", identity.Hostname)
+	if err := writeGeneration(runDir, identity.Generation); err != nil {
+		return fault.Internal(err)
+	}
 	h.env = identity.Env
 	return nil
 }
@@ -75,6 +108,16 @@ func check(identity Identity) (random []byte, err error) {
 	}
 	if len(random) > entropy.MaxBytes {
 		return nil, fault.Invalid("entropy_base64", "entropy_base64 must not hold more than %d bytes", entropy.MaxBytes)
+	}
+	if identity.DiskMB < 0 || identity.DiskMB > maxDiskMB {
+		return nil, fault.Invalid("disk_mb", "disk_mb must be 0 to %d", maxDiskMB)
+	}
+	if !isGeneration(identity.Generation) {
+		return nil, fault.Invalid("generation", "generation must be up to %d letters, digits and hyphens", maxGeneration)
+	}
+	token, err := hex.DecodeString(identity.TokenHex)
+	if err != nil || (len(token) != 0 && len(token) != channel.TokenBytes) {
+		return nil, fault.Invalid("token_hex", "token_hex must be %d bytes in hexadecimal", channel.TokenBytes)
 	}
 	return random, CheckEnv("env", identity.Env)
 }

@@ -62,6 +62,8 @@ func TestCheck(t *testing.T) {
 		"time_unix_ns":   func(i *Identity) { i.TimeUnixNS = -1 },
 		"entropy_base64": func(i *Identity) { i.EntropyBase64 = "?" },
 		"env":            func(i *Identity) { i.Env = map[string]string{"A=B": ""} },
+		"generation":     func(i *Identity) { i.Generation = "../x" },
+		"token_hex":      func(i *Identity) { i.TokenHex = "abcd" },
 	} {
 		bad := good
 		spoil(&bad)

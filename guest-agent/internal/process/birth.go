@@ -18,8 +18,9 @@ const (
 	// often then. An ordinary one is over before.
 	birthGlance = 100 * time.Millisecond
 	birthPause  = 20 * time.Millisecond
-	// birthTime is how long a fork may take.
-	birthTime = 3 * time.Second
+	// birthTime is how long a fork may take. Just after a machine was restored, on an emulated
+	// processor of a busy host, some take several seconds.
+	birthTime = 15 * time.Second
 )
 
 const stillbornMessage = "scaibunker: the command was killed before it ran: " +

@@ -69,6 +69,13 @@ func (e *Exec) Abandon() {
 	e.Kill()
 }
 
+// orphan leaves the command running with nobody to read its output, which is thrown away.
+func (e *Exec) orphan() {
+	e.abandon.Do(func() { close(e.unwanted) })
+	e.mute()
+	e.Settle()
+}
+
 func (e *Exec) onTimeout() {
 	e.mu.Lock()
 	e.timedOut = true // before the kill, so that the exit finds it

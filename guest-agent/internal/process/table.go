@@ -87,6 +87,14 @@ func (t *Table) Forget(id string) error {
 	return nil
 }
 
+// Disown forgets all commands without ending any: their processes go on, to their time-outs at most.
+func (t *Table) Disown() {
+	for _, e := range t.List() {
+		e.orphan()
+		t.remove(e)
+	}
+}
+
 func (t *Table) add(e *Exec) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

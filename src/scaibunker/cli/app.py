@@ -33,10 +33,20 @@ class Commands(LazyGroup):
             "exec": Entry(f"{_COMMANDS}.exec", "Run a command in a bunker."),
             "cp": Entry(f"{_COMMANDS}.cp", "Copy files between here and a bunker."),
             "bunker": Entry(
-                f"{_COMMANDS}.bunker", "Make, list, show, pause, resume and remove bunkers."
+                f"{_COMMANDS}.bunker",
+                "Make, list, show, pause, resume, snapshot and remove bunkers.",
+            ),
+            "snapshot": Entry(
+                f"{_COMMANDS}.snapshot", "List, show and remove snapshots of bunkers."
             ),
             "image": Entry(f"{_COMMANDS}.image", "List the images that bunkers can be made from."),
-            "worker": Entry(f"{_COMMANDS}.worker", "List the workers that run bunkers."),
+            "worker": Entry(
+                f"{_COMMANDS}.worker", "List, show, drain and resume the workers that run bunkers."
+            ),
+            "quota": Entry(
+                f"{_COMMANDS}.quota",
+                "Set how much users and groups may hold, and see what they do.",
+            ),
             "audit": Entry(f"{_COMMANDS}.audit", "Read who changed what, and who was refused."),
             "dev": Entry(
                 f"{_COMMANDS}.dev",

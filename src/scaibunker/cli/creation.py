@@ -1,16 +1,30 @@
-"""The options of a new bunker, from the command line's to the SDK's."""
+"""What a new bunker is made of, and its options: from the command line's to the SDK's."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import typer
+
 from scaibunker.cli import values
-from scaibunker.sdk import BunkerOptions
+from scaibunker.cli.references import snapshot_id
+from scaibunker.sdk import BunkerOptions, Client
+
+
+def origin(client: Client, image: str | None, snapshot: str | None) -> dict[str, str]:
+    """The field that says what it is made of; exactly one of the two must be given."""
+    if snapshot is None and image is None:
+        raise typer.BadParameter("an IMAGE, or --snapshot, is needed")
+    if snapshot is not None and image is not None:
+        raise typer.BadParameter("IMAGE and --snapshot exclude each other")
+    if snapshot is not None:
+        return {"snapshot_id": snapshot_id(client, snapshot)}
+    return {"image": str(image)}
 
 
 def bunker_options(
     environ: Mapping[str, str],
     *,
-    image: str,
+    made_of: Mapping[str, str],
     env: Sequence[str] | None,
     label: Sequence[str] | None,
     **fields: object,
@@ -21,4 +35,4 @@ def bunker_options(
         given["env_vars"] = values.environment(env, environ)
     if label:
         given["label_set"] = values.assignments("--label", label)
-    return cast("BunkerOptions", {"image": image, **given})
+    return cast("BunkerOptions", {**made_of, **given})

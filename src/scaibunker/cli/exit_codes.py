@@ -29,13 +29,14 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.OK: "done",
     ExitCode.FAILURE: "a failure that has no number of its own; something was left out of a copy",
     ExitCode.USAGE: "the arguments, the profile or a value in the request are not valid",
-    ExitCode.NOT_FOUND: "there is no such bunker, image, worker, command or file, or it is not yours",
+    ExitCode.NOT_FOUND: "there is no such bunker, image, snapshot, worker, quota profile, command or file, or it is "
+    "not yours",
     ExitCode.DENIED: "the key is missing, wrong or expired, or lacks the permission",
     ExitCode.CONFLICT: "its state does not allow it: not running, name taken, a directory in the way",
     ExitCode.UNAVAILABLE: "no worker has room, a worker does not answer, or the server failed",
     ExitCode.CONNECTION: "the server cannot be reached, or a stream broke off",
     ExitCode.LIMIT: "a quota, a rate limit, a size limit, or the bunker's disk is used up",
-    ExitCode.WAIT_TIMED_OUT: "what was waited for did not happen in time, or the bunker failed",
+    ExitCode.WAIT_TIMED_OUT: "what was waited for did not happen in time, or the bunker or snapshot failed",
     ExitCode.COMMAND_TIMED_OUT: "`run`, `exec`, `attach`: the command was killed at its time-out",
     ExitCode.NOT_RUN: "`run`, `exec`, `attach`: the command could not be run, or how it ended is not "
     "known",

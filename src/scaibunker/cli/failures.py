@@ -28,6 +28,7 @@ from scaibunker.sdk import (
     RateLimited,
     ResponseInvalid,
     ScaiBunkerError,
+    SnapshotFailed,
     StreamBroken,
     Unavailable,
     ValidationFailed,
@@ -52,6 +53,7 @@ _CODES: tuple[tuple[type[ScaiBunkerError], ExitCode], ...] = (
     (ResponseInvalid, ExitCode.CONNECTION),
     (WaitTimedOut, ExitCode.WAIT_TIMED_OUT),
     (BunkerFailed, ExitCode.WAIT_TIMED_OUT),
+    (SnapshotFailed, ExitCode.WAIT_TIMED_OUT),
 )
 
 

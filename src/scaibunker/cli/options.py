@@ -58,29 +58,63 @@ BunkerArgument = Annotated[
 BunkersArgument = Annotated[
     list[str], typer.Argument(metavar="BUNKER", help="Ids, or names of ones that still exist.")
 ]
-ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="An image's name or id.")]
+WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Its id or its name.")]
+WorkersArgument = Annotated[list[str], typer.Argument(metavar="WORKER", help="Ids or names.")]
+QuotaProfileArgument = Annotated[
+    str, typer.Argument(metavar="QUOTA", help="A quota profile's id or name.")
+]
+QuotaProfilesArgument = Annotated[
+    list[str], typer.Argument(metavar="QUOTA", help="Ids or names of quota profiles.")
+]
+SnapshotArgument = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its id or its name.")]
+SnapshotsArgument = Annotated[list[str], typer.Argument(metavar="SNAPSHOT", help="Ids or names.")]
+ImageArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="IMAGE", help="An image's name or id; none with --snapshot."),
+]
 CommandArgument = Annotated[
     list[str],
     typer.Argument(metavar="CMD", help="The command and its arguments, after --; no shell."),
 ]
 
+FromSnapshotOption = Annotated[
+    str | None,
+    typer.Option("--snapshot", metavar="SNAPSHOT", help="Make it of this snapshot: id or name."),
+]
+SnapshotKindOption = Annotated[
+    str | None,
+    typer.Option(
+        "--snapshot-kind",
+        metavar="KIND",
+        help="disk: boot from a full snapshot's disk, instead of going on with its memory.",
+    ),
+]
 NameOption = Annotated[str | None, typer.Option("--name", help="A name for the bunker.")]
 CpuOption = Annotated[
     int | None,
     typer.Option(
-        "--cpu", parser=values.millicores, metavar="CORES", help="0.5, 2 or 1500m [the image's]."
+        "--cpu",
+        parser=values.millicores,
+        metavar="CORES",
+        help="0.5, 2 or 1500m [the image's or snapshot's].",
     ),
 ]
 MemoryOption = Annotated[
     int | None,
     typer.Option(
-        "--memory", parser=values.mebibytes, metavar="SIZE", help="512M or 2G [the image's]."
+        "--memory",
+        parser=values.mebibytes,
+        metavar="SIZE",
+        help="512M or 2G [the image's or snapshot's].",
     ),
 ]
 DiskOption = Annotated[
     int | None,
     typer.Option(
-        "--disk", parser=values.mebibytes, metavar="SIZE", help="1024M or 4G [the image's]."
+        "--disk",
+        parser=values.mebibytes,
+        metavar="SIZE",
+        help="1024M or 4G [the image's or snapshot's].",
     ),
 ]
 EnvOption = Annotated[

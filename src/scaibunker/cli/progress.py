@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bar
 from rich.text import Text
 
 from scaibunker.cli import texts
-from scaibunker.sdk import Progress
+from scaibunker.sdk import Progress, Snapshot, SnapshotProgress
 
 
 def notice(text: str) -> None:
@@ -54,5 +61,27 @@ def transfer() -> Iterator[Progress]:
                 current = path
                 bar.reset(task)
             bar.update(task, description=texts.cell(path), completed=done, total=size)
+
+        yield show
+
+
+@contextmanager
+def snapshotting() -> Iterator[SnapshotProgress]:
+    """A bar for a snapshot that is being made, and what is being done with it."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def show(snapshot: Snapshot) -> None:
+            doing = f"{snapshot.phase or snapshot.status} {snapshot.id}"
+            bar.update(task, description=texts.cell(doing), completed=snapshot.progress)
 
         yield show

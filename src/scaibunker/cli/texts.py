@@ -28,11 +28,12 @@ def age(moment: datetime | None) -> str | None:
     """How long ago, roughly."""
     if moment is None:
         return None
-    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    return _span((datetime.now(UTC) - moment).total_seconds())
+
+
+def left(moment: datetime | None) -> str | None:
+    """How long until then, roughly."""
+    return None if moment is None else _span((moment - datetime.now(UTC)).total_seconds())
 
 
 def size(count: int | None) -> str | None:
@@ -45,6 +46,14 @@ def size(count: int | None) -> str | None:
             return f"{number:.0f} {unit}"
         number /= 1024
     return f"{number:.1f} GiB"
+
+
+def _span(length: float) -> str:
+    seconds = max(0, int(length))
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _spelled(match: re.Match[str]) -> str:

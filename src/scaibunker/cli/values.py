@@ -1,7 +1,7 @@
 """Values as people write them on a command line, turned into what the API takes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,8 +11,9 @@ import typer
 
 User = Literal["bunker", "root"]
 _NUMBER = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
+_COUNT = re.compile(r"[0-9]{1,9}")
 _MIB = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024}
-_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 HOMES = {"bunker": "/home/bunker", "root": "/root"}
 
@@ -34,9 +35,32 @@ def mebibytes(text: str) -> int:
     return _whole(number * factor, text, "a MiB")
 
 
+def count(text: str) -> int:
+    """A number of things."""
+    if not _COUNT.fullmatch(text):
+        raise typer.BadParameter(f"a whole number, not {text!r}")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """What was said of a cap: so much at most, or None for no cap."""
+
+    most: int | None
+
+
+def cap(amount: Callable[[str], int]) -> Callable[[str], Cap]:
+    """Reads a cap: an amount, or `none`."""
+
+    def parse(text: str) -> Cap:
+        return Cap(None if text == "none" else amount(text))
+
+    return parse
+
+
 def moment(text: str) -> datetime:
     """A time from `2026-01-31`, `2026-01-31T12:00:00Z`, or from `90m`, `24h`, `7d`: so long ago."""
-    ago = _AGO.fullmatch(text)
+    ago = _SPAN.fullmatch(text)
     if ago is not None:
         return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
     try:
@@ -46,6 +70,16 @@ def moment(text: str) -> datetime:
             f"a time as 2026-01-31T12:00:00Z, or 24h for so long ago, not {text!r}"
         ) from None
     return found if found.tzinfo else found.astimezone()
+
+
+def seconds(text: str) -> int:
+    """Seconds from `3600`, `90m`, `24h` or `7d`."""
+    if _COUNT.fullmatch(text):
+        return int(text)
+    span = _SPAN.fullmatch(text)
+    if span is None:
+        raise typer.BadParameter(f"a time as 3600, 90m, 24h or 7d, not {text!r}")
+    return int(span[1]) * _SECONDS[span[2]]
 
 
 def user(text: str) -> User:

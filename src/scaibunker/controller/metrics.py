@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from scaibunker.controller.bunkers import repository as bunkers
+from scaibunker.controller.snapshots import repository as snapshots
 from scaibunker.controller.workers import repository as workers
 from scaibunker.controller.workers.domain import Presence, WorkerStatus
 from scaigrid.clock import Clock
@@ -39,7 +40,29 @@ class ControllerMetrics:
         self.quotas_judged_by_rows = metrics.counter(
             "quotas_judged_by_rows", "Creates that were judged by rows, because Redis was away."
         )
+        self.passivations = metrics.counter(
+            "passivations",
+            "Bunkers that were passivated here, or whose passivation failed.",
+            ["outcome"],
+        )
+        self.wakes = metrics.counter(
+            "wakes",
+            "Passivated bunkers that were woken here (with their memory, or without), or not.",
+            ["outcome"],
+        )
+        self.wake_seconds = metrics.histogram(
+            "wake_seconds",
+            "From the wish that a passivated bunker runs until it does.",
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+        )
         self.passes = metrics.counter("reconcile_passes", "Passes over single bunkers.")
+
+        self.snapshot_seconds = metrics.histogram(
+            "snapshot_seconds",
+            "From the order of a snapshot to its end, written here.",
+            ["kind", "outcome"],
+            buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+        )
 
     def watch(self, database: Database, presence: Presence, clock: Clock) -> None:
         """Count bunkers and workers when somebody asks."""
@@ -48,6 +71,10 @@ class ControllerMetrics:
         async def by_status() -> Mapping[str, float]:
             async with database.read() as db:
                 return await bunkers.count_by_status(op, db)
+
+        async def snapshots_by_status() -> Mapping[str, float]:
+            async with database.read() as db:
+                return await snapshots.count_by_status(op, db)
 
         async def by_presence() -> Mapping[str, float]:
             async with database.read() as db:
@@ -60,4 +87,5 @@ class ControllerMetrics:
         self._metrics.polled(
             "bunkers", "Bunkers that are not at their end, by status.", "status", by_status
         )
+        self._metrics.polled("snapshots", "Snapshots by status.", "status", snapshots_by_status)
         self._metrics.polled("workers", "Workers by status.", "status", by_presence)

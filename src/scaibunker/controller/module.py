@@ -15,8 +15,18 @@ from scaibunker.controller.bunkers.routes import BunkerEndpoints
 from scaibunker.controller.bunkers.states import States
 from scaibunker.controller.images.routes import ImageEndpoints
 from scaibunker.controller.metrics import ControllerMetrics
+from scaibunker.controller.objects import grants
+from scaibunker.controller.objects.capabilities import CapabilityEndpoints
+from scaibunker.controller.objects.proxy import STANDALONE
+from scaibunker.controller.objects.routes import StorageEndpoints
+from scaibunker.controller.objects.store import open_store
+from scaibunker.controller.objects.transfer import Objects
+from scaibunker.controller.passivation.awake import Awake
+from scaibunker.controller.passivation.sleep import Sleep
+from scaibunker.controller.passivation.wake import Wake
 from scaibunker.controller.permissions import DECLARED
 from scaibunker.controller.quotas.counters import Counters
+from scaibunker.controller.quotas.domain import platform_maximum
 from scaibunker.controller.quotas.drift import Drift
 from scaibunker.controller.quotas.ledger import Ledger
 from scaibunker.controller.quotas.recount import Recount
@@ -36,24 +46,36 @@ from scaibunker.controller.settings import (
     LimitSettings,
     ReconcileSettings,
     RelaySettings,
+    SnapshotSettings,
+    StorageSettings,
     WorkerSettings,
 )
-from scaibunker.controller.tasks import RECONCILE, BackgroundTasks
+from scaibunker.controller.snapshots.cleanup import Cleanup
+from scaibunker.controller.snapshots.delete import DeleteSnapshot
+from scaibunker.controller.snapshots.ending import EndWithSnapshot
+from scaibunker.controller.snapshots.reading import SnapshotReading
+from scaibunker.controller.snapshots.reconcile import SnapshotReconciler
+from scaibunker.controller.snapshots.remains import Remains
+from scaibunker.controller.snapshots.routes import SnapshotEndpoints
+from scaibunker.controller.snapshots.sightings import Sightings
+from scaibunker.controller.snapshots.stored import StoredSnapshots
+from scaibunker.controller.snapshots.take import Take
+from scaibunker.controller.tasks import RECONCILE, SNAPSHOTS, BackgroundTasks
 from scaibunker.controller.usage.egress import Egress
 from scaibunker.controller.workers.client import WorkerClient
 from scaibunker.controller.workers.compatibility import Compatibility
 from scaibunker.controller.workers.domain import Presence
 from scaibunker.controller.workers.fleet import Fleet
+from scaibunker.controller.workers.identity import Identity
 from scaibunker.controller.workers.listener import Listener
 from scaibunker.controller.workers.routes import WorkerEndpoints
 from scaibunker.controller.workers.service import Heartbeats
-from scaibunker.storage.objects import BadStoreUrl, ObjectStore
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaigrid.db.batch import BatchWriter
 from scaigrid.http.routes import Routes
 from scaigrid.loops import end, forever
 from scaigrid.module import Module, Platform
-from scaigrid.settings import SettingsError, read_section
+from scaigrid.settings import read_section
 
 COUNT_S = 5.0
 
@@ -69,6 +91,8 @@ class Controller:
         workers: WorkerSettings,
         reconcile: ReconcileSettings,
         relay: RelaySettings,
+        snapshots: SnapshotSettings,
+        storage: StorageSettings,
         spoken: Versions = SPOKEN,
     ) -> None:
         database, clock = platform.database, platform.clock
@@ -85,11 +109,32 @@ class Controller:
         recount = Recount(database, counters, metrics)
         ledger = Ledger(database, counters, recount, clock, metrics)
         placement = Placement(database, self._view, clock, workers.scheduler_strategy, metrics)
+
+        def hint_snapshot(snapshot_id: str) -> None:
+            self.snapshots.hint(snapshot_id)
+
+        states = States(database, notifier, ledger, hint_snapshot)
+        maximum = platform_maximum(
+            limits.platform_max_concurrent_bunkers, limits.platform_max_persistent_bunkers
+        )
+
         self.reconciler = Reconciler(
             database,
             clock,
             reconcile,
-            states=States(database, notifier, ledger),
+            sleep=Sleep(database, states, ledger, self._client, reconcile, metrics, hint_snapshot),
+            wake=Wake(
+                database,
+                states,
+                ledger,
+                placement,
+                self._client,
+                reconcile,
+                maximum,
+                metrics,
+                hint_snapshot,
+            ),
+            states=states,
             activity=self._activity,
             placement=placement,
             presence=presence,
@@ -99,10 +144,35 @@ class Controller:
         )
         hint = self.reconciler.hint
         reading = Reading(database, notifier)
-        changes = Changes(database, reading, self._activity, hint, reconcile.terminate_wait_s)
-        create = Create(database, reading, placement, ledger, limits, hint)
+        awake = Awake(database, notifier, self._activity, reconcile, hint)
+        changes = Changes(
+            database, reading, self._activity, ledger, hint, reconcile.terminate_wait_s, awake
+        )
+        create = Create(database, reading, placement, ledger, limits, maximum, hint)
+        store = open_store(storage)
+        stored = StoredSnapshots(store)
+        remains = Remains(database, stored)
+        self.snapshots = SnapshotReconciler(
+            database,
+            clock,
+            reconcile,
+            snapshots,
+            sightings=Sightings(clock),
+            presence=presence,
+            client=self._client,
+            stored=stored,
+            remains=remains,
+            metrics=metrics,
+            hint_bunker=hint,
+        )
+        delete_snapshot = DeleteSnapshot(database, self.snapshots.hint)
+        take = Take(database, states, self._activity, snapshots, self.snapshots.hint)
+        end_with_snapshot = EndWithSnapshot(
+            database, reading, take, ledger, reconcile.terminate_wait_s
+        )
+        signer = grants.signer(storage, workers.tokens)
         self._log = ExecLog(database, self._writer, self._activity, metrics)
-        relaying = Relay(database, self._client, self._log, self._activity, _store(relay), relay)
+        relaying = Relay(database, self._client, self._log, self._activity, store, relay, awake)
         self._keeper = Keeper(relaying, clock)
         heartbeats = Heartbeats(
             database,
@@ -113,14 +183,23 @@ class Controller:
             self._keeper.finished,
             Egress(database),
             Compatibility(database, spoken),
+            Identity(database, presence, self._client.worker_id),
+            self.snapshots.heard,
             require_https=workers.worker_require_https,
         )
         self._routes = [
-            BunkerEndpoints(create, reading, changes, self._activity, platform.stopping).routes(),
+            BunkerEndpoints(
+                create, reading, changes, end_with_snapshot, self._activity, platform.stopping
+            ).routes(),
+            SnapshotEndpoints(take, SnapshotReading(database), delete_snapshot).routes(),
             ExecEndpoints(relaying, platform.stopping).routes(),
             FileEndpoints(Files(relaying, FileLog(self._writer))).routes(),
             ImageEndpoints(database).routes(),
-            *QuotaEndpoints(Profiles(database), Usage(database, counters)).routes(),
+            CapabilityEndpoints(signer, storage).routes(),
+            StorageEndpoints(
+                Objects(store, storage, platform.metrics), grants.access(signer, workers.tokens)
+            ).routes(),
+            *QuotaEndpoints(Profiles(database), Usage(database, counters, maximum)).routes(),
             WorkerEndpoints(database, heartbeats, presence, workers.tokens).routes(),
         ]
         self.tasks = BackgroundTasks(
@@ -129,6 +208,7 @@ class Controller:
             metrics,
             workers.offline_after_s,
             Drift(database, counters, recount, metrics),
+            Cleanup(database, remains, stored, snapshots, self.hint_snapshot),
         ).declared()
         self._bus = platform.bus
         self._listener = Listener(database, clock, presence, workers.offline_after_s)
@@ -139,13 +219,19 @@ class Controller:
         """The module's operations."""
         return self._routes
 
+    def hint_snapshot(self, snapshot_id: str) -> None:
+        """Have every replica look at a snapshot."""
+        self._bus.publish(SNAPSHOTS, snapshot_id)
+
     async def start(self) -> None:
         """Start the loops."""
         self._bus.subscribe(RECONCILE, self.reconciler.hint)
+        self._bus.subscribe(SNAPSHOTS, self.snapshots.hint)
         await self._client.start()
         self._writer.start()
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "reconciler": self.reconciler.run(),
+            "snapshots": self.snapshots.run(),
             "activity": self._activity.run(),
             "listener": self._listener.run(),
             "fleet view": self._view.run(),
@@ -157,6 +243,7 @@ class Controller:
         """Stop the loops and write what is left."""
         await end(self._loops)
         await self.reconciler.close()
+        await self.snapshots.close()
         await self._keeper.close()
         self._activity.flush()
         await self._writer.stop()
@@ -170,13 +257,6 @@ class Controller:
         await forever("detached", self._log.count_detached, COUNT_S)
 
 
-def _store(settings: RelaySettings) -> ObjectStore:
-    try:
-        return ObjectStore(settings.object_store_url)
-    except BadStoreUrl as error:
-        raise SettingsError(f"SCAIBUNKER_OBJECT_STORE_URL: {error}") from None
-
-
 def _assemble(platform: Platform) -> Controller:
     return Controller(
         platform,
@@ -184,6 +264,8 @@ def _assemble(platform: Platform) -> Controller:
         workers=read_section(WorkerSettings),
         reconcile=read_section(ReconcileSettings),
         relay=read_section(RelaySettings),
+        snapshots=read_section(SnapshotSettings),
+        storage=read_section(StorageSettings),
     )
 
 
@@ -192,8 +274,16 @@ MODULE = Module(
     title="ScaiBunker",
     permissions=DECLARED,
     migrations=Path(__file__).parent / "migrations" / "versions",
-    settings=(LimitSettings, WorkerSettings, ReconcileSettings, RelaySettings),
+    settings=(
+        LimitSettings,
+        WorkerSettings,
+        ReconcileSettings,
+        RelaySettings,
+        SnapshotSettings,
+        StorageSettings,
+    ),
     assemble=_assemble,
     resource="bunker",
+    standalone=(STANDALONE,),
 )
 """Found by ScaiGrid through the entry point of the group `scaigrid.modules`."""

@@ -42,7 +42,10 @@ DECLARED = (
     PermissionKey(Key.NETWORK_UNRESTRICTED, "the network profile `unrestricted`"),
     PermissionKey(Key.NETWORK_TRANSIT, "the network profile `transit`"),
     PermissionKey(Key.L2_TRANSPARENCY, "interfaces without spoof guard"),
-    PermissionKey(Key.IMAGES_MANAGE, "registering, deactivating, scanning and warming images"),
+    PermissionKey(
+        Key.IMAGES_MANAGE,
+        "registering, deactivating, scanning and warming images; giving out storage capabilities",
+    ),
     PermissionKey(Key.ADMIN, "every bunker of the tenant; workers; bridges"),
     PermissionKey(Key.ADMIN_TENANT, "the tenant's quotas, groups and bunkers"),
     PermissionKey(

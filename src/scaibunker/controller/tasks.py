@@ -15,6 +15,7 @@ from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.quotas.drift import Drift
 from scaibunker.controller.relay.domain import ExecState
 from scaibunker.controller.relay.overdue import lose_overdue
+from scaibunker.controller.snapshots.cleanup import Cleanup
 from scaibunker.controller.usage.ticks import UsageTicks
 from scaibunker.controller.workers import repository as workers
 from scaigrid.db import Database
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 RECONCILE = "scaibunker.reconcile"
 """Topic of the hints that a bunker may need the reconciler."""
+SNAPSHOTS = "scaibunker.snapshots"
+"""Topic of the hints that a snapshot may need its reconciler."""
 IDLE_MARGIN = timedelta(seconds=10)
 """Uses of the last moment are not in the database yet; the reconciler knows."""
 
@@ -40,8 +43,10 @@ class BackgroundTasks:
         metrics: ControllerMetrics,
         offline_after_s: float,
         drift: Drift,
+        cleanup: Cleanup,
     ) -> None:
         self._drift = drift
+        self._cleanup = cleanup
         self._database = database
         self._bus = bus
         self._metrics = metrics
@@ -53,22 +58,24 @@ class BackgroundTasks:
             Task("scaibunker.sweep_timeouts", Every(30), self.sweep_timeouts),
             Task("scaibunker.monitor_heartbeats", Every(30), self.monitor_heartbeats),
             self._drift.task("scaibunker"),
+            self._cleanup.task("scaibunker"),
             UsageTicks(self._database, "scaibunker").task(),
         )
 
     async def sweep_timeouts(self, op: Operation, span: Span) -> None:  # noqa: ARG002
-        """End bunkers whose lifetime is over, hint at idle ones, and call lost the commands whose
+        """End bunkers whose lifetime is over, hint at idle ones and at those to be passivated, and call lost the commands whose
         end must have come."""
         lost = await lose_overdue(op, self._database)
         self._metrics.execs_ended.labels(ExecState.LOST.value).inc(lost)
         async with self._database.read() as db:
             expired = await bunkers.expired(op, db)
             limits = await bunkers.idle_limits(op, db)
+            tired = await bunkers.to_be_asleep(op, db)
         for bunker in expired:
             reason = bunker.overdue(op.now(), op.now())
             async with self._database.write() as db:
                 await bunkers.desire(op, db, bunker.id, Desired.TERMINATED, reason)
-        self._hint(bunker.id for bunker in expired)
+        self._hint([*(bunker.id for bunker in expired), *tired])
         since = op.now() - IDLE_MARGIN
         self._hint(
             bunker_id

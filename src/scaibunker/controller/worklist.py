@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from scaigrid.db.errors import DatabaseUnavailable
+
 log = structlog.get_logger(__name__)
 
 K = TypeVar("K", bound=Hashable)
@@ -47,6 +49,8 @@ class Worklist(Generic[K]):
                 async with self._slots:
                     try:
                         await self._work(key)
+                    except DatabaseUnavailable as error:  # of thousands of keys at once
+                        log.warning("work failed", key=key, error=repr(error))
                     except Exception:
                         log.exception("work failed", key=key)
                 if key not in self._again:

@@ -76,9 +76,15 @@ def stopped_by_signals() -> threading.Event:
 
 @contextlib.contextmanager
 def started(
-    layout: Layout, host: str, port: int, stop: threading.Event, *, keep_bunkers: bool
+    layout: Layout,
+    host: str,
+    port: int,
+    stop: threading.Event,
+    *,
+    keep_bunkers: bool,
+    warm_starts: bool = True,
 ) -> Iterator[Credentials]:
-    """The whole stack, up while inside. Raises StartFailed; nothing is left running then."""
+    """The whole stack, up while inside. Without `warm_starts` every machine is booted. Raises StartFailed; nothing is left running then."""
     _check_host()
     layout.make()
     with _only_one(layout):
@@ -90,7 +96,7 @@ def started(
         # The database holds what bunkers are given; nobody else on this machine may read it.
         os.umask(0o077)
         credentials = prepare(layout, host, port, artifacts)
-        children = _children(layout, host, port, credentials, artifacts, keep_bunkers)
+        children = _children(layout, host, port, credentials, artifacts, keep_bunkers, warm_starts)
         client = Client(credentials.base_url, credentials.keys["super_admin"])
         begun = datetime.now(UTC)
         try:
@@ -123,6 +129,7 @@ def _children(
     credentials: Credentials,
     artifacts: Artifacts,
     keep_bunkers: bool,
+    warm_starts: bool,
 ) -> Children:
     def on_death(name: str, code: int) -> None:
         say(f"the {name} ended with code {code}; starting it again (log: {layout.logs})")
@@ -139,6 +146,7 @@ def _children(
             default_probe_memory(),
             on_death,
             keep_bunkers=keep_bunkers,
+            warm_starts=warm_starts,
         ),
         background=stack.background(layout, host, port, token, on_death),
     )

@@ -101,6 +101,7 @@ def worker(
     on_death: Callable[[str, int], None],
     *,
     keep_bunkers: bool,
+    warm_starts: bool,
 ) -> Child:
     environment = {
         **base_environment(),
@@ -110,6 +111,7 @@ def worker(
         "SCAIBUNKER_WORKER_IMAGE_FILES": json.dumps([str(path) for path in images]),
         "SCAIBUNKER_WORKER_PROBE_CACHE": str(probe_cache),
         "SCAIBUNKER_WORKER_STOP_MACHINES_ON_EXIT": "false" if keep_bunkers else "true",
+        "SCAIBUNKER_WORKER_WARM_STARTS": "true" if warm_starts else "false",
     }
     return Child(
         "worker",

@@ -36,6 +36,7 @@ from scaibunker.sdk.errors import (
     RateLimited,
     ResponseInvalid,
     ScaiBunkerError,
+    SnapshotFailed,
     StreamBroken,
     TransferFailed,
     Unavailable,
@@ -44,10 +45,18 @@ from scaibunker.sdk.errors import (
     WaitTimedOut,
 )
 from scaibunker.sdk.events import ExecEvent, ExecExited, ExecGap, ExecOutput, ExecStarted
-from scaibunker.sdk.options import AuditFilter, BunkerOptions, ExecOptions
+from scaibunker.sdk.options import (
+    AuditFilter,
+    BunkerOptions,
+    ExecOptions,
+    QuotaCapOptions,
+    QuotaProfileChanges,
+    QuotaProfileOptions,
+)
 from scaibunker.sdk.records import ApiKeyCreated, BunkerRecord, ExecResult
 from scaibunker.sdk.retries import NO_RETRIES, RetryPolicy
 from scaibunker.sdk.transfers import Progress, Skipped, TransferSummary
+from scaibunker.sdk.waiting import SnapshotProgress
 from scaibunker.wire.api.audit import AuditEntry
 from scaibunker.wire.api.bunkers import (
     BunkerEvent,
@@ -61,6 +70,14 @@ from scaibunker.wire.api.execs import ExecRecord
 from scaibunker.wire.api.files import FileEntry
 from scaibunker.wire.api.identity import ApiKey, Me
 from scaibunker.wire.api.images import Image, ImageStatus
+from scaibunker.wire.api.quotas import (
+    QuotaAssignment,
+    QuotaMode,
+    QuotaProfile,
+    QuotaTargetKind,
+    QuotaUsage,
+)
+from scaibunker.wire.api.snapshots import Snapshot, SnapshotKind, SnapshotPhase, SnapshotStatus
 from scaibunker.wire.api.workers import Amounts, Worker
 from scaibunker.wire.codes import Code
 
@@ -118,13 +135,27 @@ __all__ = [
     "PayloadTooLarge",
     "PermissionDenied",
     "Progress",
+    "QuotaAssignment",
+    "QuotaCapOptions",
     "QuotaExceeded",
+    "QuotaMode",
+    "QuotaProfile",
+    "QuotaProfileChanges",
+    "QuotaProfileOptions",
+    "QuotaTargetKind",
+    "QuotaUsage",
     "RateLimited",
     "ResponseInvalid",
     "RetryPolicy",
     "ScaiBunkerError",
     "SessionType",
     "Skipped",
+    "Snapshot",
+    "SnapshotFailed",
+    "SnapshotKind",
+    "SnapshotPhase",
+    "SnapshotProgress",
+    "SnapshotStatus",
     "StreamBroken",
     "Timeouts",
     "TransferFailed",

@@ -10,9 +10,11 @@ from scaibunker.sdk.errors import InvalidArgument
 from scaibunker.sdk.options import AuditFilter, BunkerOptions, ExecOptions
 from scaibunker.wire.api.bunkers import BunkerCreate
 from scaibunker.wire.api.execs import MAX_STDIN, ExecRequest, StdinRequest
+from scaibunker.wire.api.snapshots import SnapshotCreate, SnapshotKind
 
-ANSWER_MARGIN_S = 60.0
-"""Seconds that the server has, after a command's own time-out, to put the answer together."""
+ANSWER_MARGIN_S = 90.0
+"""Seconds that the server has, beside a command's own time-out, to wake the bunker if it sleeps (a
+minute at most), and to put the answer together."""
 
 
 def bunker_create(options: BunkerOptions) -> BunkerCreate:
@@ -20,6 +22,13 @@ def bunker_create(options: BunkerOptions) -> BunkerCreate:
     if (options.get("image") is None) == (options.get("snapshot_id") is None):
         raise InvalidArgument("image: give exactly one of image and snapshot_id")
     return _calls.body(BunkerCreate, options)
+
+
+def last_snapshot(wanted: bool | SnapshotKind | str) -> dict[str, str | bool]:
+    """The query of a delete: none, one of the API's own choice, or one of that kind."""
+    if isinstance(wanted, bool):
+        return {"snapshot": True} if wanted else {}
+    return {"snapshot": True, "kind": _calls.body(SnapshotCreate, {"kind": wanted}).kind}
 
 
 def exec_request(

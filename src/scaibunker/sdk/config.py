@@ -36,10 +36,13 @@ _PROFILE_FIELDS = {"base_url", "api_key", "api_key_file"}
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for each step of a request; operations that hold the answer add to `read`."""
+    """Seconds to wait for each step of a request; operations that hold the answer add to `read`.
+
+    A bunker that sleeps is woken by whoever uses it, for which the server takes a minute at most.
+    """
 
     connect: float = 10.0
-    read: float = 60.0
+    read: float = 90.0
     write: float = 60.0
     pool: float = 60.0
 

@@ -9,6 +9,7 @@
     ├── ResponseInvalid          something answered, but not this API
     ├── WaitTimedOut             what was waited for did not happen in time
     ├── BunkerFailed             a bunker that was waited for reached a final state instead
+    ├── SnapshotFailed           a snapshot that was waited for will never be ready
     ├── CommandFailed            a command run with `check=True` did not exit with 0
     ├── TransferFailed           a file or directory could not be copied as a whole
     │   └── UnsafePath           a name in the bunker would have led outside the local target
@@ -49,6 +50,7 @@ __all__ = [
     "RateLimited",
     "ResponseInvalid",
     "ScaiBunkerError",
+    "SnapshotFailed",
     "StreamBroken",
     "TransferFailed",
     "Unavailable",
@@ -121,6 +123,15 @@ class BunkerFailed(ScaiBunkerError):
         super().__init__(f"bunker {bunker_id} is {status}: {reason or 'no reason was given'}")
         self.bunker_id = bunker_id
         self.status = status
+        self.reason = reason
+
+
+class SnapshotFailed(ScaiBunkerError):
+    """The snapshot that was waited for could not be made; nothing can be made of it."""
+
+    def __init__(self, snapshot_id: str, reason: str | None) -> None:
+        super().__init__(f"snapshot {snapshot_id} has failed: {reason or 'no reason was given'}")
+        self.snapshot_id = snapshot_id
         self.reason = reason
 
 

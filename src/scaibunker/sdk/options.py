@@ -6,16 +6,19 @@ from typing import TypedDict
 
 from scaibunker.wire.api.bunkers import Interface, LifecycleMode, NetworkProfile, SessionType
 from scaibunker.wire.api.execs import User
+from scaibunker.wire.api.snapshots import SnapshotKind
 
 
 class BunkerOptions(TypedDict, total=False):
-    """What a bunker may be created with; exactly one of `image` and `snapshot_id`.
+    """What a bunker may be created with; exactly one of `image` and `snapshot_id`. With the `snapshot_kind`
+    `disk` a `full` snapshot is booted from its disk, instead of going on where it stood.
 
     CPU in thousandths of a core, memory and disk in MiB, times in seconds.
     """
 
     image: str | None
     snapshot_id: str | None
+    snapshot_kind: SnapshotKind | str | None
     lifecycle_mode: LifecycleMode | str
     name: str | None
     label_set: Mapping[str, str]
@@ -47,6 +50,39 @@ class ExecOptions(TypedDict, total=False):
     cwd: str | None
     user: User
     stdin: str | bytes | None
+
+
+class QuotaCapOptions(TypedDict, total=False):
+    """Caps, in all and of a single bunker: millicores, MiB, devices. None is no cap."""
+
+    max_concurrent_bunkers: int | None
+    max_persistent_bunkers: int | None
+    max_cpu_millicores: int | None
+    max_memory_mb: int | None
+    max_disk_mb: int | None
+    max_gpu_count: int | None
+    per_bunker_max_cpu: int | None
+    per_bunker_max_memory: int | None
+    per_bunker_max_disk: int | None
+    per_bunker_max_gpu: int | None
+
+
+class QuotaProfileOptions(QuotaCapOptions, total=False):
+    """What a quota profile may be made with.
+
+    Without `tenant_id` it is of the caller's own tenant; of the platform (as with None), if the
+    caller may make defaults of the platform.
+    """
+
+    description: str
+    tenant_id: str | None
+
+
+class QuotaProfileChanges(QuotaCapOptions, total=False):
+    """What of a quota profile may be changed."""
+
+    name: str
+    description: str
 
 
 class AuditFilter(TypedDict, total=False):

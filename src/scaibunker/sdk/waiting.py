@@ -1,9 +1,18 @@
 """How often to look while waiting for something: eagerly at first, then ever more calmly."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from scaibunker.wire.api.snapshots import Snapshot
 
 _SHORTEST_S, _LONGEST_S, _SHARE = 0.05, 1.0, 0.05
+
+SnapshotProgress = Callable[[Snapshot], None]
+"""Called with a snapshot's record each time that it was looked at; `progress` in it is 0 to 1."""
+
+
+def unobserved(snapshot: Snapshot) -> None:
+    """Tell nobody."""
 
 
 def pauses(timeout: float) -> Iterator[float]:

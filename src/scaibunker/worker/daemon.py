@@ -11,33 +11,37 @@ import os
 import re
 import secrets
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from scaibunker import __version__
-from scaibunker.artifacts.manifest import load as load_artifacts
 from scaibunker.wire.bounds import WORKER_ID
 from scaibunker.wire.worker import PROTOCOL_VERSION
 from scaibunker.wire.worker.heartbeat import Heartbeat
-from scaibunker.worker import capacity, cgroups, recover, tls
+from scaibunker.worker import capacity, recover, tls
 from scaibunker.worker.api.app import build as build_api
+from scaibunker.worker.equip import equip
 from scaibunker.worker.errors import WorkerFault
-from scaibunker.worker.images.cache import ImageCache
+from scaibunker.worker.fullness import promised, watch
 from scaibunker.worker.machines.fleet import Fleet
-from scaibunker.worker.machines.host import Host
+from scaibunker.worker.machines.host import Host, HostFactory
 from scaibunker.worker.report import Reporter
 from scaibunker.worker.settings import WorkerSettings
+from scaibunker.worker.snapshots.jobs import Snapshots
+from scaibunker.worker.templates.warm import WarmLimits, WarmStarts
 from scaibunker.worker.tracing import Tracing
-from scaibunker.worker.vmm.qemu import probe
-from scaibunker.worker.vmm.qemu.driver import QemuDriver
 
 log = structlog.get_logger(__name__)
 
 NETWORK_PROFILES = ["isolated"]
 """The profiles that this worker can give to a machine."""
+WARM_SHARE = 0.08
+"""Of the host's memory, for templates and prepared machines."""
 UID_RANGES, UIDS_EACH = 1000, 1000
 _WORKER_ID = re.compile(WORKER_ID, re.ASCII)
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -45,11 +49,29 @@ SETTLE_TIMEOUT_S = 3.0
 """Seconds that machines of an earlier daemon get to answer before the API opens."""
 
 
+def _as_it_is(heartbeat: Heartbeat) -> Heartbeat:
+    return heartbeat
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the daemon stands in: the host, and what comes between it and the network.
+
+    `gates` are asked first at each request of its API; `outgoing` has the last word on what a heartbeat
+    says, and one that it raises on is not sent.
+    """
+
+    equip: HostFactory = equip
+    gates: Sequence[Middleware] = ()
+    outgoing: Callable[[Heartbeat], Heartbeat] = _as_it_is
+
+
 class Daemon:
     """One per host and data folder. `run` returns when `stop` was called and everything is put away."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, surroundings: Surroundings | None = None) -> None:
         self._settings = settings
+        self._surroundings = surroundings or Surroundings()
         self._stop = asyncio.Event()
         self._reporter: Reporter | None = None
         self._tracing = Tracing(settings)
@@ -62,84 +84,90 @@ class Daemon:
     async def run(self) -> None:
         """Raises WorkerFault if this host cannot run machines."""
         settings = self._settings
+        _check_address(settings)
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _only_one(settings.data_dir):
             worker_id = _worker_id(settings.data_dir)
-            host = await self._host(worker_id)
-            fleet = Fleet(host, _first_uid(settings.vmm_uid_base, worker_id), self._news)
+            host = await self._surroundings.equip(settings, worker_id)
+            warm = self._warm_starts(host)
+            fleet = Fleet(host, _first_uid(settings.vmm_uid_base, worker_id), self._news, warm)
             recover.take_over(host, fleet)
+            if warm is not None:
+                warm.start(fleet.free_uid, fleet.building)
             await fleet.settle(SETTLE_TIMEOUT_S)
-            runner, address = await self._serve(fleet, worker_id)
-            reporting = self._start_reporting(fleet, host, worker_id, address)
+            snapshots = Snapshots(host.snapshots_dir, host.store, self._news, host.reserve_bytes)
+            runner, address = await self._serve(fleet, snapshots, worker_id)
+            reporting = self._start_reporting(fleet, snapshots, warm, host, worker_id, address)
+            watching = asyncio.create_task(watch(host.room, fleet), name="disk")
             log.info("worker_ready", worker_id=worker_id, address=address)
             try:
                 await self._stop.wait()
             finally:
-                await self._put_away(fleet, host, runner, reporting)
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                if warm is not None:
+                    await warm.close()
+                await self._put_away(fleet, snapshots, host, runner, reporting)
 
     def _news(self) -> None:
         if self._reporter is not None:
             self._reporter.news()
 
-    async def _host(self, worker_id: str) -> Host:
+    def _warm_starts(self, host: Host) -> WarmStarts | None:
         settings = self._settings
-        if settings.advertise_url is None and settings.host in ("0.0.0.0", "::", ""):  # noqa: S104
-            raise WorkerFault(
-                "SCAIBUNKER_WORKER_ADVERTISE_URL must be set: nobody can reach "
-                f"{settings.host or 'an empty address'}"
-            )
-        if os.geteuid() != 0:
-            raise WorkerFault(
-                "the worker needs root: namespaces, control groups, users per machine"
-            )
-        kernel, initramfs = settings.kernel, settings.initramfs
-        if kernel is None or initramfs is None:
-            boot = load_artifacts().boot
-            kernel, initramfs = kernel or boot.kernel, initramfs or boot.initramfs
-        memory = settings.probe_cache or settings.data_dir / "acceleration.json"
-        acceleration = await probe.choose(settings.acceleration, kernel, initramfs, memory)
-        log.info("acceleration", kind=acceleration.kind, reason=acceleration.reason)
-        images = ImageCache(settings.data_dir / "images")
-        for path in settings.image_files:
-            images.link(path)
-        return Host(
-            driver=QemuDriver(acceleration.kind),
-            cgroups=cgroups.detect(worker_id),
-            images=images,
-            kernel=kernel,
-            initramfs=initramfs,
-            machines_dir=settings.data_dir / "machines",
-            run_dir=settings.runtime_dir / worker_id,
-            boot_timeout_s=settings.boot_timeout_s,
-            spool_limit_bytes=settings.spool_limit_mb * 1024 * 1024,
-            boots=asyncio.Semaphore(settings.concurrent_boots),
-        )
+        if not (settings.warm_starts and host.driver.capabilities.templates):
+            return None
+        memory_mb = settings.warm_memory_mb
+        if memory_mb is None:
+            memory_mb = int(capacity.host_memory_mb() * WARM_SHARE)
+        limits = WarmLimits(settings.warm_disk_mb, memory_mb, settings.warm_slots)
+        return WarmStarts(host, limits, self._news)
 
-    async def _serve(self, fleet: Fleet, worker_id: str) -> tuple[web.AppRunner, str]:
+    async def _serve(
+        self, fleet: Fleet, snapshots: Snapshots, worker_id: str
+    ) -> tuple[web.AppRunner, str]:
         """Start the API; returns its runner and the URL to reach it at."""
         settings = self._settings
-        app = build_api(fleet, worker_id, settings.tokens, self._tracing.middlewares())
+        app = build_api(
+            fleet,
+            snapshots,
+            worker_id,
+            settings.tokens,
+            outer=self._surroundings.gates,
+            inner=self._tracing.middlewares(),
+        )
         runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
         )
         await runner.setup()
-        port = await _listen(runner, settings, self._serving)
+        try:
+            port = await _listen(runner, settings, self._serving)
+        except BaseException:
+            await runner.cleanup()
+            raise
         scheme = "https" if self._serving else "http"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         return runner, settings.advertise_url or f"{scheme}://{host}:{port}"
 
     def _start_reporting(
-        self, fleet: Fleet, host: Host, worker_id: str, address: str
+        self,
+        fleet: Fleet,
+        snapshots: Snapshots,
+        warm: WarmStarts | None,
+        host: Host,
+        worker_id: str,
+        address: str,
     ) -> asyncio.Task[None] | None:
         settings = self._settings
         if settings.controller_url is None:
             return None
         total = capacity.measure(settings)
+        overcommitted = settings.capacity_disk_mb is not None
 
         def compose() -> Heartbeat:
             for machine in fleet:
                 machine.trim_log()
-            return Heartbeat(
+            report = Heartbeat(
                 worker_id=worker_id,
                 name=settings.name,
                 address=address,
@@ -147,11 +175,14 @@ class Daemon:
                 version=__version__,
                 acceleration=host.driver.acceleration,
                 network_profiles=NETWORK_PROFILES,
-                capacity=total,
+                capacity=promised(total, host.room, fleet, overcommitted=overcommitted),
                 machines=[machine.status() for machine in fleet],
                 finished_execs=[e for machine in fleet for e in machine.spools.finished()],
+                snapshots=snapshots.statuses(),
                 cached_images=host.images.cached(),
+                templates=warm.templates() if warm else [],
             )
+            return self._surroundings.outgoing(report)
 
         self._reporter = Reporter(
             settings.controller_url,
@@ -165,6 +196,7 @@ class Daemon:
     async def _put_away(
         self,
         fleet: Fleet,
+        snapshots: Snapshots,
         host: Host,
         runner: web.AppRunner,
         reporting: asyncio.Task[None] | None,
@@ -173,6 +205,7 @@ class Daemon:
         if reporting is not None:
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)
+        await snapshots.close()
         if self._settings.stop_machines_on_exit:
             await fleet.destroy_all()
         else:
@@ -182,6 +215,14 @@ class Daemon:
         for folder in (host.run_dir, host.run_dir.parent):
             with contextlib.suppress(OSError):  # something still lives in it
                 folder.rmdir()
+
+
+def _check_address(settings: WorkerSettings) -> None:
+    if settings.advertise_url is None and settings.host in ("0.0.0.0", "::", ""):  # noqa: S104
+        raise WorkerFault(
+            "SCAIBUNKER_WORKER_ADVERTISE_URL must be set: nobody can reach "
+            f"{settings.host or 'an empty address'}"
+        )
 
 
 async def _listen(

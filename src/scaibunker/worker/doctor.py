@@ -29,6 +29,7 @@ class Finding:
 def collect(probe_memory: Path | None = None) -> list[Finding]:
     """Every finding, the required ones first."""
     findings = [_root(), _tool(command.BINARY, "qemu-system-x86"), _tool("mke2fs", "e2fsprogs")]
+    findings += [_tool("zstd", "zstd")]
     findings += [_tool("setpriv", "util-linux"), _tool("unshare", "util-linux")]
     findings += [_control_groups(), _artifacts()]
     findings += [_acceleration(probe_memory)]

@@ -45,5 +45,11 @@ class ExecNotFound(WorkerFault):
     code = Code.EXEC_NOT_FOUND
 
 
+class SnapshotNotFound(WorkerFault):
+    """This worker makes no snapshot of that id, nor has it lately."""
+
+    code = Code.SNAPSHOT_NOT_FOUND
+
+
 class StepFailed(WorkerFault):
     """A step of a machine's plan failed; the message names it."""

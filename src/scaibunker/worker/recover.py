@@ -1,6 +1,7 @@
 """What a new daemon does with what the old one left: take over what lives, remove what nobody owns.
 
-Everything on the host carries its machine's id: state folders, socket folders and control groups.
+Everything on the host carries its machine's id, or the name of the prepared machine that it was made of and that
+its record names: state folders, socket folders and control groups.
 Processes are found through the state folders, by pid and start time.
 """
 
@@ -12,6 +13,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.record import StateFolder
+from scaibunker.worker.templates.stand import slots_folder
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +33,8 @@ def take_over(host: Host, fleet: Fleet) -> None:
         if machine is None:
             log.warning("unreadable_machine_removed", folder=path.name)
             shutil.rmtree(path, ignore_errors=True)
-    remove_leftovers(host, {machine.id for machine in fleet})
+    remove_leftovers(host, {machine.host_name for machine in fleet})
+    shutil.rmtree(slots_folder(host), ignore_errors=True)  # their processes are gone by now
 
 
 def remove_leftovers(host: Host, living: set[str]) -> None:

@@ -6,7 +6,7 @@ A heartbeat is the whole truth about this worker, so a lost one costs nothing: t
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import structlog
@@ -17,6 +17,7 @@ from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
+from scaibunker.worker.machines.machine import Machine
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class Reporter:
             refused = ""
             while True:
                 self._changed.clear()
+                told = {machine.id: machine for machine in fleet}
                 try:
                     answer = await self._send(session)
                 except NotUnderstood as mismatch:
@@ -93,7 +95,7 @@ class Reporter:
                 if refused:
                     log.info("protocol_understood")
                 failing, refused = False, ""
-                self._act(answer, fleet)
+                self._act(answer, fleet, told)
                 await self._wait()
 
     async def _send(self, session: aiohttp.ClientSession) -> HeartbeatAnswer:
@@ -114,12 +116,15 @@ class Reporter:
                 )
             return answer
 
-    def _act(self, answer: HeartbeatAnswer, fleet: Fleet) -> None:
+    def _act(self, answer: HeartbeatAnswer, fleet: Fleet, told: Mapping[str, Machine]) -> None:
+        """Do what the answer says. A machine that was built since may have the id of one that was `told` of:
+        the answer is not about it."""
         self._interval_s = answer.interval_s
         for machine in fleet:
             for exec_id in answer.acknowledged_execs:
                 machine.spools.acknowledge(exec_id)
-            if machine.id in answer.terminate and machine.id not in self._leaving:
+            meant = machine.id in answer.terminate and told.get(machine.id) is machine
+            if meant and machine.id not in self._leaving:
                 self._leaving.add(machine.id)
                 task = asyncio.create_task(self._take_down(fleet, machine.id))
                 self._takedowns.add(task)

@@ -27,6 +27,9 @@ class WorkerSettings(BaseSettings):
     """Where the sockets of machines live; a short path, because socket paths are limited to 107 bytes."""
     controller_url: str | None = None
     """The controller's base URL for heartbeats; null means that the worker reports to nobody."""
+    storage_url: str | None = None
+    """The base URL of a storage proxy or controller, through which snapshots are stored and fetched; null means
+    `controller_url`, and without one a folder of this host."""
     name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
         default_factory=lambda: os.uname().nodename[:63]
     )
@@ -70,6 +73,22 @@ class WorkerSettings(BaseSettings):
     """Memory to give to bunkers, in MiB; null means 80 % of the host's."""
     capacity_disk_mb: Annotated[int, Field(ge=64)] | None = None
     """Disk to give to bunkers, in MiB; null means 80 % of what is free under `data_dir` at start."""
+    disk_reserve_mb: Annotated[int, Field(ge=0)] | None = None
+    """MiB of the file system under `data_dir` that are left to the bunkers that run: with less than that free, no new
+    machine is built here and no snapshot begun, until there is room again. Null means 2 % of it, but at least
+    64 and at most 4096."""
+    warm_starts: bool = True
+    """Whether machines are made of templates: machines of the same image, CPUs and memory that were booted once, ahead
+    of them. Off: each one is booted."""
+    warm_slots: Annotated[int, Field(ge=0, le=64)] = 3
+    """Prepared machines of each of the four shapes (image, CPUs, memory) that were used last; 0 for none. They stand still
+    and use no CPU. Without one a machine is made of its template when it is ordered."""
+    warm_disk_mb: Annotated[int, Field(ge=0)] = 4096
+    """MiB under `data_dir` for templates; those that were used longest ago go first. One takes what its guest has
+    written to in its memory, about 90 MiB of 256."""
+    warm_memory_mb: Annotated[int, Field(ge=0)] | None = None
+    """MiB of memory for templates that are in use and for prepared machines, beside `capacity_memory_mb`; null means 8 %
+    of the host's."""
     vmm_uid_base: Annotated[int, Field(ge=1000)] = 700_000
     """Each VMM process runs as a user and group of its own, counted from this id."""
     spool_limit_mb: Annotated[int, Field(ge=1)] = 256

@@ -29,9 +29,12 @@ def serving(settings: WorkerSettings) -> ssl.SSLContext | None:
     return context
 
 
-def asking(settings: WorkerSettings) -> ssl.SSLContext:
-    """For requests to the controller, whose host name is verified. Raises WorkerFault."""
+def asking(settings: WorkerSettings) -> ssl.SSLContext | None:
+    """For requests to the controller, whose host name is verified; None if it is asked plainly, since the
+    system's CAs take their time to be read. Raises WorkerFault."""
     if settings.controller_ca is None:
+        if not (settings.controller_url or "").lower().startswith("https:"):
+            return None
         context = ssl.create_default_context()
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody yet

@@ -6,6 +6,7 @@ upgrades all lines to their heads.
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ async def upgrade(database: Database, modules: Sequence[Path]) -> None:
 
 async def check(database: Database, modules: Sequence[Path]) -> None:
     """Raise SchemaBehind unless the database is at the newest revision of every line."""
-    script = ScriptDirectory.from_config(config(modules))
+    script = _revisions(tuple(modules))
     found = set(await database.apply(lambda c: MigrationContext.configure(c).get_current_heads()))
     try:
         # A line that another one depends on is not among the heads of the database.
@@ -79,6 +80,13 @@ async def check(database: Database, modules: Sequence[Path]) -> None:
             f"the database is at {_names(found)}, this version needs {_names(wanted)}; "
             "run SCAIGRID_MODE=migrate first"
         )
+
+
+@functools.cache
+def _revisions(modules: tuple[Path, ...]) -> ScriptDirectory:
+    """All lines, as they were when they were first read: health is asked for every few seconds, and each
+    revision is a program to be run."""
+    return ScriptDirectory.from_config(config(modules))
 
 
 @contextlib.contextmanager

@@ -62,10 +62,11 @@ class HealthEndpoints:
         self._probes = probes
         self._started = time.monotonic()
 
-    def routes(self) -> Routes:
-        """The declarations."""
+    def routes(self, *, detailed: bool = True) -> Routes:
+        """The declarations; `detailed` health is for persons, whom not every process knows."""
         routes = Routes("/health", "health")
         routes.add("GET", "", self.get_health, access=Public(), answers=one(Health))
+        routes.add("GET", "/live", self.get_liveness, access=Public(), answers=one(Health))
         routes.add(
             "GET",
             "/ready",
@@ -74,21 +75,26 @@ class HealthEndpoints:
             answers=one(Health),
             errors=[NotReady],
         )
-        routes.add(
-            "GET",
-            "/detailed",
-            self.get_detailed_health,
-            access=SUPER_ADMINS,
-            answers=one(DetailedHealth, description="The parts, whatever their health."),
-        )
+        if detailed:
+            routes.add(
+                "GET",
+                "/detailed",
+                self.get_detailed_health,
+                access=SUPER_ADMINS,
+                answers=one(DetailedHealth, description="The parts, whatever their health."),
+            )
         return routes
 
     async def get_health(self, op: Op) -> Health:  # noqa: ARG002 - every endpoint has one
         """Tell that the process answers."""
         return Health()
 
+    async def get_liveness(self, op: Op) -> Health:  # noqa: ARG002
+        """Tell that the process answers, under the name that supervisors like."""
+        return Health()
+
     async def get_readiness(self, op: Op) -> Health:  # noqa: ARG002
-        """Tell whether requests can be served: database and modules are up."""
+        """Tell whether requests can be served: all that they need is up."""
         needed = [probe for probe in self._probes if probe.needed]
         findings = await _all(needed)
         # Strangers hear which part it is and no more: what is wrong with it is the operators'.

@@ -91,13 +91,15 @@ def _fault(fault: dict[str, Any]) -> dict[str, Any]:
 def responses(errors: Iterable[type[GridError]]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries for the errors of an operation, one for each status."""
     by_status: dict[int | str, dict[str, Any]] = {}
-    for error in sorted(set(errors), key=lambda e: e.code):
+    for error in sorted(set(errors), key=lambda e: (e.code, e.__module__, e.__qualname__)):
         entry = by_status.setdefault(
             status_of(error), {"model": Failure, "description": "", "x-codes": []}
         )
-        entry["x-codes"].append(error.code)
+        if error.code not in entry["x-codes"]:
+            entry["x-codes"].append(error.code)
         line = f"`{error.code}`: {default_message(error)}"
-        entry["description"] = "\n\n".join(filter(None, [entry["description"], line]))
+        if line not in entry["description"].split("\n\n"):
+            entry["description"] = "\n\n".join(filter(None, [entry["description"], line]))
     return dict(sorted(by_status.items(), key=lambda item: int(item[0])))
 
 

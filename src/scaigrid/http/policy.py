@@ -14,7 +14,7 @@ from scaigrid.errors import (
     TokenMissing,
     ValidationFailed,
 )
-from scaigrid.http.access import ADMINS, Needs, Personal, Public, Roles, Service
+from scaigrid.http.access import ADMINS, Delegated, Needs, Personal, Public, Roles, Service
 from scaigrid.http.resources import Reach, Relation, Resource
 from scaigrid.http.routes import Declaration
 from scaigrid.permissions.domain import Permissions, Role
@@ -24,12 +24,14 @@ Refusal = type[GridError]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of caller. Without a role it is no person: it has a service token or nothing."""
+    """A kind of caller. Without a role it is no person: it has a service token, a capability for what
+    it asks for, or nothing."""
 
     name: str
     role: Role | None = None
     keys: frozenset[str] = frozenset()
     service: bool = False
+    capability: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def kinds(declarations: Iterable[Declaration], permissions: Permissions) -> list
     return [
         Kind("no credential"),
         Kind("service token", service=True),
+        Kind("capability", capability=True),
         Kind(Role.TENANT_VIEWER.value, Role.TENANT_VIEWER),
         Kind(Role.TENANT_USER.value, Role.TENANT_USER),
         Kind("tenant_user with permissions", Role.TENANT_USER, permissions.grantable - admin),
@@ -81,8 +84,10 @@ def refusal(declaration: Declaration, kind: Kind, relation: Relation | None) -> 
     access = declaration.access
     if isinstance(access, Public):
         return None
-    if kind.role is None and not kind.service:
+    if kind.role is None and not kind.service and not kind.capability:
         return TokenMissing
+    if isinstance(access, Delegated):
+        return None if kind.service or kind.capability else ServiceTokenInvalid
     if isinstance(access, Service):
         return None if kind.service else ServiceTokenInvalid
     if kind.role is None:

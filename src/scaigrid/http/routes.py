@@ -17,8 +17,8 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
-from starlette.types import Scope
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import (
@@ -38,7 +38,17 @@ from scaigrid.errors import (
     ValidationFailed,
 )
 from scaigrid.http import envelope, errors
-from scaigrid.http.access import Access, Claims, Gate, Needs, Personal, Public, Roles, Service
+from scaigrid.http.access import (
+    Access,
+    Claims,
+    Delegated,
+    Gate,
+    Needs,
+    Personal,
+    Public,
+    Roles,
+    Service,
+)
 from scaigrid.http.body import JsonRequest
 from scaigrid.http.paging import Slice
 from scaigrid.http.resources import Place, Resource
@@ -54,6 +64,7 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "The same key and request give the first answer again for 24 hours.",
 }
+_CONVERTED = re.compile(r"\{(\w+):\w+\}")
 _PARAMETER = re.compile(r"\{(\w+)")
 _REQUEST = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
 SECURITY_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -121,20 +132,27 @@ class Declaration:
         """The operation's own errors and those that every operation of its sort has."""
         found: list[type[GridError]] = [*self.errors, ValidationFailed, InternalError]
         if not isinstance(self.access, Public):
-            found += [TokenMissing, TokenInvalid, DatabaseUnavailable]
+            found += [TokenMissing, TokenInvalid]
+        if isinstance(self.access, Personal | Service):
+            found.append(DatabaseUnavailable)
         if isinstance(self.access, Personal):
             found += [AuthUnavailable, RateLimited, TenantSuspended, UserDisabled]
             if self.module is not None:
                 found.append(ModuleNotEnabled)
-        if isinstance(self.access, Needs | Roles):
+        if isinstance(self.access, Needs | Roles | Delegated):
             found.append(PermissionDenied)
-        if isinstance(self.access, Service):
+        if isinstance(self.access, Service | Delegated):
             found.append(ServiceTokenInvalid)
         if self.has_body:
             found.append(PayloadTooLarge)
         if self.is_repeatable:
             found.append(IdempotencyConflict)
         return found
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI has it: parameters by name alone."""
+        return _CONVERTED.sub(r"{\1}", self.path)
 
     @property
     def has_body(self) -> bool:
@@ -149,10 +167,11 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """What every route needs to hold its requests to the declaration."""
+    """What every route needs to hold its requests to the declaration. Without persons there is no
+    `idempotency`: the keys are theirs."""
 
     gate: Gate
-    idempotency: Idempotency
+    idempotency: Idempotency | None
     json_limit: int
     body_timeout_s: float
 
@@ -216,19 +235,49 @@ class Routes:
         return self
 
 
-class GuardedRoute(APIRoute):
+class GuardedRoute(Route):
     """A route that holds its requests to the declaration.
 
-    Only a route that is `described` has what the OpenAPI document says of its answers. The models of
-    that take most of the time in which an application is made, and serving a request needs none.
+    What the framework makes of an endpoint (its parameters, and how they are validated) is made at the
+    first request. For all of them together that is most of what the start of an application takes.
+    """
+
+    def __init__(self, declaration: Declaration, enforcement: Enforcement) -> None:
+        self.declaration = declaration
+        self.enforcement = enforcement
+        self._beginning = declaration.path.partition("{")[0]
+        super().__init__(declaration.path, declaration.endpoint)
+        self.methods = {declaration.method}  # and not HEAD wherever there is GET
+        self.app = self._first
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether the route takes the request. Routes are asked in turn, so that the answer that
+        most of them give must cost little."""
+        if not scope["path"].startswith(self._beginning):
+            return Match.NONE, {}
+        match, found = super().matches(scope)
+        if match is not Match.NONE:
+            found["route"] = self
+        return match, found
+
+    async def _first(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the first request."""
+        self.app = _Guarded(self.declaration, self.enforcement).app
+        await self.app(scope, receive, send)
+
+
+class _Guarded(APIRoute):
+    """The operation as the framework has it, with the guard before it.
+
+    Only one that is `described` has what the OpenAPI document says of its answers: serving a request
+    needs none of their models.
     """
 
     def __init__(
         self, declaration: Declaration, enforcement: Enforcement, *, described: bool = False
     ) -> None:
-        self.declaration = declaration
-        self.enforcement = enforcement
-        self._beginning = declaration.path.partition("{")[0]
+        self._declaration = declaration
+        self._enforcement = enforcement
         first = declaration.answers[0]
         super().__init__(
             declaration.path,
@@ -244,17 +293,10 @@ class GuardedRoute(APIRoute):
             openapi_extra=_openapi(declaration),
         )
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether the route takes the request. Routes are asked in turn, so that the answer that
-        most of them give must cost little."""
-        if not scope["path"].startswith(self._beginning):
-            return Match.NONE, {}
-        return super().matches(scope)
-
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler with the guard before it."""
         inner = super().get_route_handler()
-        declaration, enforcement = self.declaration, self.enforcement
+        declaration, enforcement = self._declaration, self._enforcement
         has_body = declaration.has_body
         limit = declaration.body_limit or enforcement.json_limit
 
@@ -270,7 +312,7 @@ class GuardedRoute(APIRoute):
                 claimed = body if isinstance(body, dict) else {}
                 declaration.claims(op, request.query_params, claimed)
             key = request.headers.get("idempotency-key") if declaration.is_repeatable else None
-            if key is None:
+            if key is None or enforcement.idempotency is None:
                 return await inner(request)
 
             async def run(token: str, resumed: bool) -> Response:
@@ -294,7 +336,7 @@ def install(app: FastAPI, routes: Sequence[Routes], enforcement: Enforcement) ->
 def described(app: FastAPI) -> list[BaseRoute]:
     """The application's operations with all that its OpenAPI document says of them."""
     return [
-        GuardedRoute(route.declaration, route.enforcement, described=True)
+        _Guarded(route.declaration, route.enforcement, described=True)
         for route in app.routes
         if isinstance(route, GuardedRoute)
     ]

@@ -4,19 +4,28 @@ import functools
 import signal
 import socket
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
+from fastapi import FastAPI
 
 from scaigrid import tls
-from scaigrid.app import Grid
 from scaigrid.http.protocol import BoundedProtocol, Bounds
+from scaigrid.http.sse import Stopping
 from scaigrid.settings import HttpSettings
+
+
+class Served(Protocol):
+    """What is served: an application, and what ends its streams."""
+
+    app: FastAPI
+    stopping: Stopping
 
 
 class Server(uvicorn.Server):
     """Ends event streams as soon as it is asked to stop; they would hold it up otherwise."""
 
-    def __init__(self, config: uvicorn.Config, grid: Grid) -> None:
+    def __init__(self, config: uvicorn.Config, grid: Served) -> None:
         super().__init__(config)
         self._grid = grid
 
@@ -33,7 +42,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(grid: Grid, settings: HttpSettings) -> Server:
+def make_server(grid: Served, settings: HttpSettings) -> Server:
     """A server for the application, not yet started."""
     bounds = Bounds(settings.head_timeout_s, settings.max_connections)
     config = uvicorn.Config(

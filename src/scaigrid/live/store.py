@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from scaigrid.metrics.registry import Metrics
 from scaigrid.settings.redis import RedisSettings
@@ -29,6 +29,11 @@ HOLD_OFF_S = 1.0
 
 class LiveStoreDown(Exception):
     """Redis does not answer."""
+
+
+class LiveStoreBroken(LiveStoreDown):
+    """Redis answers, but what it has under a name of ours is not what we keep there: somebody else
+    has written it. Other names may be in order."""
 
 
 class LiveStore:
@@ -71,7 +76,7 @@ class LiveStore:
         return ":".join((self._settings.prefix, *parts))
 
     async def ask(self, command: Awaitable[T]) -> T:
-        """The answer to a command of `client`. Raises LiveStoreDown."""
+        """The answer to a command of `client`. Raises LiveStoreDown, LiveStoreBroken."""
         now = time.monotonic()
         if now < self._down_until:
             self._spared.inc()
@@ -85,6 +90,9 @@ class LiveStore:
             with tracing.span("redis"):
                 answer = await command
         except (RedisError, OSError, TimeoutError) as error:
+            if _is_broken(error):  # that is an answer, and others get theirs
+                self._down_until = 0.0
+                raise LiveStoreBroken from error
             if self._down_until == 0:
                 log.warning("redis does not answer", error=repr(error))
             self._failures.inc()
@@ -103,3 +111,10 @@ class LiveStore:
         """Close every connection."""
         await self.client.aclose()
         await self._pool.disconnect()
+
+
+def _is_broken(error: Exception) -> bool:
+    """Whether a command was refused because of what is there; scripts and pipelines wrap that in
+    words of their own."""
+    said = str(error)
+    return isinstance(error, ResponseError) and ("WRONGTYPE" in said or "not an integer" in said)

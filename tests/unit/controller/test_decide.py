@@ -107,10 +107,10 @@ def test_a_machine_whose_worker_is_lost_goes_to_another() -> None:
 
 
 @pytest.mark.parametrize("seen", [Absence.UNKNOWN, Absence.ABSENT])
-def test_a_worker_that_takes_no_order_loses_it_to_another(seen: Absence) -> None:
+def test_a_worker_that_takes_no_order_may_lose_it_to_another(seen: Absence) -> None:
     bunker = a_bunker(status=State.PROVISIONING, placed_at=NOW)
     late = NOW + timedelta(seconds=20)
-    assert act(bunker, situation(seen, now=late)) is Act.REPLACE
+    assert act(bunker, situation(seen, now=late)) is Act.REORDER
     assert act(bunker, situation(seen, now=late - timedelta(seconds=1))) is Act.ORDER
     # Nobody could have heard of it before: the time counts from then.
     assert act(bunker, situation(seen, now=late, listening_since=NOW + timedelta(seconds=1))) is (
@@ -250,3 +250,46 @@ def test_a_pending_bunker_ends_without_asking_anybody() -> None:
 def test_time_that_is_up_comes_before_all_else(status: State) -> None:
     step = decide(a_bunker(status=status), situation(RUNNING, overdue="too old"))
     assert step == Step(Act.EXPIRE, "too old")
+
+
+@pytest.mark.parametrize(
+    ("seen", "changes", "expected"),
+    [
+        (RUNNING, {"copied": False}, Act.NOTHING),
+        (RUNNING, {}, Act.RETURN),
+        (PAUSED, {}, Act.RETURN),
+        (Absence.UNKNOWN, {"worker_lost": True}, Act.RETURN),
+        (Absence.UNKNOWN, {"worker_lost": True, "copied": False}, Act.NOTHING),
+        (FAILED, {"copied": False}, Act.FAIL),
+        (FAILED, {"age_s": 200, "copied": False}, Act.LOOK),
+        (Absence.ABSENT, {"copied": False}, Act.FAIL),
+        (Absence.ABSENT, {"asked": False}, Act.LOOK),
+    ],
+    ids=[
+        "copied-now",
+        "copied",
+        "was-paused",
+        "worker-lost",
+        "lost-and-not-told",
+        "dead",
+        "dead-long-ago",
+        "gone",
+        "not-named",
+    ],
+)
+def test_a_bunker_stands_still_until_it_is_copied(
+    seen: MachineStatus | Absence, changes: dict[str, Any], expected: Act
+) -> None:
+    bunker = a_bunker(status=State.SNAPSHOTTING, capturing_snapshot_id="snp_1")
+    assert act(bunker, situation(seen, **changes)) is expected
+
+
+def test_a_bunker_without_its_snapshot_says_why() -> None:
+    bunker = a_bunker(status=State.SNAPSHOTTING, capturing_snapshot_id="snp_1")
+    step = decide(bunker, situation(RUNNING, copy_failure="no space"))
+    assert step == Step(Act.RETURN, "its snapshot failed: no space")
+
+
+def test_a_bunker_that_is_to_end_is_not_copied_first() -> None:
+    bunker = a_bunker(status=State.SNAPSHOTTING, desired=Desired.TERMINATED)
+    assert act(bunker, situation(RUNNING, copied=False)) is Act.REMOVE

@@ -8,17 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaibunker.controller.bunkers.domain import Shape
+from scaibunker.controller.scheduler import order
 from scaibunker.controller.scheduler.domain import (
     Candidate,
     Demand,
     Strategy,
     choose,
+    fits,
     place_on,
     refusal,
 )
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
 from scaibunker.controller.scheduler.index import Index
 from scaibunker.controller.workers.domain import Capacity, Held
+from scaibunker.wire.worker.templates import template_of
+from scaigrid.errors import GridError
 from tests.unit.controller.builders import SHA
 
 DEMAND = Demand(Shape(1000, 512, 1024), "isolated", SHA)
@@ -47,11 +51,12 @@ def chosen(demand: Demand, *candidates: Candidate, strategy: Strategy = "spread"
 
 
 def refused(
-    error: type[Exception], field: str, *candidates: Candidate, demand: Demand = DEMAND
+    error: type[GridError], field: str, *candidates: Candidate, demand: Demand = DEMAND
 ) -> Any:
     assert chosen(demand, *candidates) is None
     why = refusal(demand, candidates)
-    assert type(why) is error
+    assert isinstance(why, error)
+    assert why.code == error.code
     assert why.details[0]["field"] == field
     return why.details
 
@@ -134,6 +139,23 @@ def test_who_has_the_image_is_preferred_to_the_emptier_one_that_must_fetch_it() 
     assert chosen(lazy, replace(holder, draining=True), other) == "wrk_has_not"
 
 
+def test_who_has_a_template_is_preferred_to_the_emptier_one_that_must_boot() -> None:
+    template = template_of(SHA, 1000, 512)
+    holder = candidate("wrk_has", held=Held(memory_mb=2048), templates=frozenset({template}))
+    other = candidate("wrk_has_not")
+    for strategy in ("spread", "pack"):
+        assert chosen(DEMAND, holder, other, strategy=strategy) == "wrk_has"
+    full = replace(holder, held=Held(memory_mb=4000))
+    assert chosen(DEMAND, full, other) == "wrk_has_not"
+    larger = replace(DEMAND, shape=Shape(1000, 1024, 1024))
+    assert chosen(larger, holder, other) == "wrk_has_not"
+    assert chosen(replace(DEMAND, shape=Shape(700, 512, 9000)), holder, other) == "wrk_has"
+    assert chosen(replace(DEMAND, lazy=True), holder, other) == "wrk_has"
+    # An image that is here counts for more.
+    stale = replace(holder, images=frozenset())
+    assert chosen(replace(DEMAND, lazy=True), stale, other) == "wrk_has_not"
+
+
 def test_the_choice_does_not_depend_on_the_order() -> None:
     twins = [candidate("wrk_a"), candidate("wrk_b")]
     assert chosen(DEMAND, *twins) == chosen(DEMAND, *twins[::-1])
@@ -141,6 +163,12 @@ def test_the_choice_does_not_depend_on_the_order() -> None:
 
 
 IMAGES = [SHA, "b" * 64]
+TEMPLATES = [
+    template_of(image, cpu, memory)
+    for image in IMAGES
+    for cpu in (100, 4000)
+    for memory in (64, 512, 4096)
+]
 PROFILES = ["isolated", "registry"]
 GPUS = ["a100", "t4"]
 SOME_GPUS = st.dictionaries(st.sampled_from(GPUS), st.integers(0, 3))
@@ -166,6 +194,7 @@ CANDIDATES = st.builds(
     held=HELD,
     network_profiles=st.frozensets(st.sampled_from(PROFILES)),
     images=st.frozensets(st.sampled_from(IMAGES)),
+    templates=st.frozensets(st.sampled_from(TEMPLATES), max_size=3),
     online=st.booleans(),
     draining=st.booleans(),
 )
@@ -192,21 +221,27 @@ DEMANDS = st.builds(
     puts=st.lists(CANDIDATES, max_size=60),
     demands=st.lists(DEMANDS, min_size=1, max_size=5),
     strategy=st.sampled_from(["spread", "pack"]),
+    block=st.sampled_from([1, 2, 5]),
 )
 def test_the_index_finds_what_looking_at_everybody_finds(
-    puts: list[Candidate], demands: list[Demand], strategy: Strategy
+    puts: list[Candidate], demands: list[Demand], strategy: Strategy, block: int
 ) -> None:
-    """Workers are put again and again, as they change; what counts is how each was put last."""
-    index = Index()
-    last: dict[str, Candidate] = {}
-    for each in puts:
-        index.put(each)
-        last[each.worker_id] = each
-    for demand in demands:
-        found = index.best(demand, strategy)
-        assert found == choose(demand, last.values(), strategy)
-        if found is None:
-            assert index.why_none(demand).details
+    """Workers are put again and again, as they change, and asked for in between; what counts is how
+    each was put last."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(order, "BLOCK", block)
+        index = Index()
+        last: dict[str, Candidate] = {}
+        for number, each in enumerate(puts):
+            index.put(each)
+            last[each.worker_id] = each
+            demand = demands[number % len(demands)]
+            assert index.best(demand, strategy) == choose(demand, last.values(), strategy)
+        for demand in demands:
+            found = index.best(demand, strategy)
+            assert found == choose(demand, last.values(), strategy)
+            if found is None:
+                assert index.why_none(demand).details
 
 
 def test_a_choice_among_many_alike_looks_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +256,33 @@ def test_a_choice_among_many_alike_looks_at_few(monkeypatch: pytest.MonkeyPatch)
     for number in range(5000):
         held = Held(memory_mb=number % 4000)
         index.put(candidate(f"wrk_{number:04}", held=held))
-    monkeypatch.setattr("scaibunker.controller.scheduler.index.fits", counted)
+    monkeypatch.setattr("scaibunker.controller.scheduler.order.fits", counted)
     for strategy in ("spread", "pack"):
         index.best(DEMAND, strategy)
     assert looks == 2
+
+
+@pytest.mark.parametrize("strategy", ["spread", "pack"])
+def test_workers_that_are_too_full_or_too_small_are_passed_over_as_a_whole(
+    strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def counted(demand: Demand, each: Candidate) -> bool:
+        nonlocal looks
+        looks += 1
+        return fits(demand, each)
+
+    small, large = Capacity(1000, 4096, 10_000, {}), Capacity(64_000, 65_536, 99_000, {"a100": 1})
+    index = Index()
+    for number in range(3000):
+        # Small ones at all stages, and large ones that have memory left and no CPU.
+        index.put(candidate(f"wrk_{number:04}", total=small, held=Held(memory_mb=number)))
+        full = Held(cpu_millicores=64_000 - number % 1000)
+        index.put(candidate(f"wrk_full_{number:04}", total=large, held=full))
+    index.put(candidate("wrk_room", total=large, held=Held(cpu_millicores=32_000)))
+    monkeypatch.setattr("scaibunker.controller.scheduler.order.fits", counted)
+    found = index.best(replace(DEMAND, shape=Shape(2000, 2048, 1024)), strategy)
+    assert found is not None
+    assert found.worker_id == "wrk_room"
+    assert looks <= 2 * order.BLOCK

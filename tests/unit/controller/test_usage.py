@@ -28,8 +28,8 @@ HISTORIES = st.lists(
 
 def spent(changes: list[Change], begin: datetime, end: datetime) -> Counter[State]:
     total: Counter[State] = Counter()
-    for state, seconds in stays(changes, begin, end):
-        total[state] += round(seconds * 1_000_000)  # type: ignore[assignment]
+    for change, seconds in stays(changes, begin, end):
+        total[change.status] += round(seconds * 1_000_000)  # type: ignore[assignment]
     return total
 
 

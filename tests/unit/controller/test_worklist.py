@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+from structlog.testing import capture_logs
+
 from scaibunker.controller.worklist import Worklist
+from scaigrid.db.errors import DatabaseUnavailable
 
 
 async def settle() -> None:
@@ -62,6 +66,24 @@ async def test_a_run_that_raises_leaves_the_key_usable() -> None:
         worklist.hint("a")
         await settle()
     assert runs == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "traced"),
+    [(DatabaseUnavailable(), "warning", False), (RuntimeError("a mistake"), "error", True)],
+)
+async def test_an_outage_is_a_line_and_a_mistake_a_traceback(
+    error: Exception, level: str, traced: bool
+) -> None:
+    async def work(_: str) -> None:
+        raise error
+
+    with capture_logs() as lines:
+        Worklist(work, 1).hint("a")
+        await settle()
+    [line] = lines
+    assert (line["log_level"], line["key"]) == (level, "a")
+    assert ("exc_info" in line) is traced
 
 
 async def test_closing_breaks_off_and_takes_no_more() -> None:

@@ -15,8 +15,9 @@ from scaigrid.operation import Caller, System
 def configured() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    before = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
     structlog.contextvars.clear_contextvars()
     logging.getLogger("asyncmy").removeFilter(logs.is_worth_a_line)
     root.handlers[:] = handlers

@@ -2,8 +2,14 @@
 
 import pytest
 
-from scaigrid.errors import NotFound, PermissionDenied, ServiceTokenInvalid, TokenMissing
-from scaigrid.http.access import ADMINS, Needs, Service, Signed
+from scaigrid.errors import (
+    NotFound,
+    PermissionDenied,
+    ServiceTokenInvalid,
+    TokenInvalid,
+    TokenMissing,
+)
+from scaigrid.http.access import ADMINS, Delegated, Needs, Service, Signed
 from scaigrid.http.envelope import Meta
 from scaigrid.http.policy import Kind, refusal
 from scaigrid.http.resources import Reach, Relation, Resource
@@ -12,6 +18,8 @@ from scaigrid.permissions.domain import Role
 
 THING = Resource("thing_id", Reach.OWNER, NotFound, admin=("all",))
 ANYBODY, MACHINE = Kind("anybody"), Kind("machine", service=True)
+BEARER = Kind("bearer", capability=True)
+DELEGATED = Delegated(Service("worker", "token"), "capability", lambda token, now: None)  # type: ignore[arg-type,return-value]
 USER = Kind("user", Role.TENANT_USER, frozenset({"use"}))
 ADMIN = Kind("admin", Role.TENANT_ADMIN, frozenset({"use", "all"}))
 ROOT = Kind("root", Role.SUPER_ADMIN, frozenset({"use", "all"}))
@@ -47,6 +55,13 @@ def test_a_parameter_of_a_path_that_names_nothing_is_refused() -> None:
         (ADMINS, USER, Relation.OWN, PermissionDenied),
         (Service("worker", "token"), ROOT, Relation.OWN, ServiceTokenInvalid),
         (Service("worker", "token"), MACHINE, Relation.FOREIGN, None),
+        (Service("worker", "token"), BEARER, None, ServiceTokenInvalid),
+        (Needs("use"), BEARER, None, TokenInvalid),
+        (Signed(), BEARER, None, TokenInvalid),
+        (DELEGATED, BEARER, None, None),
+        (DELEGATED, MACHINE, None, None),
+        (DELEGATED, ROOT, None, ServiceTokenInvalid),
+        (DELEGATED, ANYBODY, None, TokenMissing),
     ],
 )
 def test_a_cell(access: object, kind: Kind, relation: Relation, expected: object) -> None:

@@ -8,11 +8,14 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from tests.unit.sdk.fake_quotas import FakeQuotas
+from tests.unit.sdk.fake_snapshots import FakeSnapshots
 from tests.unit.sdk.fake_transport import OCTETS, FakeTransport, Seen, ok, refused, streamed
 
 NOW = "2026-01-01T00:00:00Z"
@@ -57,10 +60,15 @@ class FakeApi:
     execs: dict[str, dict[str, Any]] = field(default_factory=dict)
     ran: dict[str, Script] = field(default_factory=dict)
     keys_seen: dict[str, str] = field(default_factory=dict)
+    workers: list[dict[str, Any]] = field(default_factory=lambda: deepcopy(WORKERS))
+    quotas: FakeQuotas = field(init=False)
+    snapshots: FakeSnapshots = field(init=False)
     transport: FakeTransport = field(init=False)
 
     def __post_init__(self) -> None:
         self.transport = FakeTransport(self._route)
+        self.quotas = FakeQuotas(self._paged)
+        self.snapshots = FakeSnapshots(self._paged, self.bunkers)
 
     def requests(self, method: str, ending: str = "") -> list[Seen]:
         """The requests of a method whose path ends so."""
@@ -85,7 +93,9 @@ class FakeApi:
         routes: dict[str, Callable[[Seen, list[str]], httpx.Response]] = {
             "bunkers": self._bunkers,
             "images": lambda s, p: self._records(IMAGES, "IMAGE", s, p),
-            "workers": lambda s, p: self._records(WORKERS, "WORKER", s, p),
+            "workers": self._workers,
+            "snapshots": self.snapshots.route,
+            "quota-profiles": self.quotas.route,
         }
         if parts[0] not in routes:
             return refused(404, "NOT_FOUND", f"no route {seen.path}")
@@ -98,6 +108,17 @@ class FakeApi:
             return self._paged(rows, seen)
         found = [row for row in rows if row["id"] == parts[0]]
         return ok(found[0]) if found else refused(404, f"{what}_NOT_FOUND")
+
+    def _workers(self, seen: Seen, parts: list[str]) -> httpx.Response:
+        if seen.method == "POST" and parts[1] in ("drain", "resume"):
+            for row in self.workers:
+                if row["id"] == parts[0]:
+                    row["draining"] = parts[1] == "drain"
+                    row["takes_bunkers"] = not row["draining"]
+                    row["reasons"] = ["it is drained"] if row["draining"] else []
+                    emptied = row["draining"] and seen.params.get("passivate") == "true"
+                    row["emptied_since"] = "2026-01-01T00:00:00Z" if emptied else None
+        return self._records(self.workers, "WORKER", seen, parts)
 
     def _paged(self, rows: list[dict[str, Any]], seen: Seen) -> httpx.Response:
         start = int(seen.params.get("cursor", 0))
@@ -114,9 +135,15 @@ class FakeApi:
         match seen.method, parts[1:]:
             case "GET", []:
                 return ok(self._looked_at(record))
+            case "DELETE", [] if seen.params.get("snapshot") == "true":
+                if record["status"] == "running":
+                    self.snapshots.take_and_end(record, seen.params.get("kind", "disk"))
+                return ok(record)
             case "DELETE", []:
                 record["status"] = "terminated"
                 return ok(record)
+            case "POST", ["snapshot"]:
+                return self.snapshots.take(seen, record)
             case "POST", ["pause" | "resume" | "keepalive" as verb]:
                 return self._verb(record, verb)
             case "GET", ["events"]:
@@ -434,6 +461,7 @@ WORKERS = [
         "name": "here",
         "status": "online",
         "draining": False,
+        "emptied_since": None,
         "takes_bunkers": True,
         "reasons": [],
         "version": "0.1.0",

@@ -58,7 +58,7 @@ def test_the_answer_is_waited_for_longer_than_the_command_may_take(
     execs = client.execs(api.add_bunker())
     execs.run("a")
     execs.run("a", timeout_s=7200)
-    assert [seen.timeout["read"] for seen in api.requests("POST")] == [120, 7260]
+    assert [seen.timeout["read"] for seen in api.requests("POST")] == [150, 7290]
 
 
 def test_check(api: FakeApi, client: Client) -> None:

@@ -7,9 +7,15 @@ from scaibunker.sdk import errors
 from scaibunker.sdk._async.api_keys import AsyncApiKeys
 from scaibunker.sdk._async.audit import AsyncAuditLog
 from scaibunker.sdk._async.bunkers import AsyncBunkers
+from scaibunker.sdk._async.quotas import AsyncQuotas
+from scaibunker.sdk._async.snapshots import AsyncSnapshots
+from scaibunker.sdk._async.workers import AsyncWorkers
 from scaibunker.sdk._sync.api_keys import ApiKeys
 from scaibunker.sdk._sync.audit import AuditLog
 from scaibunker.sdk._sync.bunkers import Bunkers
+from scaibunker.sdk._sync.quotas import Quotas
+from scaibunker.sdk._sync.snapshots import Snapshots
+from scaibunker.sdk._sync.workers import Workers
 
 
 def test_every_name_is_there_and_sorted_as_ruff_wants() -> None:
@@ -53,6 +59,9 @@ def test_both_clients_have_the_same_members() -> None:
         (AsyncBunkers, Bunkers),
         (AsyncApiKeys, ApiKeys),
         (AsyncAuditLog, AuditLog),
+        (AsyncQuotas, Quotas),
+        (AsyncWorkers, Workers),
+        (AsyncSnapshots, Snapshots),
     ]
     for one, other in pairs:
         assert members(one) == members(other)

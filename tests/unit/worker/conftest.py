@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from scaibunker.worker.guest.connection import GuestConnection, open_session
+from scaibunker.worker.machines.host import Host
 from tests.unit.worker.fake_agent import TOKEN, FakeAgent, Handler
+from tests.unit.worker.fake_host import FakeDriver, make_host
 
 StartAgent = Callable[..., Awaitable[FakeAgent]]
 Connect = Callable[..., Awaitable[GuestConnection]]
@@ -41,3 +43,17 @@ async def connect(start_agent: StartAgent, tmp_path: Path) -> AsyncIterator[Conn
     yield open_one
     for session in sessions:
         session.close()
+
+
+@pytest.fixture
+async def driver() -> AsyncIterator[FakeDriver]:
+    """A VMM driver without VMMs."""
+    driver = FakeDriver()
+    yield driver
+    await driver.close()
+
+
+@pytest.fixture
+def host(tmp_path: Path, driver: FakeDriver) -> Host:
+    """A worker's host with that driver."""
+    return make_host(tmp_path, driver)

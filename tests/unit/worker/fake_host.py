@@ -1,16 +1,23 @@
 """A host for tests: VMMs, control groups and disks that exist in memory, spoken to by the real code."""
 
 import asyncio
+import dataclasses
+import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaibunker.wire.worker.machines import MachineSpec
 from scaibunker.worker.cgroups import Limits
+from scaibunker.worker.disks.upper import make_growing, make_upper
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.guest.link import GuestLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
-from scaibunker.worker.vmm.port import VmmConfig
+from scaibunker.worker.snapshots.jobs import Snapshots
+from scaibunker.worker.snapshots.store import LocalStore
+from scaibunker.worker.vmm.port import Progress, VmmCapabilities, VmmConfig
 from scaibunker.worker.vmm.process import ProcessId
 from tests.unit.worker.fake_agent import FakeAgent, FakeExchange
 
@@ -57,6 +64,10 @@ class FakeVmm:
         self.console_path = run_dir / "console.sock"
         self.running = True
         self.paused = False
+        self.memory = b"state of a machine"
+        self.save_fails = False
+        self.saves = asyncio.Event()
+        self.saves.set()
         self._callbacks: list[Callable[[], None]] = []
 
     async def pause(self) -> None:
@@ -67,6 +78,17 @@ class FakeVmm:
 
     async def is_paused(self) -> bool:
         return self.paused
+
+    async def save(self, target: int, progress: Progress) -> None:
+        assert self.paused
+        progress(0, len(self.memory))
+        await self.saves.wait()
+        if self.save_fails:
+            raise WorkerFault("the disk is full")
+        os.write(target, self.memory)
+
+    async def abandon_save(self) -> None:
+        """Nothing goes on when the task is gone."""
 
     async def stop(self) -> None:
         self.die()
@@ -90,20 +112,36 @@ class FakeDriver:
 
     deaf: bool = False
     refuses: bool = False
+    old_agents: bool = False
     acceleration: str = "fake"
     memory_overhead_mb: int = 10
     vmms: list[FakeVmm] = field(default_factory=list)
     agents: list[FakeAgent] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    restored: list[bytes] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    identities: list[dict[str, object]] = field(default_factory=list)
+    capabilities: VmmCapabilities = field(
+        default_factory=lambda: VmmCapabilities(memory_snapshot=True, templates=False)
+    )
+    state_format: str = "fake 1"
 
     async def start(self, config: VmmConfig) -> FakeVmm:
         if self.refuses:
             raise WorkerFault("QEMU ended at once: no such machine")
+        self.tokens.append(config.token_hex)
         agent = FakeAgent(self._answer, deaf=self.deaf, token=bytes.fromhex(config.token_hex))
         vmm = FakeVmm(ProcessId(1000 + len(self.vmms), 1, "boot"), config.run_dir)
         await agent.start(vmm.channel_path)
         self.agents.append(agent)
         self.vmms.append(vmm)
+        return vmm
+
+    async def restore(self, config: VmmConfig, source: int, progress: Progress) -> FakeVmm:
+        self.restored.append(os.read(source, 1 << 20))
+        # Its agent is the one that was saved, and knows the first machine's token.
+        vmm = await self.start(dataclasses.replace(config, token_hex=self.tokens[0]))
+        await vmm.pause()
         return vmm
 
     async def adopt(self, identity: ProcessId, run_dir: Path) -> FakeVmm | None:
@@ -116,7 +154,14 @@ class FakeDriver:
     async def _answer(self, exchange: FakeExchange) -> None:
         path = exchange.headers[":path"]
         self.requests.append(f"{exchange.headers[':method']} {path}")
-        await exchange.answer(b'{"execs": []}' if path == "/v1/execs" else b"")
+        if path == "/v1/identity":
+            await exchange.body_ended.wait()
+            self.identities.append(json.loads(exchange.body))
+        if self.old_agents and path == "/v1/hold":
+            await exchange.answer(b'{"code": "NOT_FOUND", "message": "no such route"}', 404)
+            return
+        bodies = {"/v1/execs": b'{"execs": []}', "/v1/hold": b'{"still": true}'}
+        await exchange.answer(bodies.get(path, b""))
 
 
 def make_host(folder: Path, driver: FakeDriver, boot_timeout_s: float = 20) -> Host:
@@ -130,14 +175,25 @@ def make_host(folder: Path, driver: FakeDriver, boot_timeout_s: float = 20) -> H
         driver=driver,
         cgroups=FakeCgroups(),
         images=images,
+        make_upper=make_upper,
+        make_growing=make_growing,
+        open_link=GuestLink,
         kernel=folder / "vmlinux",
         initramfs=folder / "initramfs",
         machines_dir=folder / "machines",
         run_dir=folder / "run",
+        store=LocalStore(folder / "stored"),
+        snapshots_dir=folder / "snapshots",
+        templates_dir=folder / "templates",
         boot_timeout_s=boot_timeout_s,
         spool_limit_bytes=1 << 20,
         boots=asyncio.Semaphore(2),
     )
+
+
+def make_snapshots(folder: Path) -> Snapshots:
+    """Those of a host that is made of the same folder."""
+    return Snapshots(folder / "snapshots", LocalStore(folder / "stored"), lambda: None)
 
 
 def spec(**fields: object) -> MachineSpec:

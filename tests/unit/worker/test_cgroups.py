@@ -1,5 +1,6 @@
 """Control groups: which version is taken, and what is written where."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,9 @@ def test_version_2_limits(tmp_path: Path) -> None:
     assert (group / "pids.max").read_text() == "64"
     assert (group / "cpu.max").read_text() == "150000 100000"
     assert (tmp_path / "scaibunker" / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    assert (group / "cpu.weight").read_text() == "100"
+    groups.create("bnk_a", dataclasses.replace(LIMITS, background=True))
+    assert (group / "cpu.weight").read_text() == "10"
     groups.set_cpu("bnk_a", 200)
     assert (group / "cpu.max").read_text() == "20000 100000"
     assert groups.names() == {"bnk_a"}
@@ -58,6 +62,9 @@ def test_version_1_limits(tmp_path: Path) -> None:
     groups.create("bnk_a", LIMITS)
     group = Path("scaibunker", "w", "bnk_a")
     assert (tmp_path / "cpu" / group / "cpu.cfs_quota_us").read_text() == "150000"
+    assert (tmp_path / "cpu" / group / "cpu.shares").read_text() == "1024"
+    groups.create("bnk_a", dataclasses.replace(LIMITS, background=True))
+    assert (tmp_path / "cpu" / group / "cpu.shares").read_text() == "102"
     assert (tmp_path / "memory" / group / "memory.limit_in_bytes").read_text() == "268435456"
     assert (tmp_path / "pids" / group / "pids.max").read_text() == "64"
     assert groups.names() == {"bnk_a"}

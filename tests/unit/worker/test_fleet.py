@@ -1,6 +1,5 @@
 """Machines over their whole life, on a host that exists in memory."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,9 @@ from scaibunker.worker.errors import MachineNotFound, MachineNotRunning, WorkerF
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.machine import Machine
+from scaibunker.worker.machines.record import StateFolder
 from tests.unit.worker.fake_host import FakeCgroups, FakeDriver, make_host, spec
 from tests.waiting import until
-
-
-@pytest.fixture
-async def driver() -> AsyncIterator[FakeDriver]:
-    driver = FakeDriver()
-    yield driver
-    await driver.close()
-
-
-@pytest.fixture
-def host(tmp_path: Path, driver: FakeDriver) -> Host:
-    return make_host(tmp_path, driver)
 
 
 def _fleet(host: Host) -> Fleet:
@@ -73,6 +61,25 @@ async def test_an_order_is_idempotent_and_an_id_is_used_once(host: Host) -> None
     with pytest.raises(MachineNotFound):
         fleet.get("bnk_abcd1234")
     await fleet.destroy("bnk_abcd1234")
+
+
+async def test_an_order_is_written_down_when_it_is_taken(host: Host) -> None:
+    fleet = _fleet(host)
+    fleet.order(spec())  # of which nothing is built before somebody waits
+    record = StateFolder(host.machines_dir / "bnk_abcd1234").load()
+    assert record is not None
+    assert (record.spec, record.process, record.ready) == (spec(), None, False)
+    await fleet.destroy(record.spec.bunker_id)
+
+
+async def test_an_order_that_cannot_be_written_down_fails_with_the_reason(host: Host) -> None:
+    fleet = _fleet(host)
+    (host.machines_dir / "bnk_abcd1234").write_text("in the way")
+    machine = fleet.order(spec())
+    await _until(machine, MachineState.FAILED)
+    assert (machine.status().reason or "").startswith("folders: ")
+    (host.machines_dir / "bnk_abcd1234").unlink()
+    await fleet.destroy(machine.id)
 
 
 async def test_machines_have_users_of_their_own(host: Host) -> None:
@@ -149,7 +156,9 @@ async def test_taking_down_a_machine_that_boots(tmp_path: Path, driver: FakeDriv
     assert list(host.machines_dir.iterdir()) == []
 
 
-async def test_pause_and_resume(host: Host, driver: FakeDriver) -> None:
+@pytest.mark.parametrize("old", [False, True])
+async def test_pause_and_resume(host: Host, driver: FakeDriver, old: bool) -> None:
+    driver.old_agents = old  # one that was started before agents knew how to hold still
     fleet = _fleet(host)
     machine = fleet.order(spec())
     await _until(machine, MachineState.RUNNING)
@@ -160,7 +169,8 @@ async def test_pause_and_resume(host: Host, driver: FakeDriver) -> None:
         _ = machine.agent
     await machine.resume()
     assert not driver.vmms[0].paused
-    assert "PUT /v1/clock" in driver.requests
+    clock_first = ["PUT /v1/hold", "PUT /v1/clock", "DELETE /v1/hold"]
+    assert driver.requests[1:] == clock_first
     await fleet.destroy_all()
 
 

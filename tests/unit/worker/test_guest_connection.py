@@ -96,7 +96,7 @@ async def test_giving_up_a_stream_resets_it_in_the_guest(connect: Connect) -> No
     stream = await connection.request("GET", "/x")
     await stream.response()
     stream.reset()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await exchanges[0].was_reset.wait()
 
 
@@ -137,7 +137,7 @@ async def test_an_early_answer_ends_the_sending(connect: Connect) -> None:
         for _ in range(1000):
             yield b"x" * 65536
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         stream = await connection.request("PUT", "/x", body=endless())
         assert await stream.response() == 409
 
@@ -147,7 +147,7 @@ async def test_readers_that_leave_do_not_use_the_connection_up(connect: Connect)
         await exchange.answer(b"x" * REPLAY_WINDOW)
 
     connection = await connect(flood)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for _ in range(100):  # 25 MiB in all; the connection's window is 16
             stream = await connection.request("GET", "/flood")
             await stream.response()
@@ -171,7 +171,7 @@ async def test_requests_that_are_given_up_free_their_place(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.002):
                 await agent.stream("GET", "/hang")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         stream = await agent.stream("GET", "/answer")
     assert stream.status == 200
     agent.link.close()
@@ -187,7 +187,7 @@ async def test_an_answer_that_is_none_ends_the_session(connect: Connect, status:
     connection = await connect(lie)
     stream = await connection.request("GET", "/x")
     with pytest.raises(GuestUnreachable):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await stream.response()
 
 
@@ -200,5 +200,5 @@ async def test_a_flood_of_empty_frames_ends_the_session(connect: Connect) -> Non
     connection = await connect(flood)
     stream = await connection.request("GET", "/x")
     with pytest.raises(GuestUnreachable, match="floods"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await stream.read(10)

@@ -19,7 +19,7 @@ async def test_the_end_is_told_at_once_and_with_its_cause(tmp_path: Path) -> Non
     told = asyncio.Event()
     watched.on_end(told.set)
     watched.signal(signal.SIGKILL)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await told.wait()
     assert not watched.alive
     assert watched.wait_status is not None
@@ -50,7 +50,7 @@ async def test_it_is_a_session_of_its_own_and_inherits_nothing(
     if identity is not None:
         watched = WatchedProcess.hold(identity)
         if watched is not None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await watched.wait()
     sid, pid, *_ = log.read_text().split("\n")
     assert sid.strip() == pid.strip()

@@ -1,8 +1,9 @@
 """QEMU's command line: confined, without secrets that matter, and with nothing a guest does not need."""
 
+import dataclasses
 from pathlib import Path
 
-from scaibunker.worker.vmm.port import VmmConfig
+from scaibunker.worker.vmm.port import GuestMemory, VmmConfig
 from scaibunker.worker.vmm.qemu import command
 
 CONFIG = VmmConfig(
@@ -65,3 +66,16 @@ def test_acceleration_chooses_the_cpu() -> None:
 def test_mitigations_are_left_out_for_emulated_cpus_only() -> None:
     assert "mitigations=off" in command.kernel_command_line("00", "tcg")
     assert "mitigations" not in command.kernel_command_line("00", "kvm")
+
+
+def test_memory_that_is_a_file_has_the_name_of_ordinary_memory() -> None:
+    """Else what is saved of a machine with the one could not be restored with the other."""
+    private = dataclasses.replace(CONFIG, memory=GuestMemory(99, shared=False))
+    backend = _after(command.build(private, "tcg", incoming=True), "-object")
+    assert backend.startswith("memory-backend-file,id=pc.ram,mem-path=/proc/self/fd/3,size=256M,")
+    assert "share=off" in backend
+    assert "x-use-canonical-path-for-ramblock-id=off" in backend
+    assert _after(command.build(private, "tcg"), "-machine").endswith(",memory-backend=pc.ram")
+    shared = dataclasses.replace(CONFIG, memory=GuestMemory(99, shared=True))
+    assert "share=on" in _after(command.build(shared, "tcg"), "-object")
+    assert "memory-backend" not in " ".join(command.build(CONFIG, "tcg"))

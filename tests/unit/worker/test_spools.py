@@ -68,8 +68,8 @@ async def test_the_machines_end_is_the_end_of_its_commands(
         return b"".join([data async for data in spool.follow()])
 
     follower = asyncio.create_task(follow())
-    async with asyncio.timeout(5):
-        await until(lambda: spool.status().stdout_bytes > 0, 5)
+    async with asyncio.timeout(60):
+        await until(lambda: spool.status().stdout_bytes > 0, 60)
         await spools.give_up("the machine stopped")
         kinds = [frame.kind for frame in frames.Decoder().feed(await follower)]
     assert kinds == [Kind.STDOUT, Kind.ERROR]
@@ -96,7 +96,7 @@ async def test_output_that_cannot_be_stored_ends_the_following(
     (folder / "exe_abcd.frames").unlink()
     (folder / "exe_abcd.frames").mkdir()  # writing to it fails from now on
     go_on.set()
-    await until(lambda: bool(spools.finished()), 5)
+    await until(lambda: bool(spools.finished()), 60)
     assert "cannot store" in (spool.status().error or "")
 
 
@@ -138,8 +138,8 @@ async def test_output_that_the_agent_no_longer_has_goes_on_from_its_oldest_byte(
     await start_agent(answer)
     spools = Spools(folder, 1 << 20, lambda: None)
     await spools.resume(agent)
-    async with asyncio.timeout(5):
-        await until(lambda: bool(spools.finished()), 5)
+    async with asyncio.timeout(60):
+        await until(lambda: bool(spools.finished()), 60)
         await too_late[0].was_reset.wait()
     (told,) = spools.finished()
     assert (told.exit and told.exit.exit_code, told.truncated) == (3, True)

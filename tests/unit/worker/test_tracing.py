@@ -10,9 +10,12 @@ from pydantic import SecretStr
 
 from scaibunker.wire.worker import TOKEN_HEADER
 from scaibunker.wire.worker.machines import MachineState
+from scaibunker.worker import recover
 from scaibunker.worker.api.app import build
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.settings import WorkerSettings
+from scaibunker.worker.snapshots.jobs import Snapshots
+from scaibunker.worker.snapshots.store import LocalStore
 from scaibunker.worker.tracing import Tracing
 from tests.collector import Collector, collecting
 from tests.unit.worker.fake_host import FakeDriver, make_host, spec
@@ -32,7 +35,9 @@ async def collector() -> AsyncIterator[Collector]:
 @pytest.fixture
 async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     driver = FakeDriver()
-    fleet = Fleet(make_host(tmp_path, driver), 700_000, lambda: None)
+    host = make_host(tmp_path, driver)
+    fleet = Fleet(host, 700_000, lambda: None)
+    recover.take_over(host, fleet)
     yield fleet
     await fleet.destroy_all()
     await driver.close()
@@ -48,7 +53,8 @@ def settings(folder: Path, endpoint: str | None) -> WorkerSettings:
 
 
 async def order(fleet: Fleet, tracing: Tracing, traceparent: str, token: str = TOKEN) -> int:
-    app = build(fleet, "wrk_1", (TOKEN,), tracing.middlewares())
+    snapshots = Snapshots(Path("/nonexistent"), LocalStore(Path("/nonexistent")), lambda: None)
+    app = build(fleet, snapshots, "wrk_1", (TOKEN,), inner=tracing.middlewares())
     async with TestClient(TestServer(app)) as client:
         response = await client.put(
             "/v1/machines/bnk_abcd1234",

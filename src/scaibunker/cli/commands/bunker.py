@@ -1,4 +1,5 @@
-"""`scaibunker bunker ...`: making, finding and moving bunkers. Their commands are `bunker_execs`."""
+"""`scaibunker bunker ...`: making, finding and moving bunkers. Their commands are `bunker_execs`, copies of
+them `bunker_snapshot`."""
 
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -6,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from scaibunker.cli import failures, texts
-from scaibunker.cli.commands import bunker_execs
-from scaibunker.cli.creation import bunker_options
-from scaibunker.cli.exit_codes import ExitCode
+from scaibunker.cli import texts
+from scaibunker.cli.commands import bunker_execs, bunker_snapshot
+from scaibunker.cli.creation import bunker_options, origin
+from scaibunker.cli.each import each
 from scaibunker.cli.options import (
     AllowOption,
     BunkerArgument,
@@ -17,26 +18,28 @@ from scaibunker.cli.options import (
     CpuOption,
     DiskOption,
     EnvOption,
+    FromSnapshotOption,
     ImageArgument,
     LabelOption,
     LimitOption,
     MemoryOption,
     NameOption,
     NetworkOption,
+    SnapshotKindOption,
     new_app,
 )
 from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_records
-from scaibunker.cli.progress import notice, working
+from scaibunker.cli.progress import working
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
-from scaibunker.sdk import BunkerRecord, ScaiBunkerError
+from scaibunker.sdk import BunkerRecord
 
 app = new_app()
 
 _COLUMNS: Sequence[Column[BunkerRecord]] = (
     ("ID", lambda record: record.id),
     ("NAME", lambda record: record.name),
-    ("STATUS", lambda record: record.status),
+    ("STATUS", lambda record: "passivated" if record.passivated else record.status),
     ("IMAGE", lambda record: record.image or record.snapshot_id),
     ("CPU", lambda record: f"{record.cpu_millicores / 1000:g}"),
     ("MEMORY", lambda record: f"{record.memory_mb} MiB"),
@@ -48,7 +51,9 @@ _SECRET = frozenset({"env_vars"})
 
 def create(
     session: Session,
-    image: ImageArgument,
+    image: ImageArgument = None,
+    snapshot: FromSnapshotOption = None,
+    snapshot_kind: SnapshotKindOption = None,
     name: NameOption = None,
     cpu: CpuOption = None,
     memory: MemoryOption = None,
@@ -67,7 +72,11 @@ def create(
     ] = None,
     idle_timeout: Annotated[
         int | None,
-        typer.Option("--idle-timeout", metavar="SECONDS", help="The same when nobody uses it."),
+        typer.Option(
+            "--idle-timeout",
+            metavar="SECONDS",
+            help="The same when nobody uses it; a persistent one sleeps.",
+        ),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Come back when it runs, or at once.")
@@ -76,7 +85,8 @@ def create(
     """Make a bunker and print its id."""
     options = bunker_options(
         session.surroundings.environ,
-        image=image,
+        made_of=origin(session.client, image, snapshot),
+        snapshot_kind=snapshot_kind,
         env=env,
         label=label,
         name=name,
@@ -89,7 +99,7 @@ def create(
         max_lifetime_s=max_lifetime,
         idle_timeout_s=idle_timeout,
     )
-    with working(f"creating a bunker from {image}"):
+    with working(f"creating a bunker from {image or snapshot}"):
         bunker = session.client.bunkers.create(wait=wait, **options)
     if session.json:
         write_json(as_json(bunker.record))
@@ -129,15 +139,12 @@ def show(session: Session, bunker: BunkerArgument) -> None:
         write_json(as_json(record))
         return
     fields = {name: value for name, value in as_json(record).items() if name not in _SECRET}
+    if record.passivated:
+        fields["status"] = f"{record.status} (passivated)"
     fields["env_vars"] = ", ".join(sorted(record.env_vars))
     fields["label_set"] = ", ".join(f"{k}={v}" for k, v in sorted(record.label_set.items()))
     fields["network_allowlist"] = ", ".join(record.network_allowlist or ())
     write_fields(fields)
-
-
-def remove(session: Session, bunkers: BunkersArgument) -> int:
-    """Terminate bunkers. Doing it again changes nothing."""
-    return _each(session, bunkers, "terminating", session.client.bunkers.delete)
 
 
 def pause(session: Session, bunkers: BunkersArgument) -> int:
@@ -156,36 +163,19 @@ def _each(
     doing: str,
     verb: Callable[[str], BunkerRecord],
 ) -> int:
-    """Do it to every one, whatever becomes of the others; the first error's code is ours."""
-    code: int = ExitCode.OK
-    done = []
-    for reference in references:
-        try:
-            with working(f"{doing} {reference}"):
-                record = verb(bunker_id(session.client, reference))
-        except ScaiBunkerError as error:
-            if len(references) > 1 and not session.json:
-                notice(reference)
-            failures.show(error, as_json=session.json)
-            code = code or failures.exit_code(error)
-            continue
-        done.append(as_json(record))
-        if not session.json:
-            typer.echo(record.id)
-    if session.json:
-        write_json(done)
-    return code
+    client = session.client
+    return each(session, references, doing, lambda name: verb(bunker_id(client, name)))
 
 
 @app.callback()
 def group() -> None:
-    """Make, list, show, pause, resume and remove bunkers."""
+    """Make, list, show, pause, resume, snapshot and remove bunkers."""
 
 
 app.command("create")(connected(create))
 app.command("ls")(connected(list_))
 app.command("show")(connected(show))
-app.command("rm")(connected(remove))
 app.command("pause")(connected(pause))
 app.command("resume")(connected(resume))
+bunker_snapshot.add_to(app)
 bunker_execs.add_to(app)

@@ -1,22 +1,27 @@
 """`scaibunker run`: a bunker for one command, gone when it is done."""
 
+from typing import Annotated
+
+import typer
+
 from scaibunker.cli import foreground, stdin
-from scaibunker.cli.creation import bunker_options
+from scaibunker.cli.creation import bunker_options, origin
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.options import (
     DEFAULT_TIMEOUT_S,
     AllowOption,
-    CommandArgument,
     CpuOption,
     CwdOption,
     DiskOption,
     EnvOption,
+    FromSnapshotOption,
     ImageArgument,
     KeepOption,
     LabelOption,
     MemoryOption,
     NameOption,
     NetworkOption,
+    SnapshotKindOption,
     TimeoutOption,
     UserOption,
     new_app,
@@ -27,14 +32,20 @@ from scaibunker.sdk import Bunker, ExecOptions, NotFound, ScaiBunkerError
 
 app = new_app()
 
+OptionalCommandArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CMD", help="The command and its arguments, after --; no shell."),
+]
 _SLACK_S = 600
 """Seconds that a bunker lives longer than its command may: if we die, it does not stay."""
 
 
 def run(
     session: Session,
-    image: ImageArgument,
-    command: CommandArgument,
+    image: ImageArgument = None,
+    command: OptionalCommandArgument = None,
+    snapshot: FromSnapshotOption = None,
+    snapshot_kind: SnapshotKindOption = None,
     cpu: CpuOption = None,
     memory: MemoryOption = None,
     disk: DiskOption = None,
@@ -54,10 +65,12 @@ def run(
     code is the command's: 124 after --timeout, 128 + N if signal N ended it, 125 if it could not be
     run. The bunker is terminated whatever happens, on Ctrl-C and SIGTERM too, unless --keep.
     """
+    image, words = _split(image, command or [], snapshot)
     source = stdin.opened(session.surroundings.stdin)
     options = bunker_options(
         session.surroundings.environ,
-        image=image,
+        made_of=origin(session.client, image, snapshot),
+        snapshot_kind=snapshot_kind,
         env=env,
         label=label,
         name=name,
@@ -70,10 +83,10 @@ def run(
     )
     bunker = None
     try:
-        with working(f"creating a bunker from {image}"):
+        with working(f"creating a bunker from {image or snapshot}"):
             bunker = session.client.bunkers.create(wait=True, **options)
         exec_options = ExecOptions(timeout_s=timeout, user=user, cwd=cwd)
-        return foreground.run(session, bunker.id, command, source, exec_options)
+        return foreground.run(session, bunker.id, words, source, exec_options)
     finally:
         if bunker is None:
             pass  # what an interrupted create leaves is taken back by the SDK
@@ -81,6 +94,17 @@ def run(
             notice(f"bunker {bunker.id} is kept")
         else:
             _terminate(session, bunker)
+
+
+def _split(
+    image: str | None, command: list[str], snapshot: str | None
+) -> tuple[str | None, list[str]]:
+    """With a snapshot the first word is not an image: all of them are the command."""
+    if snapshot is not None and image is not None:
+        return None, [image, *command]
+    if not command:
+        raise typer.BadParameter("a CMD to run is needed")
+    return image, command
 
 
 def _terminate(session: Session, bunker: Bunker) -> None:

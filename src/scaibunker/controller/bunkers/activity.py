@@ -4,10 +4,12 @@ Other replicas see only what is written. So a bunker is ended `GRACE` later than
 and a use that begins within that time is written before anything else is done.
 """
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import bindparam, update
 
@@ -45,6 +47,7 @@ class Activity:
         self._writer = writer
         self._clock = clock
         self._fresh: dict[str, datetime] = {}
+        self._handed: dict[str, datetime] = {}
         self._users: Counter[str] = Counter()
 
     def touch(self, bunker_id: str) -> None:
@@ -68,7 +71,8 @@ class Activity:
         """When it was last used, what is not yet written included."""
         if bunker_id in self._users:
             return self._clock.now()
-        return max(stored, self._fresh.get(bunker_id, stored))
+        fresh = self._fresh.get(bunker_id) or self._handed.get(bunker_id)
+        return max(stored, fresh) if fresh else stored
 
     async def secure(self, bunker_id: str, idle_at: datetime | None) -> bool:
         """Use a bunker whose idle time is over at that moment, as far as is written: if it is, any
@@ -86,8 +90,14 @@ class Activity:
         for bunker_id in self._users:
             self.touch(bunker_id)
         for bunker_id, at in list(self._fresh.items()):
-            self._writer.submit(_TOUCH, {"bunker": bunker_id, "at": at}, urgent=False)
+            write = self._writer.submit(_TOUCH, {"bunker": bunker_id, "at": at}, urgent=False)
             del self._fresh[bunker_id]  # not before: what a full queue refuses is tried again
+            self._handed[bunker_id] = at
+            write.add_done_callback(partial(self._written, bunker_id, at))
+
+    def _written(self, bunker_id: str, at: datetime, _: "asyncio.Future[None]") -> None:
+        if self._handed.get(bunker_id) == at:
+            del self._handed[bunker_id]
 
     async def run(self) -> None:
         """Flush for ever."""

@@ -12,6 +12,8 @@ from scaibunker.controller.bunkers.domain import Bunker, Desired
 from scaibunker.controller.bunkers.errors import BunkerInvalidTransition, BunkerNotRunning
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.reading import Reading
+from scaibunker.controller.passivation.awake import Awake
+from scaibunker.controller.quotas.ledger import Ledger
 from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
@@ -25,17 +27,21 @@ class Changes:
         database: Database,
         reading: Reading,
         activity: Activity,
+        ledger: Ledger,
         hint: Callable[[str], None],
         wait_s: float,
+        awake: Awake,
     ) -> None:
         self._database = database
         self._reading = reading
         self._activity = activity
+        self._ledger = ledger
         self._hint = hint
         self._wait_s = wait_s
+        self._awake = awake
 
     async def end(self, op: Operation, bunker_id: str) -> Bunker:
-        """End a bunker. One that has ended is answered as it is."""
+        """End a bunker. One that has ended is answered as it is. When it has, it holds nothing."""
         bunker = await self._reading.get(op, bunker_id)
         if not bunker.is_final:
             reason = f"ended by {op.user.name}"
@@ -45,14 +51,27 @@ class Changes:
 
             await self._database.transaction(work)
             self._hint(bunker_id)
-        return await self._reading.until(op, bunker_id, lambda b: b.is_final, self._wait_s)
+        bunker = await self._reading.until(op, bunker_id, lambda b: b.is_final, self._wait_s)
+        if bunker.is_final:
+            # Whoever ended it may not have come to this yet, or have died before it.
+            await self._ledger.let_go(bunker_id)
+        return bunker
 
     async def pause(self, op: Operation, bunker_id: str) -> Bunker:
-        """Freeze a running bunker. Raises BunkerInvalidTransition, WorkerUnreachable."""
+        """Freeze a running bunker; one that sleeps is answered as it is. Raises BunkerInvalidTransition,
+        WorkerUnreachable."""
+        bunker = await self._reading.get(op, bunker_id)
+        if bunker.is_asleep and bunker.status is State.PAUSED:
+            return bunker
         return await self._power(op, bunker_id, State.RUNNING, State.PAUSED, Desired.PAUSED)
 
     async def resume(self, op: Operation, bunker_id: str) -> Bunker:
-        """Let a paused bunker go on. Raises BunkerInvalidTransition, WorkerUnreachable."""
+        """Let a paused bunker go on, and wake one that sleeps. Raises BunkerInvalidTransition,
+        WorkerUnreachable, and what waking raises."""
+        bunker = await self._reading.get(op, bunker_id)
+        if bunker.is_asleep and not (bunker.is_final or bunker.desired is Desired.TERMINATED):
+            await self._awake(op, bunker_id, resume=True)
+            return await self._reading.get(op, bunker_id)
         return await self._power(op, bunker_id, State.PAUSED, State.RUNNING, Desired.RUNNING)
 
     async def _power(

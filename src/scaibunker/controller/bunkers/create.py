@@ -4,14 +4,20 @@ The machine is the reconciler's business; the answer does not wait for it.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 
 from scaibunker.controller.bunkers import repository
-from scaibunker.controller.bunkers.domain import Bunker, Desired, ImageRef, Network
-from scaibunker.controller.bunkers.errors import SnapshotNotFound
+from scaibunker.controller.bunkers.domain import (
+    Bunker,
+    Desired,
+    ImageRef,
+    Network,
+    Shape,
+    Source,
+)
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.bunkers.request import (
@@ -29,15 +35,18 @@ from scaibunker.controller.quotas.applicable import applicable
 from scaibunker.controller.quotas.domain import (
     Applied,
     Claim,
+    Profile,
     amounts_of,
     claim,
-    platform_maximum,
     user_bucket,
 )
 from scaibunker.controller.quotas.ledger import Hold, Ledger, StaleHold
 from scaibunker.controller.scheduler.domain import Demand, Place
 from scaibunker.controller.scheduler.placement import Placement
 from scaibunker.controller.settings import LimitSettings
+from scaibunker.controller.snapshots import repository as snapshots
+from scaibunker.controller.snapshots import restore
+from scaibunker.controller.snapshots.errors import SnapshotNotFound
 from scaibunker.wire.api.bunkers import BunkerCreate, LifecycleMode
 from scaibunker.wire.api.images import ImageStatus
 from scaigrid.db import Database, Writer
@@ -47,6 +56,16 @@ from scaigrid.operation import Operation
 
 HOLDS = 5
 """How often a create holds its quota at most; each time after the first the counters were made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a bunker is made of: an image, and beside it a snapshot if `source` names one. `shape` is what
+    it gets."""
+
+    image: ImageRef
+    shape: Shape
+    source: Source | None = None
 
 
 class Create:
@@ -59,6 +78,7 @@ class Create:
         placement: Placement,
         ledger: Ledger,
         limits: LimitSettings,
+        maximum: Profile | None,
         hint: Callable[[str], None],
     ) -> None:
         self._database = database
@@ -66,6 +86,7 @@ class Create:
         self._placement = placement
         self._ledger = ledger
         self._limits = limits
+        self._maximum = maximum
         self._hint = hint
 
     async def __call__(self, op: Operation, body: BunkerCreate) -> Bunker:
@@ -78,9 +99,11 @@ class Create:
         check_source(body)
         network = network_of(body)
         check_limits(body, self._limits)
-        image = await self._image(op, body)
-        ref = _usable(image)
-        draft = self._draft(op, body, image, ref, network)
+        if body.snapshot_id is not None:
+            origin = await self._snapshot(op, body, body.snapshot_id)
+        else:
+            origin = await self._image(op, body)
+        draft = self._draft(op, body, origin, network)
 
         bunker = await self._held(op, draft)
         self._hint(bunker.id)
@@ -120,6 +143,8 @@ class Create:
 
     async def _placed(self, op: Operation, draft: Bunker, wanted: Claim, hold: Hold) -> Bunker:
         async def write(db: Writer, place: Place) -> Bunker:
+            if draft.source and not await snapshots.hold(op, db, draft.source.snapshot_id):
+                raise SnapshotNotFound  # deleted since it was looked at
             placed = replace(draft, worker_id=place.worker_id, gpu_type_held=place.gpu_type)
             await repository.add(op, db, placed)
             await self._ledger.write(op, db, wanted, hold)
@@ -130,24 +155,30 @@ class Create:
 
     def _maxima(self, draft: Bunker) -> list[Applied]:
         """The platform's own bounds of what a user has, as a profile that applies to everybody."""
-        concurrent = self._limits.platform_max_concurrent_bunkers
-        persistent = self._limits.platform_max_persistent_bunkers
-        if concurrent is None and persistent is None:
+        if self._maximum is None:
             return []
-        return [Applied(platform_maximum(concurrent, persistent), user_bucket(draft.owner_user_id))]
+        return [Applied(self._maximum, user_bucket(draft.owner_user_id))]
 
-    async def _image(self, op: Operation, body: BunkerCreate) -> Image:
-        if body.snapshot_id is not None:
-            raise SnapshotNotFound
+    async def _image(self, op: Operation, body: BunkerCreate) -> Origin:
         async with self._database.read() as db:
             image = await images.resolve(op, db, body.image or "")
         if image is None:
             raise ImageNotFound
-        return image
+        return Origin(_usable(image), shape_of(body, image, self._limits))
 
-    def _draft(
-        self, op: Operation, body: BunkerCreate, image: Image, ref: ImageRef, network: Network
-    ) -> Bunker:
+    async def _snapshot(self, op: Operation, body: BunkerCreate, snapshot_id: str) -> Origin:
+        """The image is what the snapshot's bunker had: it need not be there for others any more. However
+        far the caller reaches, a bunker is made of a snapshot of its own tenant."""
+        async with self._database.read() as db:
+            snapshot = await snapshots.get(op, db, snapshot_id)
+        if snapshot is None or snapshot.tenant_id != op.user.tenant_id:
+            raise SnapshotNotFound
+        op.note(snapshot_id=snapshot.id)
+        source = restore.source_of(body, snapshot)
+        shape = restore.shape_of(body, snapshot, source.kind, self._limits)
+        return Origin(snapshot.image, shape, source)
+
+    def _draft(self, op: Operation, body: BunkerCreate, origin: Origin, network: Network) -> Bunker:
         now = op.now()
         limits = limits_of(body)
         lifetime = limits.max_lifetime_s
@@ -160,12 +191,12 @@ class Create:
             status_reason=None,
             desired=Desired.RUNNING,
             desired_reason=None,
-            image=ref,
+            image=origin.image,
             lifecycle_mode=body.lifecycle_mode,
             labels=body.label_set,
             env=body.env_vars,
             network=network,
-            shape=shape_of(body, image, self._limits),
+            shape=origin.shape,
             limits=limits,
             session_type=body.session_type,
             session_ref=body.session_ref,
@@ -176,6 +207,7 @@ class Create:
             terminated_at=None,
             last_activity_at=now,
             expires_at=now + timedelta(seconds=lifetime) if lifetime else None,
+            source=origin.source,
         )
 
 

@@ -27,6 +27,7 @@ class Act(Enum):
     CHOOSE = "choose"  # find a worker
     PLACE = "place"  # take the chosen worker for good
     ORDER = "order"  # tell the worker to build the machine
+    REORDER = "reorder"  # tell it once more, or another one if it still does not listen
     LOOK = "look"  # ask the worker about the machine
     UNPLACE = "unplace"  # take it from its worker, which is silent
     REPLACE = "replace"  # its worker cannot build it: give it to another, or let it fail
@@ -35,6 +36,15 @@ class Act(Enum):
     PAUSED = "paused"  # it is frozen
     RESUME = "resume"  # have it go on
     RESUMED = "resumed"  # it goes on
+    RETURN = "return"  # it is copied, or will not be: it is again what it was
+    PASSIVATE = "passivate"  # want it passivated
+    COPY = "copy"  # begin the snapshot that it is to sleep in
+    CALL_OFF = "call_off"  # give that snapshot up
+    ABANDON = "abandon"  # it does not sleep: it is what was wanted of it before
+    RELEASE = "release"  # it sleeps: let go of its worker
+    WAKE = "wake"  # hold its quota and a place on a worker
+    CLEAR = "clear"  # have its worker take down what it has of it from before
+    WOKEN = "woken"  # it runs again
     EXPIRE = "expire"  # its time is up: want it terminated
     REMOVE = "remove"  # take the machine down
     END = "end"  # nothing is left of it: terminated
@@ -54,7 +64,9 @@ class Situation:
     """What is known beside the row. `known_s`: for how long this replica knows that the row is as
     it is. `worker_lost`: silent so long that it is not waited for. `worker_fit`: it is online, so
     that it can be given work. `overdue`: why its time is up.
-    `listening_since`: before that a worker may have spoken and nobody has heard it."""
+    `copied`: the snapshot that it stands still for needs it no more; `copy_failure` is why there will be
+    none. `passivate`: why it should be passivated; `copy_ready`, `copy_called_off`: of the snapshot that it
+    is to sleep in. `listening_since`: before that a worker may have spoken and nobody has heard it."""
 
     now: datetime
     sight: Sight
@@ -66,6 +78,11 @@ class Situation:
     order_timeout_s: float
     look_after_s: float
     listening_since: datetime
+    copied: bool = True
+    copy_failure: str | None = None
+    passivate: str | None = None
+    copy_ready: bool = False
+    copy_called_off: bool = False
 
     @property
     def is_current(self) -> bool:
@@ -97,19 +114,24 @@ def decide(b: Bunker, s: Situation) -> Step:
         return _ending(b, s)
     if s.overdue:
         return Step(Act.EXPIRE, s.overdue)
+    if b.passivated:
+        return _asleep(b, s)
     match b.status:
         case State.PENDING:
             return _pending(b, s)
         case State.PROVISIONING:
             return _provisioning(b, s)
+        case State.SNAPSHOTTING:
+            return _snapshotting(b, s)
         case State.RUNNING | State.PAUSED:
             return _settled(b, s)
     return _NOTHING
 
 
 def _ending(b: Bunker, s: Situation) -> Step:
-    if b.status is State.PENDING:
-        return Step(Act.END, b.desired_reason)  # nothing was ever ordered of its worker
+    if b.status is State.PENDING or b.worker_id is None:
+        # Nothing was ever ordered of its worker, or it has none.
+        return Step(Act.END, b.desired_reason)
     if s.worker_lost:
         note = "its worker was offline and takes the machine down when it comes back"
         return Step(Act.END, f"{b.desired_reason}; {note}")
@@ -147,7 +169,7 @@ def _provisioning(b: Bunker, s: Situation) -> Step:
         return Step(Act.UNPLACE, "its worker went silent before it ran")
     if isinstance(machine, Absence):
         if s.now >= max(placed_at, s.listening_since) + timedelta(seconds=s.order_timeout_s):
-            return Step(Act.REPLACE, f"its worker took no order for {s.order_timeout_s:g} s")
+            return Step(Act.REORDER, f"its worker took no order for {s.order_timeout_s:g} s")
         return Step(Act.ORDER)  # ordering twice is no error
     if machine.state in _BUILT or s.sight.age_s >= s.look_after_s:
         return _LOOK
@@ -156,27 +178,105 @@ def _provisioning(b: Bunker, s: Situation) -> Step:
 
 def _settled(b: Bunker, s: Situation) -> Step:
     """Running or paused: keep it so, change it as desired, or find that it is gone."""
+    if b.passive_snapshot_id is not None:
+        return _copied(b, s)
+    gone = _gone(s)
+    if gone is not None:
+        return gone
+    if s.worker_lost:
+        return _NOTHING  # it goes on running there, as far as anybody knows
+    if s.passivate:
+        return Step(Act.PASSIVATE, s.passivate)
+    step = _towards(b, s)
+    if step is _NOTHING and b.desired is Desired.PASSIVATED:
+        is_frozen = _state(s) is MachineState.PAUSED and s.is_answered
+        return Step(Act.COPY) if is_frozen else _LOOK
+    return step
+
+
+def _copied(b: Bunker, s: Situation) -> Step:
+    """The copy that it is to sleep in is over. It was frozen since before that, unless its machine is seen to
+    go on; what has become of the machine since does not matter."""
+    if b.desired is not Desired.PASSIVATED:
+        return Step(Act.ABANDON)
+    if not s.copy_ready:
+        return Step(Act.ABANDON, s.copy_failure or "its snapshot failed")
+    if _state(s) is MachineState.RUNNING and s.is_current:
+        return Step(Act.ABANDON, "its machine went on")
+    return Step(Act.RELEASE)
+
+
+def _snapshotting(b: Bunker, s: Situation) -> Step:
+    """Until it is copied; then it is what it was before, if it still is there."""
+    to_sleep = b.capturing_snapshot_id == b.passive_snapshot_id
+    if to_sleep and b.desired is Desired.PASSIVATED:
+        # Whatever becomes of its machine: once that is copied it can sleep.
+        return Step(Act.RETURN) if s.copied else _NOTHING
+    gone = _gone(s)
+    if gone is not None:
+        return gone
+    if not s.copied:
+        return Step(Act.CALL_OFF) if to_sleep and not s.copy_called_off else _NOTHING
+    if to_sleep:
+        return Step(Act.RETURN)  # what comes of it is said when that is decided
+    reason = f"its snapshot failed: {s.copy_failure}" if s.copy_failure else None
+    return Step(Act.RETURN, reason)
+
+
+def _gone(s: Situation) -> Step | None:
+    """What is to be done if its machine has failed or is not there; None if it is, or nobody knows."""
     machine = s.sight.machine
     if isinstance(machine, MachineStatus) and machine.state is MachineState.FAILED:
         if s.is_current:
             return Step(Act.FAIL, failure_reason(machine))
-        return _NOTHING if s.worker_lost else _LOOK
-    if s.worker_lost:
-        return _NOTHING  # it goes on running there, as far as anybody knows
-    if machine is Absence.ABSENT:
+        return None if s.worker_lost else _LOOK
+    if machine is Absence.ABSENT and not s.worker_lost:
         return Step(Act.FAIL, "lost by its worker") if s.is_answered else _LOOK
-    return _towards(b, s)
+    return None
+
+
+def _asleep(b: Bunker, s: Situation) -> Step:
+    """Passivated: until somebody wants it, and then until it runs. What is seen of its machine counts only as
+    an answer: a late report may be about the one that it had before."""
+    if b.desired is not Desired.RUNNING:
+        return _NOTHING
+    if b.worker_id is None:
+        return Step(Act.WAKE)
+    if s.worker_lost:
+        return Step(Act.REPLACE, "its worker went silent before it ran")
+    if b.placed_at is None:
+        return Step(Act.CLEAR)
+    machine, state = s.sight.machine, _state(s)
+    if s.is_answered and state is MachineState.RUNNING:
+        return Step(Act.WOKEN)
+    if s.is_answered and isinstance(machine, MachineStatus) and state is MachineState.FAILED:
+        return Step(Act.REPLACE, failure_reason(machine))
+    if s.now >= _deadline(b.placed_at, s):
+        return Step(Act.REPLACE, f"it did not run within {s.provision_timeout_s:g} s")
+    if not isinstance(machine, MachineStatus) or not s.is_current:
+        if s.now >= max(b.placed_at, s.listening_since) + timedelta(seconds=s.order_timeout_s):
+            return Step(Act.REORDER, f"its worker took no order for {s.order_timeout_s:g} s")
+        return Step(Act.ORDER)
+    if state in _BUILT or s.sight.age_s >= s.look_after_s:
+        return _LOOK
+    return _NOTHING
+
+
+def _state(s: Situation) -> MachineState | None:
+    """What the machine was seen to be."""
+    machine = s.sight.machine
+    return machine.state if isinstance(machine, MachineStatus) else None
 
 
 def _towards(b: Bunker, s: Situation) -> Step:
     """Frozen or going on, as it is desired."""
-    freeze = b.desired is Desired.PAUSED
+    freeze = b.desired is not Desired.RUNNING
     order, done, goal = (
         (Act.PAUSE, Act.PAUSED, MachineState.PAUSED)
         if freeze
         else (Act.RESUME, Act.RESUMED, MachineState.RUNNING)
     )
-    state = s.sight.machine.state if isinstance(s.sight.machine, MachineStatus) else None
+    state = _state(s)
     if (b.status is State.PAUSED) is not freeze:
         # The order first, whatever was seen: ordering twice is no error.
         return Step(done) if state is goal and s.is_answered else Step(order)

@@ -8,6 +8,7 @@ from typing import Any
 
 from scaibunker.controller.bunkers.lifecycle import FINAL, State
 from scaibunker.wire.api.bunkers import LifecycleMode, NetworkProfile, SessionType
+from scaibunker.wire.api.snapshots import SnapshotKind
 
 
 class Desired(StrEnum):
@@ -15,7 +16,16 @@ class Desired(StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
+    PASSIVATED = "passivated"
     TERMINATED = "terminated"
+
+
+class WakeKind(StrEnum):
+    """What a passivated bunker is woken with."""
+
+    FULL = "full"  # with its memory: its programs go on
+    ELSEWHERE = "elsewhere"  # the same, though all workers so far have said that they cannot have such memory
+    DISK = "disk"  # no worker can have its memory: it boots
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,16 @@ class Limits:
     idle_timeout_s: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The stored snapshot that a bunker's machine is made of. `kind` is how: a `full` one goes on where
+    it stood, a `disk` boots."""
+
+    snapshot_id: str
+    kind: SnapshotKind
+    manifest_sha256: str
+
+
 DEFAULT_LIMITS: Mapping[LifecycleMode, Limits] = {
     LifecycleMode.EPHEMERAL: Limits(3600, 300),
     LifecycleMode.SESSION: Limits(28_800, 900),
@@ -69,7 +89,13 @@ class Bunker:
     """One bunker. `placed_at` is when its present worker was chosen; `desired_reason` becomes the
     status reason once it is done; `revision` counts the changes of what it is, of what is wanted of
     it and of its worker. `gpu_type_held` is the type of the devices that it has; `refused_by` are
-    the workers that could not build it."""
+    the workers that could not build it.
+
+    `source` is what its machine is made of, if not of its image alone. `capturing_snapshot_id` is what it
+    is `snapshotting` for, and `captured_from` what it was before. One that is `passivated` has no machine
+    and no worker; it sleeps in the snapshot `passive_snapshot_id`, which is made before. `passivated_from` is
+    what was wanted of it before that, and `passivate_after` when it may be tried again after a failure.
+    `waking_since`: somebody wants it awake. `wake_refusal` is why it was not woken the last time."""
 
     id: str
     tenant_id: str
@@ -98,6 +124,16 @@ class Bunker:
     revision: int = 0
     gpu_type_held: str | None = None
     refused_by: Sequence[str] = ()
+    source: Source | None = None
+    capturing_snapshot_id: str | None = None
+    captured_from: State | None = None
+    passivated: bool = False
+    passive_snapshot_id: str | None = None
+    passivated_from: Desired | None = None
+    passivate_after: datetime | None = None
+    waking_since: datetime | None = None
+    wake_kind: WakeKind = WakeKind.FULL
+    wake_refusal: Mapping[str, Any] | None = None
 
     @property
     def is_final(self) -> bool:
@@ -110,9 +146,20 @@ class Bunker:
         return self.id.replace("_", "-")
 
     @property
+    def is_movable(self) -> bool:
+        """Whether it may sleep, and wake up on another worker."""
+        is_bound = self.network.profile is NetworkProfile.TRANSIT
+        return self.lifecycle_mode is LifecycleMode.PERSISTENT and not is_bound
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it is passivated, or on its way there."""
+        return self.passivated or self.desired is Desired.PASSIVATED
+
+    @property
     def idle_at(self) -> datetime | None:
         """When it has been idle for too long, if it was not used since its row was read."""
-        return idle_at(self.lifecycle_mode, self.last_activity_at, self.limits.idle_timeout_s)
+        return idle_at(self.last_activity_at, self.limits.idle_timeout_s)
 
     def overdue(self, now: datetime, last_activity_at: datetime) -> str | None:
         """Why its time is up, or None. Persistent bunkers are never ended by their limits."""
@@ -128,18 +175,16 @@ class Bunker:
         return None
 
 
-def idle_at(
-    mode: LifecycleMode, last_activity_at: datetime, idle_timeout_s: int | None
-) -> datetime | None:
-    """When a bunker has been idle for too long; None for one that is never ended for that."""
-    if mode is LifecycleMode.PERSISTENT or idle_timeout_s is None:
+def idle_at(last_activity_at: datetime, idle_timeout_s: int | None) -> datetime | None:
+    """When a bunker has been idle for too long; None for one that is never."""
+    if idle_timeout_s is None:
         return None
     return last_activity_at + timedelta(seconds=idle_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """One move of a bunker; `sequence` grows with time."""
+    """One move of a bunker; `sequence` grows with time. `passivated`: what it is from then on."""
 
     sequence: int
     bunker_id: str
@@ -147,3 +192,4 @@ class StatusChange:
     previous: State | None
     reason: str | None
     at: datetime
+    passivated: bool = False

@@ -11,13 +11,6 @@ class BunkerNotFound(GridError):
     code = Code.BUNKER_NOT_FOUND
 
 
-class SnapshotNotFound(GridError):
-    """There is no such snapshot."""
-
-    kind = Kind.NOT_FOUND
-    code = Code.SNAPSHOT_NOT_FOUND
-
-
 class BunkerInvalidTransition(GridError):
     """The bunker's state does not allow this."""
 

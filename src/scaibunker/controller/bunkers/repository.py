@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, false, func, insert, or_, select, true, update
 
 from scaibunker.controller.bunkers.domain import Bunker, Desired, StatusChange
 from scaibunker.controller.bunkers.lifecycle import LIVE, State
@@ -18,14 +18,21 @@ from scaibunker.controller.bunkers.rows import change_from_row, from_row, to_row
 from scaibunker.controller.bunkers.tables import bunker_events, bunker_labels, bunkers
 from scaibunker.controller.permissions import ADMIN_KEYS
 from scaibunker.controller.workers import places
-from scaibunker.wire.api.bunkers import LifecycleMode
+from scaibunker.controller.workers.tables import workers
+from scaibunker.wire.api.bunkers import LifecycleMode, NetworkProfile
 from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import of_owner
 
 EXPIRED_AT_ONCE = 500
+PASSING = (State.PENDING, State.PROVISIONING, State.SNAPSHOTTING)
+"""States that a bunker does not stay in."""
 _LIVE = sorted(state.value for state in LIVE)
+_STEADY = [State.RUNNING.value, State.PAUSED.value]
+_AWAKE = bunkers.c.passivated == false()
+"""Those that sleep may be many times as many, and are of no concern to what looks at all the others. Not
+`IS FALSE`: no index serves that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ async def add(op: Operation, db: Writer, bunker: Bunker) -> None:
     ]
     if labels:
         await db.execute(insert(bunker_labels), labels)
-    await _record(op, db, bunker, None, bunker.status, None)
+    await _record(op, db, bunker, None, bunker.status, None, passivated=False)
 
 
 async def move(
@@ -102,8 +109,37 @@ async def move(
     )
     if count != 1:
         return False
-    await _record(op, db, bunker, bunker.status, target, reason)
+    passivated = bool(changes.get("passivated", bunker.passivated))
+    await _record(op, db, bunker, bunker.status, target, reason, passivated=passivated)
     return True
+
+
+async def passivate(op: Operation, db: Writer, bunker: Bunker, reason: str) -> bool:
+    """It sleeps from now on, and has no worker; it stays `paused`, and there is an event all the same.
+    Returns False if the row is not what it was read as, and then nothing was written."""
+    passivated = await change(
+        op,
+        db,
+        bunker,
+        passivated=True,
+        status_reason=reason,
+        worker_id=None,
+        gpu_type_held=None,
+        placed_at=None,
+        refused_by=None,
+    )
+    if passivated:
+        await leave(op, db, bunker)
+        await _record(op, db, bunker, bunker.status, bunker.status, reason, passivated=True)
+    return passivated
+
+
+async def change(op: Operation, db: Writer, bunker: Bunker, **changes: Any) -> bool:
+    """Write something else than a status, if the row still is what `bunker` was read as. Returns False
+    if it is not, and then nothing was written."""
+    return (
+        await db.execute(_changed().where(_as_read(bunker), reachable(op)).values(**changes)) == 1
+    )
 
 
 def _changed() -> Update:
@@ -124,6 +160,8 @@ async def _record(
     previous: State | None,
     status: State,
     reason: str | None,
+    *,
+    passivated: bool,
 ) -> None:
     """Store a change of state. The transaction has written the bunker's row before: who changes a
     bunker takes turns, so that its events become visible in the order of their numbers."""
@@ -134,6 +172,7 @@ async def _record(
             status=status.value,
             previous=previous.value if previous else None,
             reason=reason,
+            passivated=passivated,
             at=op.now(),
         )
     )
@@ -160,11 +199,26 @@ async def desire(
 
 async def expire(op: Operation, db: Writer, bunker: Bunker, reason: str | None) -> bool:
     """Want the end of a bunker whose time is up, unless it was used since it was read."""
-    query = _changed().where(
+    values = {"desired": Desired.TERMINATED.value, "desired_reason": reason}
+    return await db.execute(_unused(op, bunker).values(**values)) == 1
+
+
+async def want_asleep(op: Operation, db: Writer, bunker: Bunker, reason: str | None) -> bool:
+    """Want a bunker passivated, unless it was used since it was read."""
+    values = {
+        "desired": Desired.PASSIVATED.value,
+        "desired_reason": reason,
+        "passivated_from": bunker.desired.value,
+        "passivate_after": None,
+        "wake_refusal": None,
+    }
+    return await db.execute(_unused(op, bunker).values(**values)) == 1
+
+
+def _unused(op: Operation, bunker: Bunker) -> Update:
+    return _changed().where(
         _as_read(bunker), bunkers.c.last_activity_at == bunker.last_activity_at, reachable(op)
     )
-    values = {"desired": Desired.TERMINATED.value, "desired_reason": reason}
-    return await db.execute(query.values(**values)) == 1
 
 
 async def assign(
@@ -201,32 +255,46 @@ async def changes(op: Operation, db: Reader, bunker_id: str, after: int) -> list
     return [change_from_row(row) for row in await db.rows(query)]
 
 
-async def on_worker(op: Operation, db: Reader, worker_id: str) -> dict[str, tuple[State, Desired]]:
-    """The live bunkers of a worker: what each is, and what it is wanted to be."""
+async def on_workers(
+    op: Operation, db: Reader, worker_ids: Sequence[str]
+) -> dict[str, dict[str, tuple[State, Desired]]]:
+    """The live bunkers of workers that have any: what each is, and what it is wanted to be."""
     c = bunkers.c
-    query = select(c.id, c.status, c.desired).where(
-        c.worker_id == worker_id, c.status.in_(_LIVE), reachable(op)
+    query = select(c.worker_id, c.id, c.status, c.desired).where(
+        c.worker_id.in_(worker_ids), c.status.in_(_LIVE), reachable(op)
     )
-    rows = await db.rows(query)
-    return {row["id"]: (State(row["status"]), Desired(row["desired"])) for row in rows}
+    found: dict[str, dict[str, tuple[State, Desired]]] = {}
+    for row in await db.rows(query):
+        state = State(row["status"]), Desired(row["desired"])
+        found.setdefault(row["worker_id"], {})[row["id"]] = state
+    return found
 
 
 async def unsettled(op: Operation, db: Reader) -> list[str]:
     """Bunkers that are not where they should be, or past their lifetime."""
     c = bunkers.c
     running, paused = State.RUNNING.value, State.PAUSED.value
-    query = select(c.id).where(
+    awake = select(c.id).where(
         reachable(op),
+        _AWAKE,
         c.status.in_(_LIVE),
         or_(
-            c.status.in_([State.PENDING.value, State.PROVISIONING.value]),
+            c.status.in_([state.value for state in PASSING]),
             c.desired == Desired.TERMINATED.value,
             and_(c.status == running, c.desired == Desired.PAUSED.value),
             and_(c.status == paused, c.desired == Desired.RUNNING.value),
+            c.desired == Desired.PASSIVATED.value,
+            c.passive_snapshot_id.is_not(None),
             and_(c.lifecycle_mode != LifecycleMode.PERSISTENT.value, c.expires_at <= op.now()),
         ),
     )
-    return list(await db.values(query))
+    roused = select(c.id).where(
+        reachable(op),
+        c.passivated == true(),
+        c.status == paused,
+        c.desired.in_([Desired.RUNNING.value, Desired.TERMINATED.value]),
+    )
+    return [*await db.values(awake), *await db.values(roused)]
 
 
 async def expired(op: Operation, db: Reader) -> list[Bunker]:
@@ -236,6 +304,7 @@ async def expired(op: Operation, db: Reader) -> list[Bunker]:
         select(bunkers)
         .where(
             reachable(op),
+            _AWAKE,
             c.status.in_(_LIVE),
             c.desired != Desired.TERMINATED.value,
             c.lifecycle_mode != LifecycleMode.PERSISTENT.value,
@@ -248,13 +317,44 @@ async def expired(op: Operation, db: Reader) -> list[Bunker]:
 
 
 async def idle_limits(op: Operation, db: Reader) -> list[tuple[str, datetime, int]]:
-    """Bunkers that end when they are idle: id, last activity as stored, idle time-out in s."""
+    """Bunkers that end, or are passivated, when they are idle: id, last activity as stored, idle time-out
+    in s."""
     c = bunkers.c
     query = select(c.id, c.last_activity_at, c.idle_timeout_s).where(
         reachable(op),
-        c.status.in_([State.RUNNING.value, State.PAUSED.value]),
-        c.lifecycle_mode != LifecycleMode.PERSISTENT.value,
+        _AWAKE,
+        c.status.in_(_STEADY),
         c.idle_timeout_s.is_not(None),
+        or_(c.lifecycle_mode != LifecycleMode.PERSISTENT.value, _may_sleep(op)),
     )
     rows = await db.rows(query)
     return [(row["id"], row["last_activity_at"], row["idle_timeout_s"]) for row in rows]
+
+
+async def to_be_asleep(op: Operation, db: Reader) -> list[str]:
+    """Bunkers that are to be passivated whether or not they are idle: they have been awake for long enough,
+    or their worker is being emptied."""
+    c = bunkers.c
+    query = (
+        select(c.id)
+        .select_from(bunkers.outerjoin(workers, workers.c.id == c.worker_id))
+        .where(
+            reachable(op),
+            c.status.in_(_STEADY),
+            _may_sleep(op),
+            or_(c.expires_at <= op.now(), workers.c.emptied_since.is_not(None)),
+        )
+    )
+    return list(await db.values(query))
+
+
+def _may_sleep(op: Operation) -> ColumnElement[bool]:
+    """That it can be passivated, is not, and is not on its way there."""
+    c = bunkers.c
+    return and_(
+        c.lifecycle_mode == LifecycleMode.PERSISTENT.value,
+        c.network_profile != NetworkProfile.TRANSIT.value,
+        _AWAKE,
+        c.desired.in_([Desired.RUNNING.value, Desired.PAUSED.value]),
+        or_(c.passivate_after.is_(None), c.passivate_after <= op.now()),
+    )

@@ -70,6 +70,8 @@ def check_source(body: BunkerCreate) -> None:
     """Exactly one of image and snapshot."""
     if (body.image is None) == (body.snapshot_id is None):
         raise ValidationFailed.of("image", "exactly one of image and snapshot_id must be given")
+    if body.snapshot_kind is not None and body.snapshot_id is None:
+        raise ValidationFailed.of("snapshot_kind", "goes with a snapshot_id only")
 
 
 def network_of(body: BunkerCreate) -> Network:
@@ -131,7 +133,7 @@ def _interfaces(body: BunkerCreate) -> list[dict[str, Any]] | None:
 
 def check_limits(body: BunkerCreate, maxima: LimitSettings) -> None:
     """Refuse what is above the platform's maxima, with the field and the limit."""
-    _refuse_above(
+    refuse_above(
         {
             "cpu_millicores": (body.cpu_millicores, maxima.platform_max_cpu_millicores),
             "memory_mb": (body.memory_mb, maxima.platform_max_memory_mb),
@@ -152,7 +154,7 @@ def shape_of(body: BunkerCreate, image: Image, maxima: LimitSettings) -> Shape:
         gpu_count=body.gpu_count,
         gpu_type=body.gpu_type,
     )
-    _refuse_above(
+    refuse_above(
         {
             "cpu_millicores": (shape.cpu_millicores, maxima.platform_max_cpu_millicores),
             "memory_mb": (shape.memory_mb, maxima.platform_max_memory_mb),
@@ -162,7 +164,8 @@ def shape_of(body: BunkerCreate, image: Image, maxima: LimitSettings) -> Shape:
     return shape
 
 
-def _refuse_above(sizes: Mapping[str, tuple[int | None, int]]) -> None:
+def refuse_above(sizes: Mapping[str, tuple[int | None, int]]) -> None:
+    """Raise ValidationFailed for sizes above their limits, by the names of their fields."""
     faults = [
         detail(field, f"must be at most {limit}", limit=limit, requested=size)
         for field, (size, limit) in sizes.items()

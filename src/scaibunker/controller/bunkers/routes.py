@@ -19,13 +19,17 @@ from scaibunker.controller.bunkers.request import check_claims, is_unguarded
 from scaibunker.controller.bunkers.resources import BUNKER
 from scaibunker.controller.bunkers.view import view, view_change
 from scaibunker.controller.images.errors import ImageNotFound, ImageNotReady
+from scaibunker.controller.passivation.refusals import REFUSALS
 from scaibunker.controller.permissions import ADMIN_KEYS, Key
 from scaibunker.controller.quotas.errors import BunkerQuotaExceeded
 from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
+from scaibunker.controller.snapshots.ending import EndWithSnapshot
+from scaibunker.controller.snapshots.errors import SnapshotNotFound, SnapshotNotReady
 from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api import bunkers as wire
-from scaigrid.errors import ValidationFailed
+from scaibunker.wire.api.snapshots import SnapshotKind
+from scaigrid.errors import GridError, ValidationFailed
 from scaigrid.http.access import Needs
 from scaigrid.http.paging import Paged, Slice
 from scaigrid.http.routes import Op, Routes, events, many, one
@@ -45,12 +49,14 @@ class BunkerEndpoints:
         create: Create,
         reading: Reading,
         changes: Changes,
+        end_with_snapshot: EndWithSnapshot,
         activity: Activity,
         stopping: Stopping,
     ) -> None:
         self._create = create
         self._reading = reading
         self._changes = changes
+        self._end_with_snapshot = end_with_snapshot
         self._activity = activity
         self._stopping = stopping
 
@@ -74,7 +80,8 @@ class BunkerEndpoints:
                 errors.NetworkAllowlistInvalid,
                 errors.InterfacesNotAllowed,
                 errors.TransitMissingInterfaces,
-                errors.SnapshotNotFound,
+                SnapshotNotFound,
+                SnapshotNotReady,
                 ImageNotFound,
                 ImageNotReady,
                 BunkerQuotaExceeded,
@@ -85,8 +92,20 @@ class BunkerEndpoints:
         routes.add("GET", "", self.list_bunkers, access=owners, answers=many(wire.Bunker))
         routes.add("GET", ONE, self.get_bunker, access=owners, answers=record, errors=[missing])
         routes.add(
-            "DELETE", ONE, self.delete_bunker, access=owners, answers=record, errors=[missing]
+            "DELETE",
+            ONE,
+            self.delete_bunker,
+            access=owners,
+            answers=record,
+            errors=[
+                missing,
+                errors.BunkerInvalidTransition,
+                errors.BunkerNotRunning,
+                BunkerQuotaExceeded,
+                SnapshotNotReady,
+            ],
         )
+        woken: list[type[GridError]] = [errors.BunkerNotRunning, *REFUSALS]
         for verb, endpoint in (("pause", self.pause_bunker), ("resume", self.resume_bunker)):
             routes.add(
                 "POST",
@@ -94,7 +113,12 @@ class BunkerEndpoints:
                 endpoint,
                 access=owners,
                 answers=record,
-                errors=[missing, errors.BunkerInvalidTransition, WorkerUnreachable],
+                errors=[
+                    missing,
+                    errors.BunkerInvalidTransition,
+                    WorkerUnreachable,
+                    *(woken if verb == "resume" else ()),
+                ],
             )
         routes.add(
             "POST",
@@ -160,14 +184,23 @@ class BunkerEndpoints:
         self,
         op: Op,
         bunker_id: str,
-        snapshot: Annotated[bool, Query(description="Not in this release.")] = False,
+        snapshot: Annotated[
+            bool,
+            Query(description="End it once there is a snapshot of it; if that fails it goes on."),
+        ] = False,
+        kind: Annotated[
+            SnapshotKind, Query(description="Of the snapshot, if there is to be one.")
+        ] = SnapshotKind.DISK,
     ) -> wire.Bunker:
         """End a bunker. Answers when it is gone; after a while at the latest, and then the record
         is not yet `terminated` and the end goes on in the background. One that has ended is
         answered as it is. One whose worker is offline counts as ended at once; the worker takes the
-        machine down when it comes back."""
+        machine down when it comes back.
+
+        With `snapshot` a running or paused bunker is `snapshotting` until the snapshot is ready, and then
+        ends."""
         if snapshot:
-            raise ValidationFailed.of("snapshot", "snapshots are not part of this release")
+            return self._view(await self._end_with_snapshot(op, bunker_id, kind))
         return self._view(await self._changes.end(op, bunker_id))
 
     async def pause_bunker(self, op: Op, bunker_id: str) -> wire.Bunker:
@@ -175,7 +208,7 @@ class BunkerEndpoints:
         return self._view(await self._changes.pause(op, bunker_id))
 
     async def resume_bunker(self, op: Op, bunker_id: str) -> wire.Bunker:
-        """Let a paused bunker go on."""
+        """Let a paused bunker go on. A passivated one is woken, on any worker that can take it."""
         return self._view(await self._changes.resume(op, bunker_id))
 
     async def keep_bunker_alive(self, op: Op, bunker_id: str) -> wire.Bunker:
@@ -188,7 +221,8 @@ class BunkerEndpoints:
         bunker_id: str,
         last_event_id: Annotated[str | None, Header(max_length=20)] = None,
     ) -> EventStream:
-        """Watch a bunker's state: every change so far, then each as it happens, to the final one.
+        """Watch a bunker's state: every change so far, then each as it happens, to the final one. That it
+        is passivated comes as an event `passivated`.
 
         `Last-Event-ID` goes on after that event.
         """
@@ -201,7 +235,8 @@ class BunkerEndpoints:
     ) -> AsyncGenerator[Event, None]:
         async with contextlib.aclosing(self._reading.changes(op, bunker_id, after)) as changes:
             async for change in changes:
-                yield Event("status", view_change(change), str(change.sequence))
+                shown = view_change(change)
+                yield Event(shown.type, shown, str(change.sequence))
 
     def _view(self, bunker: Bunker) -> wire.Bunker:
         return view(bunker, self._activity.latest(bunker.id, bunker.last_activity_at))

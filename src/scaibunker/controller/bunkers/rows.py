@@ -11,10 +11,13 @@ from scaibunker.controller.bunkers.domain import (
     Limits,
     Network,
     Shape,
+    Source,
     StatusChange,
+    WakeKind,
 )
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.wire.api.bunkers import LifecycleMode, NetworkProfile, SessionType
+from scaibunker.wire.api.snapshots import SnapshotKind
 
 
 def to_row(b: Bunker) -> dict[str, Any]:
@@ -51,6 +54,18 @@ def to_row(b: Bunker) -> dict[str, Any]:
         "worker_id": b.worker_id,
         "gpu_type_held": b.gpu_type_held,
         "refused_by": list(b.refused_by) or None,
+        "source_snapshot_id": b.source.snapshot_id if b.source else None,
+        "source_kind": b.source.kind.value if b.source else None,
+        "source_manifest_sha256": b.source.manifest_sha256 if b.source else None,
+        "capturing_snapshot_id": b.capturing_snapshot_id,
+        "captured_from": b.captured_from.value if b.captured_from else None,
+        "passivated": b.passivated,
+        "passive_snapshot_id": b.passive_snapshot_id,
+        "passivated_from": b.passivated_from.value if b.passivated_from else None,
+        "passivate_after": b.passivate_after,
+        "waking_since": b.waking_since,
+        "wake_kind": b.wake_kind.value,
+        "wake_refusal": b.wake_refusal,
         "created_at": b.created_at,
         "placed_at": b.placed_at,
         "started_at": b.started_at,
@@ -107,6 +122,26 @@ def from_row(row: RowMapping) -> Bunker:
         revision=row["revision"],
         gpu_type_held=row["gpu_type_held"],
         refused_by=tuple(row["refused_by"] or ()),
+        source=_source(row),
+        capturing_snapshot_id=row["capturing_snapshot_id"],
+        captured_from=State(row["captured_from"]) if row["captured_from"] else None,
+        passivated=row["passivated"],
+        passive_snapshot_id=row["passive_snapshot_id"],
+        passivated_from=Desired(row["passivated_from"]) if row["passivated_from"] else None,
+        passivate_after=row["passivate_after"],
+        waking_since=row["waking_since"],
+        wake_kind=WakeKind(row["wake_kind"] or WakeKind.FULL),
+        wake_refusal=row["wake_refusal"],
+    )
+
+
+def _source(row: RowMapping) -> Source | None:
+    if row["source_snapshot_id"] is None:
+        return None
+    return Source(
+        row["source_snapshot_id"],
+        SnapshotKind(row["source_kind"]),
+        row["source_manifest_sha256"],
     )
 
 
@@ -119,4 +154,5 @@ def change_from_row(row: RowMapping) -> StatusChange:
         previous=State(row["previous"]) if row["previous"] else None,
         reason=row["reason"],
         at=row["at"],
+        passivated=row["passivated"],
     )

@@ -1,5 +1,6 @@
 """The one place where a bunker's status is written, whoever asks for it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from scaibunker.controller.bunkers.lifecycle import FINAL, Event, next_state
 from scaibunker.controller.bunkers.notify import Notifier
 from scaibunker.controller.quotas import holds
 from scaibunker.controller.quotas.ledger import Ledger
+from scaibunker.controller.snapshots import repository as snapshots
 from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
 
@@ -18,13 +20,25 @@ log = structlog.get_logger(__name__)
 MAX_REASON = 8192
 
 
-class States:
-    """Moves bunkers from state to state: guarded, with its event, and heard by those who wait."""
+class MovedMeanwhile(Exception):
+    """The row is not what it was read as: nothing of the transaction may stay."""
 
-    def __init__(self, database: Database, notifier: Notifier, ledger: Ledger) -> None:
+
+class States:
+    """Moves bunkers from state to state: guarded, with its event, and heard by those who wait.
+    `hint_snapshot` tells the snapshots' reconciler of one that is not needed any more."""
+
+    def __init__(
+        self,
+        database: Database,
+        notifier: Notifier,
+        ledger: Ledger,
+        hint_snapshot: Callable[[str], None],
+    ) -> None:
         self._database = database
         self._notifier = notifier
         self._ledger = ledger
+        self._hint_snapshot = hint_snapshot
 
     async def move(
         self,
@@ -61,12 +75,14 @@ class States:
         ends, or leaves its worker, gives back what it held of it; one that ends, its quota too."""
         target = next_state(bunker.status, event)
         if target in FINAL:
-            changes["terminated_at"] = op.now()
+            changes |= {"terminated_at": op.now(), "passivated": False}
         moved = await repository.move(op, db, bunker, target, _short(reason), changes)
         if moved and (target in FINAL or "worker_id" in changes):
             await repository.leave(op, db, bunker)
         if moved and target in FINAL:
             await holds.remove(op, db, bunker.id)
+            if bunker.passive_snapshot_id is not None:
+                await snapshots.discard(op, db, bunker.passive_snapshot_id)
         return moved
 
     async def tell(self, bunker: Bunker, event: Event, reason: str | None) -> None:
@@ -80,7 +96,13 @@ class States:
         )
         self._notifier.publish(bunker.id)
         if next_state(bunker.status, event) in FINAL:
+            if bunker.passive_snapshot_id is not None:
+                self._hint_snapshot(bunker.passive_snapshot_id)
             await self._ledger.let_go(bunker.id)
+
+    def notify(self, bunker_id: str) -> None:
+        """Wake who waits for a bunker: something else than its status has changed."""
+        self._notifier.publish(bunker_id)
 
 
 def _short(reason: str | None) -> str | None:

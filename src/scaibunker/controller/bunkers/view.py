@@ -17,7 +17,7 @@ def view(b: Bunker, last_activity_at: datetime) -> wire.Bunker:
         status_reason=_reason(b),
         image=b.image.name,
         image_id=b.image.id,
-        snapshot_id=None,
+        snapshot_id=b.source.snapshot_id if b.source else None,
         lifecycle_mode=b.lifecycle_mode,
         label_set=dict(b.labels),
         env_vars=dict(b.env),
@@ -44,7 +44,7 @@ def view(b: Bunker, last_activity_at: datetime) -> wire.Bunker:
         terminated_at=b.terminated_at,
         last_activity_at=last_activity_at,
         expires_at=b.expires_at,
-        passivated=False,
+        passivated=b.passivated,
     )
 
 
@@ -55,11 +55,13 @@ def _reason(b: Bunker) -> str | None:
 
 
 def view_change(change: StatusChange) -> wire.BunkerEvent:
-    """A change of state as an event."""
+    """A change of state as an event; that it is passivated, which is none, as another one."""
     return wire.BunkerEvent(
+        type="passivated" if change.status is change.previous else "status",
         bunker_id=change.bunker_id,
         status=wire.BunkerStatus(change.status.value),
         previous=wire.BunkerStatus(change.previous.value) if change.previous else None,
+        passivated=change.passivated,
         reason=change.reason,
         at=change.at,
     )

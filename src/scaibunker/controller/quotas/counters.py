@@ -8,11 +8,15 @@ from redis.exceptions import RedisError
 
 from scaibunker.controller.quotas import script
 from scaibunker.controller.quotas.domain import Amounts, Claim, Resource, exceeded
-from scaigrid.live.store import LiveStore, LiveStoreDown
+from scaigrid.live.store import LiveStore, LiveStoreBroken, LiveStoreDown
 
-LOCK_MS = 60_000
-"""How long whoever counts anew may be silent before another one begins."""
+LOCK_MS = 5_000
+"""How long whoever counts anew may be silent before another one begins: less than creates wait for it
+(`ledger.RECOUNT_WAIT_S`), so that they need not go on without counters when it has died."""
 SCAN_COUNT = 1000
+RESIZED_S = 60
+"""How long it is remembered that a bunker came to hold more or less: what happens to its row because of that
+has happened by then (`ledger.GOOD_FOR_S`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Counters:
         register = live.client.register_script
         self._hold = register(script.HOLD)
         self._let_go = register(script.LET_GO)
+        self._resize = register(script.RESIZE)
+        self._settle = register(script.SETTLE)
         self._clear = register(script.CLEAR)
         self._put_back = register(script.PUT_BACK)
         self._go_on = register(script.GO_ON)
@@ -41,6 +47,7 @@ class Counters:
         self._lock = live.key("quota", "rebuild")
         self._buckets = live.key("quota", "bucket", "")
         self._stashes = live.key("quota", "bunker", "")
+        self._resized = live.key("quota", "resized", "")
 
     async def hold(self, claim: Claim) -> str | None:
         """Count a bunker in all of its buckets, or in none. Returns the epoch in which that counts;
@@ -66,6 +73,35 @@ class Counters:
         keys = [self._epoch, self._stash(bunker_id), self._ended]
         return bool(await self._live.ask(self._let_go(keys, [bunker_id, older_than_s])))
 
+    async def resize(self, claim: Claim, revision: int, *, begin: bool) -> str | None:
+        """Have a bunker hold this instead of what it holds, because of what its row is at that revision;
+        caps judge what is more. Answers as `hold`; once it was done for a later revision nothing is done.
+        Unless it may `begin`, a bunker that holds nothing goes on to. Raises BunkerQuotaExceeded,
+        LiveStoreDown."""
+        lines = claim.lines()
+        keys = [self._epoch, self._stash(claim.bunker_id), f"{self._resized}{claim.bunker_id}"]
+        keys += [self.name(bucket, resource) for bucket, resource, _, _ in lines]
+        numbers = [revision, RESIZED_S, int(begin)]
+        for _, _, amount, cap in lines:
+            numbers += (amount, cap.most if cap else -1)
+        answer = await self._live.ask(self._resize(keys, numbers))
+        if not answer:
+            return None
+        if answer[0]:
+            return str(answer[0])
+        bucket, resource, _, cap = lines[int(answer[1]) - 1]
+        assert cap is not None  # noqa: S101 - what has no cap is never full
+        raise exceeded(bucket, resource, int(answer[2]), int(answer[3]), cap)
+
+    async def settle(
+        self, epoch: str, bunker_id: str, stash: Stash, held: Mapping[str, int]
+    ) -> bool:
+        """Have a bunker that was seen to hold too much of something hold `held`, by the names of counters,
+        unless something has happened to it since; returns whether it held more. Raises LiveStoreDown."""
+        keys = [self._epoch, self._stash(bunker_id), f"{self._resized}{bunker_id}", *held]
+        arguments: list[str | int] = [epoch, str(stash.at), *held.values()]
+        return bool(await self._live.ask(self._settle(keys, arguments)))
+
     async def current(self, buckets: Sequence[str]) -> dict[str, Amounts] | None:
         """What is held of buckets; None if the counters are not whole. Raises LiveStoreDown."""
         names = [self.name(bucket, resource) for bucket in buckets for resource in Resource]
@@ -73,7 +109,9 @@ class Counters:
         if epoch is None:
             return None
         values = iter(found)
-        return {b: {resource: int(next(values) or 0) for resource in Resource} for b in buckets}
+        return {
+            b: {resource: _number(next(values) or "0") for resource in Resource} for b in buckets
+        }
 
     async def epoch(self) -> str | None:
         """Which counters these are; None if they are not whole. Raises LiveStoreDown."""
@@ -117,19 +155,29 @@ class Counters:
 
     async def stashes(self) -> dict[str, Stash]:
         """What each bunker holds, as far as Redis knows. Raises LiveStoreDown."""
-        found: dict[str, Stash] = {}
         names = [name async for name in self._names(self._stashes)]
-        for start in range(0, len(names), SCAN_COUNT):
-            some = names[start : start + SCAN_COUNT]
+        return await self.stashes_of([name.removeprefix(self._stashes) for name in names])
+
+    async def stashes_of(self, bunker_ids: Sequence[str]) -> dict[str, Stash]:
+        """The same of these, those left out that hold nothing. Raises LiveStoreDown."""
+        found: dict[str, Stash] = {}
+        for start in range(0, len(bunker_ids), SCAN_COUNT):
+            some = bunker_ids[start : start + SCAN_COUNT]
             pipe = self._live.client.pipeline(transaction=False)
-            for name in some:
-                pipe.hgetall(name)
-            for name, stash in zip(some, await self._live.ask(pipe.execute()), strict=True):
+            for bunker_id in some:
+                pipe.hgetall(self._stash(bunker_id))
+            for bunker_id, stash in zip(some, await self._live.ask(pipe.execute()), strict=True):
                 if stash:
-                    at = int(stash.pop("at", 0))
-                    counters = {counter: int(amount) for counter, amount in stash.items()}
-                    found[name.removeprefix(self._stashes)] = Stash(counters, at)
+                    at = _number(stash.pop("at", "0"))
+                    counters = {counter: _number(amount) for counter, amount in stash.items()}
+                    found[bunker_id] = Stash(counters, at)
         return found
+
+    async def resizing(self, bunker_ids: Sequence[str]) -> set[str]:
+        """Those of these bunkers that came to hold more or less a moment ago. Raises LiveStoreDown."""
+        names = [f"{self._resized}{bunker_id}" for bunker_id in bunker_ids]
+        found = await self._live.ask(self._live.client.mget(names)) if names else []
+        return {each for each, revision in zip(bunker_ids, found, strict=True) if revision}
 
     async def counted(self) -> dict[str, int]:
         """Every counter. Raises LiveStoreDown."""
@@ -138,12 +186,23 @@ class Counters:
         for start in range(0, len(names), SCAN_COUNT):
             some = names[start : start + SCAN_COUNT]
             values = await self._live.ask(self._live.client.mget(some))
-            found |= {name: int(value) for name, value in zip(some, values, strict=True) if value}
+            found |= {
+                name: _number(value) for name, value in zip(some, values, strict=True) if value
+            }
         return found
 
     def name(self, bucket: str, resource: Resource) -> str:
         """A counter's name."""
         return f"{self._buckets}{bucket}:{resource.value}"
+
+    def named(self, held: Mapping[str, Amounts]) -> dict[str, int]:
+        """What a bunker holds of each bucket, by the names of counters."""
+        return {
+            self.name(bucket, resource): amount
+            for bucket, amounts in held.items()
+            for resource, amount in amounts.items()
+            if amount
+        }
 
     def _stash(self, bunker_id: str) -> str:
         return f"{self._stashes}{bunker_id}"
@@ -160,14 +219,9 @@ class Counters:
             return []
         pipe = self._live.client.pipeline(transaction=False)
         for bunker_id, buckets in held.items():
-            lines = [
-                (self.name(bucket, resource), amount)
-                for bucket, amounts in buckets.items()
-                for resource, amount in amounts.items()
-                if amount
-            ]
-            keys = [guard, self._stash(bunker_id), self._ended, *(name for name, _ in lines)]
-            await self._put_back(keys, [value, bunker_id, *(n for _, n in lines)], client=pipe)
+            lines = self.named(buckets)
+            keys = [guard, self._stash(bunker_id), self._ended, *lines]
+            await self._put_back(keys, [value, bunker_id, *lines.values()], client=pipe)
         return [int(answer) for answer in await self._live.ask(pipe.execute())]
 
     async def _names(self, beginning: str) -> AsyncIterator[str]:
@@ -176,3 +230,11 @@ class Counters:
                 yield name
         except (RedisError, OSError, TimeoutError) as error:
             raise LiveStoreDown from error
+
+
+def _number(value: str) -> int:
+    """A number of ours. Raises LiveStoreBroken if it is none."""
+    try:
+        return int(value)
+    except ValueError:
+        raise LiveStoreBroken from None

@@ -48,6 +48,14 @@ class Resource(StrEnum):
     GPU_COUNT = "gpu_count"
 
 
+_UNITS: Mapping[Resource, str] = {
+    Resource.CONCURRENT_BUNKERS: "bunkers",
+    Resource.PERSISTENT_BUNKERS: "persistent bunkers",
+    Resource.CPU_MILLICORES: "millicores of CPU",
+    Resource.MEMORY_MB: "MiB of memory",
+    Resource.DISK_MB: "MiB of disk",
+    Resource.GPU_COUNT: "GPUs",
+}
 Amounts = Mapping[Resource, int]
 """How much of each resource; one that is not named is 0, or, of caps, without a cap."""
 
@@ -162,6 +170,16 @@ def amounts_of(shape: Shape, *, persistent: bool) -> dict[Resource, int]:
     }
 
 
+KEPT_ASLEEP = (Resource.PERSISTENT_BUNKERS, Resource.DISK_MB)
+"""What a passivated bunker goes on holding."""
+
+
+def kept_asleep(bunker_id: str, held: Mapping[str, Amounts]) -> Claim:
+    """What a bunker that holds this holds when it is passivated."""
+    amounts = {r: max((each.get(r, 0) for each in held.values()), default=0) for r in KEPT_ASLEEP}
+    return Claim(bunker_id, amounts, {bucket: {} for bucket in held})
+
+
 def claim(bunker_id: str, owner_id: str, amounts: Amounts, applied: Iterable[Applied]) -> Claim:
     """What a bunker claims of its owner's allowances. What the owner holds is always counted, so
     that a profile that comes later counts it too. Raises BunkerQuotaExceeded for more of anything
@@ -171,12 +189,8 @@ def claim(bunker_id: str, owner_id: str, amounts: Amounts, applied: Iterable[App
         profile = each.profile
         for resource, most in profile.per_bunker.items():
             if amounts.get(resource, 0) > most:
-                raise exceeded(
-                    f"bunker:{bunker_id}",
-                    resource,
-                    0,
-                    amounts[resource],
-                    Cap(most, profile.id, profile.name),
+                raise _too_large(
+                    bunker_id, resource, amounts[resource], Cap(most, profile.id, profile.name)
                 )
         caps = buckets.setdefault(each.bucket, {})
         for resource, most in profile.caps.items():
@@ -190,8 +204,20 @@ def exceeded(
     bucket: str, resource: Resource, current: int, requested: int, cap: Cap
 ) -> BunkerQuotaExceeded:
     """The refusal, with everything that a caller needs to see why."""
-    what = resource.value.replace("_", " ")
-    message = f"{current} in use and {requested} asked for, of {cap.most} {what}"
+    message = f"{current} in use and {requested} asked for, of {cap.most} {_UNITS[resource]}"
+    return _refusal(message, bucket, resource, current, requested, cap)
+
+
+def _too_large(bunker_id: str, resource: Resource, requested: int, cap: Cap) -> BunkerQuotaExceeded:
+    message = f"a single bunker has {cap.most} {_UNITS[resource]} at most, {requested} asked for"
+    error = _refusal(message, f"bunker:{bunker_id}", resource, 0, requested, cap)
+    error.hint = "Ask for less, or have an administrator raise the quota."
+    return error
+
+
+def _refusal(
+    message: str, bucket: str, resource: Resource, current: int, requested: int, cap: Cap
+) -> BunkerQuotaExceeded:
     return BunkerQuotaExceeded(
         f"Quota {cap.profile_name}: {message}.",
         details=[
@@ -210,8 +236,10 @@ def exceeded(
     )
 
 
-def platform_maximum(concurrent: int | None, persistent: int | None) -> Profile:
-    """The operator's settings as a profile."""
+def platform_maximum(concurrent: int | None, persistent: int | None) -> Profile | None:
+    """The operator's bounds of what any user has, as a profile; None if there are none."""
+    if concurrent is None and persistent is None:
+        return None
     return Profile(
         id="platform",
         tenant_id=None,

@@ -6,7 +6,7 @@ held, and the transaction of a create asks for it under a shared lock. So whoeve
 waits for creates on their way, and sees their rows when it counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -26,11 +26,25 @@ async def add(op: Operation, db: Writer, claim: Claim) -> None:  # noqa: ARG001
     await db.execute(insert(quota_holds), rows)
 
 
+async def replace(op: Operation, db: Writer, claim: Claim) -> None:
+    """Write what a bunker holds, instead of what it held."""
+    await remove(op, db, claim.bunker_id)
+    await add(op, db, claim)
+
+
 async def remove(op: Operation, db: Writer, bunker_id: str) -> None:
     """A bunker holds nothing any more."""
     whole = op.as_platform("quota holds of a bunker that ends")
     this = quota_holds.c.bunker_id == bunker_id
     await db.execute(delete(quota_holds).where(this, everywhere(whole, quota_holds)))
+
+
+async def keep(op: Operation, db: Writer, bunker_id: str, kept: Collection[Resource]) -> None:
+    """A bunker goes on holding these, and nothing else."""
+    whole = op.as_platform("quota holds of a bunker that holds less")
+    this = quota_holds.c.bunker_id == bunker_id
+    gone = {resource.value: 0 for resource in Resource if resource not in kept}
+    await db.execute(update(quota_holds).where(this, everywhere(whole, quota_holds)).values(**gone))
 
 
 async def epoch(op: Operation, db: Reader, *, locked: bool = False) -> str:  # noqa: ARG001
@@ -92,3 +106,9 @@ async def of_bunkers(
             r: row[r.value] for r in Resource if row[r.value]
         }
     return dict(found)
+
+
+async def of_bunker(op: Operation, db: Reader, bunker_id: str) -> Mapping[str, Amounts]:
+    """What a bunker holds of each of its buckets."""
+    whole = op.as_platform("quota holds of a bunker")
+    return (await of_bunkers(whole, db, [bunker_id])).get(bunker_id, {})

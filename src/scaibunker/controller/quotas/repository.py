@@ -1,11 +1,21 @@
 """The SQL of profiles and assignments. A caller reaches those of the tenants in its reach, and the
 platform's profiles, which apply to everybody."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.quotas.applicable import profile
@@ -17,6 +27,7 @@ from scaigrid.groups.tables import groups
 from scaigrid.http.paging import PageRequest, Slice, newest_first
 from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import everywhere, of_tenant, of_tenant_or_shared
+from scaigrid.tenancy.tables import users
 
 
 def _visible(op: Operation) -> ColumnElement[bool]:
@@ -73,7 +84,7 @@ async def assignments(
 ) -> Slice[Assignment]:
     """A profile's assignments in the tenants that the caller reaches, newest first."""
     c = quota_assignments.c
-    query = select(quota_assignments).where(c.profile_id == profile_id, of_tenant(op, c.tenant_id))
+    query = select(quota_assignments).where(c.profile_id == profile_id, *_standing(op))
     rows = await db.rows(newest_first(query, c.created_at, c.id, page))
     return page.slice([_assignment(row) for row in rows], lambda a: (a.created_at, a.id))
 
@@ -84,7 +95,7 @@ async def assignment(
     """One of a profile's assignments."""
     c = quota_assignments.c
     this = (c.id == assignment_id) & (c.profile_id == profile_id)
-    row = await db.row(select(quota_assignments).where(this, of_tenant(op, c.tenant_id)))
+    row = await db.row(select(quota_assignments).where(this, *_standing(op)))
     return _assignment(row) if row else None
 
 
@@ -117,40 +128,76 @@ async def group(op: Operation, db: Reader, group_id: str) -> Group | None:
     return Group(**row) if row else None
 
 
-async def buckets(op: Operation, db: Reader) -> list[str]:
+async def buckets(op: Operation, db: Reader, after: str, limit: int) -> list[str]:
     """Buckets of the tenants that the caller reaches of which something is held, or that have a
-    profile of their own; in order."""
+    profile of their own: the next `limit` names in their order."""
     h, a = quota_holds.c, quota_assignments.c
     held = (
         select(h.bucket)
         .join(bunkers, bunkers.c.id == h.bunker_id)
-        .where(of_tenant(op, bunkers.c.tenant_id))
+        .where(of_tenant(op, bunkers.c.tenant_id), h.bucket > after)
         .distinct()
+        .order_by(h.bucket)
+        .limit(limit)
     )
-    own = select(a.target_kind, a.target_id).where(
-        of_tenant(op, a.tenant_id), a.mode != Mode.PER_USER.value
+    kind, _, target_id = after.partition(":")
+    own = (
+        select(a.target_kind, a.target_id)
+        .where(
+            or_(a.target_kind > kind, and_(a.target_kind == kind, a.target_id > target_id)),
+            a.mode != Mode.PER_USER.value,
+            *_standing(op),
+        )
+        .order_by(a.target_kind, a.target_id)
+        .limit(limit)
     )
     found = set(await db.values(held))
     found |= {f"{row['target_kind']}:{row['target_id']}" for row in await db.rows(own)}
-    return sorted(found)
+    return sorted(found)[:limit]
 
 
-async def shared_by(op: Operation, db: Reader, group_id: str) -> list[Profile]:
-    """The profile whose caps a group shares, if there is one."""
-    whole = op.as_platform("quotas of a group")
+async def shared_by(
+    op: Operation, db: Reader, group_ids: Collection[str]
+) -> dict[str, list[Profile]]:
+    """The profiles whose caps groups share that are still there, by group; one of each at most."""
+    whole = op.as_platform("quotas of groups")
     a = quota_assignments.c
     query = (
-        select(quota_profiles)
+        select(quota_profiles, a.target_id)
         .join(quota_assignments, a.profile_id == quota_profiles.c.id)
+        .join(groups, groups.c.id == a.target_id)
         .where(
             a.target_kind == TargetKind.GROUP.value,
-            a.target_id == group_id,
+            a.target_id.in_(group_ids),
             a.mode == Mode.SHARED.value,
             everywhere(whole, quota_assignments),
             everywhere(whole, quota_profiles),
+            everywhere(whole, groups),
         )
     )
-    return [profile(row) for row in await db.rows(query)]
+    return {row["target_id"]: [profile(row)] for row in await db.rows(query)}
+
+
+async def names(
+    op: Operation, db: Reader, user_ids: Collection[str], group_ids: Collection[str]
+) -> dict[str, str]:
+    """What users and groups that the caller reaches are called, by their ids."""
+    of_users = select(users.c.id, users.c.name).where(
+        users.c.id.in_(user_ids), of_tenant(op, users.c.tenant_id)
+    )
+    of_groups = select(groups.c.id, groups.c.name).where(
+        groups.c.id.in_(group_ids), of_tenant(op, groups.c.tenant_id)
+    )
+    return {row["id"]: row["name"] for row in await db.rows(union_all(of_users, of_groups))}
+
+
+def _standing(op: Operation) -> tuple[ColumnElement[bool], ...]:
+    """Assignments that the caller reaches and whose target is still there. Users always are; a
+    group that is deleted leaves its assignment behind, which bounds nobody."""
+    a = quota_assignments.c
+    there = select(groups.c.id).where(of_tenant(op, groups.c.tenant_id))
+    is_there = or_(a.target_kind == TargetKind.USER.value, a.target_id.in_(there))
+    return of_tenant(op, a.tenant_id), is_there
 
 
 def _assignment(row: RowMapping) -> Assignment:

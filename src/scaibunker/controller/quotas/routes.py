@@ -18,6 +18,7 @@ from scaigrid.http.paging import Paged, Slice
 from scaigrid.http.patch import changes
 from scaigrid.http.resources import Place, Reach, Relation, Resource
 from scaigrid.http.routes import Op, Routes, many, one
+from scaigrid.operation import Operation
 from scaigrid.tenancy.errors import NameConflict, TenantNotFound, UserNotFound
 from scaigrid.tenancy.resources import TENANT
 
@@ -184,6 +185,7 @@ class QuotaEndpoints:
             body.target_id,
             Mode(body.mode.value) if body.mode else None,
         )
+        _note_target(op, made)
         return _assignment(made)
 
     async def get_quota_assignment(
@@ -196,7 +198,19 @@ class QuotaEndpoints:
         self, op: Op, profile_id: str, assignment_id: str
     ) -> wire.QuotaAssignment:
         """Have a profile not apply any more. What bunkers hold stays held."""
-        return _assignment(await self._profiles.unassign(op, profile_id, assignment_id))
+        gone = await self._profiles.unassign(op, profile_id, assignment_id)
+        _note_target(op, gone)
+        return _assignment(gone)
+
+
+def _note_target(op: Operation, of: Assignment) -> None:
+    """For the audit log: an assignment that is gone cannot be asked whom it was for."""
+    op.note(
+        profile_id=of.profile_id,
+        target_kind=of.target_kind.value,
+        target_id=of.target_id,
+        mode=of.mode.value,
+    )
 
 
 def _caps(body: BaseModel) -> dict[str, Any]:

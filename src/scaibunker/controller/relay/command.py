@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from scaibunker.controller.bunkers.activity import Activity
+from scaibunker.controller.passivation.awake import Awake
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay.domain import ExecEntry, ExecState, loggable
 from scaibunker.controller.relay.errors import translate
@@ -40,6 +41,7 @@ class Relay:
     activity: Activity
     store: ObjectStore
     settings: RelaySettings
+    awake: Awake
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,12 @@ class Command:
 
 
 async def begin(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) -> Command:
-    """Find the bunker and open the log entry. Raises BunkerNotFound, BunkerNotRunning,
+    """Find the bunker, awake, and open the log entry. Raises BunkerNotFound, BunkerNotRunning,
     PermissionDenied for root without its key, and WorkerUnreachable for a command that an attempt
     under the same idempotency key has started before it died."""
     if body.user == "root":
         op.user.require(Key.ROOT)
-    target = await in_use(op, relay.database, relay.activity, bunker_id)
+    target = await in_use(op, relay.database, relay.activity, relay.awake, bunker_id)
     now = op.now()
     entry = ExecEntry(
         id=new_id("exe", op.token),

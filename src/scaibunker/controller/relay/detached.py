@@ -14,7 +14,7 @@ from scaibunker.controller.relay.frames import StreamBroken, read_frames
 from scaibunker.controller.relay.outputs import StreamName
 from scaibunker.controller.relay.start import request_body, stdin_bytes
 from scaibunker.controller.relay.stream import Running, Teller
-from scaibunker.controller.relay.target import Target, exists, running
+from scaibunker.controller.relay.target import Target, exists, running, woken
 from scaibunker.controller.workers.client import WorkerSilent
 from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
 from scaibunker.wire.api.execs import ExecRequest, SignalRequest, StdinRequest
@@ -97,7 +97,7 @@ async def spooled_output(
     held: contextlib.AsyncExitStack,
 ) -> AsyncGenerator[bytes, None]:
     """One stream of a detached command from its worker, to its end."""
-    target = await running(op, relay.database, entry.bunker_id)
+    target = await woken(op, relay.database, relay.awake, entry.bunker_id)
     frames = await held.enter_async_context(
         spooled(relay, target, entry, _time_left(op, relay, entry))
     )
@@ -156,7 +156,7 @@ async def _post(
 async def _running(relay: Relay, op: Operation, entry: ExecEntry) -> Target:
     if entry.state is ExecState.EXITED:
         raise ExecNotRunning("The command has ended.")
-    return await running(op, relay.database, entry.bunker_id)
+    return await woken(op, relay.database, relay.awake, entry.bunker_id)
 
 
 async def _of_detached(relay: Relay, op: Operation, entry: ExecEntry) -> Target:
@@ -164,7 +164,7 @@ async def _of_detached(relay: Relay, op: Operation, entry: ExecEntry) -> Target:
         raise ExecNotRunning(
             "The command was not detached: its output went to the caller that started it."
         )
-    return await running(op, relay.database, entry.bunker_id)
+    return await woken(op, relay.database, relay.awake, entry.bunker_id)
 
 
 def _time_left(op: Operation, relay: Relay, entry: ExecEntry) -> float:

@@ -31,13 +31,6 @@ class ExecNotRunning(GridError):
     code = Code.EXEC_NOT_RUNNING
 
 
-class ObjectNotFound(GridError):
-    """There is no such object."""
-
-    kind = Kind.NOT_FOUND
-    code = Code.OBJECT_NOT_FOUND
-
-
 class FileMissing(GridError):
     """There is no such file."""
 

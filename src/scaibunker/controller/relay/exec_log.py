@@ -7,6 +7,8 @@ and the worker's own report corrects that if it comes.
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +40,12 @@ from scaigrid.tenancy.scope import everywhere
 
 log = structlog.get_logger(__name__)
 
+END_S = 2.0
+"""How long a caller waits for the log once the end of its command is known."""
+TAKE_S = 2.0
+"""Seconds for what one heartbeat says of commands: a worker waits 5 s for its answer. What there was
+no time for is not acknowledged, and so is said again."""
+TAKEN_AT_ONCE = 500
 MAX_ERROR = 2000
 _OPEN = (ExecState.RUNNING.value, ExecState.LOST.value)
 _ENDING = ("exit_code", "signal", "timed_out", "duration_ms")
@@ -111,7 +119,13 @@ class ExecLog:
         self._metrics.execs_ended.labels(ExecState.EXITED.value).inc()
         told = {name: getattr(ending, name) for name in _ENDING}
         values = {"state": ExecState.EXITED.value, **told, **_kept(output)}
-        return self._change(_END, exec_id, values)
+        return self._change(_END, exec_id, values, urgent=True)
+
+    async def written(self, end: "asyncio.Future[None]") -> None:
+        """Wait until an end is durable: what its caller is told, every replica's log says from then
+        on, whoever dies. While the database is away the caller is told all the same."""
+        with contextlib.suppress(Exception):  # it has been logged
+            await self._writer.durable(end, END_S)
 
     def lose(self, exec_id: str, why: str, output: Output) -> None:
         """Record that nobody knows how a command ended."""
@@ -124,11 +138,16 @@ class ExecLog:
         self._change(_KEEP, exec_id, _kept(output))
 
     def _change(
-        self, statement: Executable, exec_id: str, values: Mapping[str, Any]
+        self,
+        statement: Executable,
+        exec_id: str,
+        values: Mapping[str, Any],
+        *,
+        urgent: bool = False,
     ) -> "asyncio.Future[None]":
         named = {f"new_{name}": value for name, value in values.items()}
         try:
-            return self._writer.submit(statement, {"exec_id": exec_id, **named}, urgent=False)
+            return self._writer.submit(statement, {"exec_id": exec_id, **named}, urgent=urgent)
         except DatabaseUnavailable as error:
             # What is known of the end must still reach the caller; the entry becomes `lost`.
             log.error("the end of a command has no place in the queue", exec_id=exec_id)
@@ -153,35 +172,50 @@ class ExecLog:
             entries = [_entry(row) for row in rows]
         return page.slice(entries, lambda e: (e.started_at, e.id))
 
-    async def finished(self, op: Operation, reports: Sequence[ExecStatus]) -> list[str]:
-        """Take a worker's word for how commands ended; returns the ids that are durable now."""
-        if not reports:
-            return []
+    async def finished(
+        self, op: Operation, worker_id: str, reports: Sequence[ExecStatus]
+    ) -> list[str]:
+        """Take a worker's word for how commands of its own bunkers ended; returns the ids that need not
+        be told again: what is durable now, and what is not this worker's to tell."""
+        ended = (r for r in reports if r.exit is not None or not r.running)
+        told = list({(report.bunker_id, report.exec_id): report for report in ended}.values())
+        done: list[str] = []
+        until = time.monotonic() + TAKE_S
+        for start in range(0, len(told), TAKEN_AT_ONCE):
+            done += await self._take(op, worker_id, told[start : start + TAKEN_AT_ONCE])
+            if time.monotonic() >= until:
+                break
+        return done
+
+    async def _take(
+        self, op: Operation, worker_id: str, reports: Sequence[ExecStatus]
+    ) -> list[str]:
         waits: dict[str, asyncio.Future[None]] = {}
         done: list[str] = []
         await self._writer.flush()
         async with self._database.read() as db:
-            for report in reports:
-                if report.exit is None and report.running:
-                    continue
-                entry = await _find(op, db, report.bunker_id, report.exec_id)
-                if entry is None or entry.state is ExecState.EXITED:
-                    done.append(report.exec_id)
-                    continue
-                if report.exit is None:
-                    self.lose(report.exec_id, report.error or "its end is not known", Output())
-                    done.append(report.exec_id)
-                    continue
+            known = await _of_worker(op, db, worker_id, [report.exec_id for report in reports])
+        for report in reports:
+            entry = known.get((report.bunker_id, report.exec_id))
+            if entry is None or entry.state is ExecState.EXITED:
+                done.append(report.exec_id)
+            elif report.exit is None:
+                self.lose(report.exec_id, report.error or "its end is not known", Output())
+                done.append(report.exec_id)
+            else:
                 ending = Ending(**report.exit.model_dump())
                 waits[report.exec_id] = self.end(report.exec_id, ending, reported_output(report))
         await self._writer.flush()
         return [*done, *(i for i, wait in waits.items() if wait.done() and not wait.exception())]
 
     async def count_detached(self) -> None:
-        """Count what runs detached as activity of its bunker."""
+        """Count what runs detached as activity of its bunker; in one that is passivated nothing does."""
         running = (
             select(execs.c.bunker_id)
+            .join(bunkers, bunkers.c.id == execs.c.bunker_id)
             .where(
+                bunkers.c.passivated.is_(False),
+                everywhere(_OP, bunkers),
                 execs.c.state == ExecState.RUNNING.value,
                 execs.c.detach.is_(True),
                 everywhere(_OP, execs),
@@ -195,10 +229,27 @@ class ExecLog:
 
 
 async def _find(op: Operation, db: Reader, bunker_id: str, exec_id: str) -> ExecEntry | None:
+    """An entry that the caller may reach."""
     query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
     query = query.where(execs.c.id == exec_id, execs.c.bunker_id == bunker_id, reachable(op))
     row = await db.row(query)
     return _entry(row) if row else None
+
+
+async def _of_worker(
+    op: Operation, db: Reader, worker_id: str, exec_ids: Sequence[str]
+) -> dict[tuple[str, str], ExecEntry]:
+    """Those entries whose bunkers are a worker's, by the ids of bunker and command. Of a bunker that is
+    about to wake up a worker can only say what was before it slept."""
+    query = select(execs).join(bunkers, bunkers.c.id == execs.c.bunker_id)
+    query = query.where(
+        execs.c.id.in_(exec_ids),
+        bunkers.c.worker_id == worker_id,
+        bunkers.c.passivated.is_(False),
+        reachable(op),
+    )
+    entries = [_entry(row) for row in await db.rows(query)]
+    return {(entry.bunker_id, entry.id): entry for entry in entries}
 
 
 def reported_output(report: ExecStatus) -> Output:

@@ -8,20 +8,21 @@ from starlette.responses import Response
 
 from scaibunker.controller.bunkers.errors import BunkerNotFound, BunkerNotRunning
 from scaibunker.controller.bunkers.resources import BUNKER
+from scaibunker.controller.objects.errors import ObjectNotFound
+from scaibunker.controller.passivation.refusals import REFUSALS
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay import detached, history, plain, stream
 from scaibunker.controller.relay.command import Relay
 from scaibunker.controller.relay.errors import (
     ExecNotFound,
     ExecNotRunning,
-    ObjectNotFound,
     RangeNotSatisfiable,
 )
 from scaibunker.controller.relay.outputs import StreamName
 from scaibunker.controller.relay.start import MAX_BODY, exec_claims
-from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api import execs as wire
+from scaigrid.errors import GridError
 from scaigrid.http import envelope
 from scaigrid.http.access import Needs
 from scaigrid.http.paging import Paged, Slice
@@ -51,7 +52,7 @@ class ExecEndpoints:
         """The declarations."""
         routes = Routes(f"{BASE_PATH}/bunkers/{{bunker_id}}", "execs", BUNKER, COMMAND)
         may = Needs(Key.EXECUTE)
-        started = [BunkerNotFound, BunkerNotRunning, WorkerUnreachable]
+        started: list[type[GridError]] = [BunkerNotFound, BunkerNotRunning, *REFUSALS]
         known = [BunkerNotFound, ExecNotFound]
         routes.add(
             "POST",
@@ -92,7 +93,12 @@ class ExecEndpoints:
             self.get_output,
             access=may,
             answers=[raw(200, "The bytes."), raw(206, "The range.")],
-            errors=[*known, ObjectNotFound, RangeNotSatisfiable, *started],
+            errors=[
+                *known,
+                ObjectNotFound,
+                RangeNotSatisfiable,
+                *started,
+            ],
         )
         for verb, endpoint in (("signal", self.signal_command), ("stdin", self.feed_command)):
             routes.add(

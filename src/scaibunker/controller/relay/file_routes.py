@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from scaibunker.controller.bunkers.errors import BunkerNotFound, BunkerNotRunning
 from scaibunker.controller.bunkers.resources import BUNKER
+from scaibunker.controller.passivation.refusals import REFUSALS
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.relay.errors import (
     FileAlreadyExists,
@@ -17,7 +18,6 @@ from scaibunker.controller.relay.errors import (
     RangeNotSatisfiable,
 )
 from scaibunker.controller.relay.files import Files, User, file_claims
-from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api.files import FileEntry, MkdirRequest, MoveRequest
 from scaigrid.errors import GridError
@@ -45,7 +45,7 @@ class FileEndpoints:
     def routes(self) -> Routes:
         """The declarations."""
         routes = Routes(f"{BASE_PATH}/bunkers/{{bunker_id}}/files", "files", BUNKER)
-        common: list[type[GridError]] = [BunkerNotFound, BunkerNotRunning, WorkerUnreachable]
+        common: list[type[GridError]] = [BunkerNotFound, BunkerNotRunning, *REFUSALS]
 
         def add(
             method: str,

@@ -181,7 +181,7 @@ class Files:
         if user == "root":
             op.user.require(Key.ROOT)
         relay = self._relay
-        target = await in_use(op, relay.database, relay.activity, operation.bunker_id)
+        target = await in_use(op, relay.database, relay.activity, relay.awake, operation.bunker_id)
         operation.tenant_id = target.tenant_id
         self._relay.activity.touch(operation.bunker_id)
         return target

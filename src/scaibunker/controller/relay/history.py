@@ -1,18 +1,18 @@
 """Reading the exec log, and the output that is kept."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+from scaibunker.controller.objects.errors import ObjectNotFound, told
 from scaibunker.controller.relay import detached
 from scaibunker.controller.relay.bytestream import ByteStream
 from scaibunker.controller.relay.command import Relay
 from scaibunker.controller.relay.domain import ExecEntry, ExecState
-from scaibunker.controller.relay.errors import ObjectNotFound
 from scaibunker.controller.relay.outputs import StreamName, object_key
 from scaibunker.controller.relay.ranges import parse_range
 from scaibunker.controller.relay.target import exists
 from scaibunker.controller.relay.text import preview
-from scaibunker.storage.objects import NoSuchObject
 from scaibunker.wire.api.execs import PREVIEW_LIMIT, ExecRecord
 from scaigrid.http.paging import PageRequest, Slice
 from scaigrid.operation import Operation
@@ -40,17 +40,17 @@ async def output(
     stream: StreamName,
     range_header: str | None,
 ) -> ByteStream:
-    """The bytes of one stream of a command. Raises ObjectNotFound if they are not kept.
+    """The bytes of one stream of a command. Raises ObjectNotFound if they are not kept,
+    and StorageUnavailable if that cannot be told now.
 
     A stream of more than 256 KiB, and what a command that nobody waited for wrote, is in object
     storage, or still on the worker. Of any other the log has the first 1 KiB, which may be all.
     """
     entry = await detached.find(relay, op, bunker_id, exec_id)
     if entry.output.ref:
-        try:
+        # One that is not there was the short one.
+        with contextlib.suppress(ObjectNotFound), told():
             return await _stored(relay, object_key(entry.output.ref, stream), range_header)
-        except NoSuchObject:
-            pass  # this stream was the short one
     head = entry.output.stdout_head if stream == "stdout" else entry.output.stderr_head
     size = entry.output.stdout_bytes if stream == "stdout" else entry.output.stderr_bytes
     if entry.state is ExecState.EXITED and size <= len(head):

@@ -14,7 +14,13 @@ from scaibunker.controller.relay.command import Relay
 from scaibunker.controller.relay.detached import spooled
 from scaibunker.controller.relay.domain import ExecEntry, ExecState
 from scaibunker.controller.relay.frames import StreamBroken
-from scaibunker.controller.relay.outputs import Capture, captured, object_key, output_ref
+from scaibunker.controller.relay.outputs import (
+    Capture,
+    captured,
+    closing,
+    object_key,
+    output_ref,
+)
 from scaibunker.controller.relay.target import running
 from scaibunker.controller.worklist import Worklist
 from scaibunker.wire.api.execs import PREVIEW_LIMIT
@@ -39,9 +45,11 @@ class Keeper:
         self._clock = clock
         self._worklist = Worklist(self._fetch, CONCURRENCY)
 
-    async def finished(self, op: Operation, reports: Sequence[ExecStatus]) -> list[str]:
-        """Record how commands ended; returns the ids that are durable now."""
-        done = await self._relay.log.finished(op, reports)
+    async def finished(
+        self, op: Operation, worker_id: str, reports: Sequence[ExecStatus]
+    ) -> list[str]:
+        """Record how commands ended, as their worker says; returns the ids that need not be told again."""
+        done = await self._relay.log.finished(op, worker_id, reports)
         for report in reports:
             if report.exit is not None:
                 self._worklist.hint((report.bunker_id, report.exec_id))
@@ -73,6 +81,7 @@ class Keeper:
         stderr = Capture(relay.store, object_key(ref, "stderr"), PREVIEW_LIMIT)
         target = await running(op, relay.database, entry.bunker_id)
         async with (
+            closing(stdout, stderr),
             spooled(relay, target, entry, TIMEOUT_S) as stream,
             contextlib.aclosing(stream) as frames,
         ):
@@ -81,6 +90,4 @@ class Keeper:
                     await stdout.take(frame.payload)
                 elif frame.kind is Kind.STDERR:
                     await stderr.take(frame.payload)
-        await stdout.close()
-        await stderr.close()
         relay.log.keep(entry.id, captured(stdout, stderr, ref))

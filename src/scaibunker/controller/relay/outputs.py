@@ -1,17 +1,21 @@
 """Large outputs in object storage: a stream that outgrows what is inline is kept whole."""
 
-from typing import TYPE_CHECKING, Literal
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Literal
 
 import structlog
 
 from scaibunker.controller.relay.domain import Output
 from scaibunker.storage.objects import ObjectStore
+from scaibunker.storage.writing import ObjectWriter
 from scaibunker.wire.api.execs import INLINE_LIMIT
 
-if TYPE_CHECKING:
-    from obstore import AsyncWritableFile
-
 log = structlog.get_logger(__name__)
+
+PATIENCE_S = 15.0
+"""How long the store may take for a piece of output, while the command waits."""
 
 StreamName = Literal["stdout", "stderr"]
 
@@ -33,6 +37,19 @@ def captured(stdout: "Capture", stderr: "Capture", ref: str | None) -> Output:
     return Output.of(bytes(stdout.head), bytes(stderr.head), sizes, ref if kept else None)
 
 
+@contextlib.asynccontextmanager
+async def closing(*streams: "Capture") -> AsyncIterator[None]:
+    """Close the captures when the block has come to its end; keep nothing if it raises."""
+    try:
+        yield
+        for each in streams:
+            await each.close()
+    except BaseException:
+        for each in streams:
+            await each.discard()
+        raise
+
+
 class Capture:
     """One stream of a command: its head in memory, and all of it in an object once it is longer.
 
@@ -47,7 +64,7 @@ class Capture:
         self._store = store
         self._key = key
         self._limit = limit
-        self._file: AsyncWritableFile | None = None
+        self._file: ObjectWriter | None = None
         self._failed = False
 
     @property
@@ -71,21 +88,32 @@ class Capture:
         try:
             if self._file is None:
                 self._file = self._store.write(self._key)
-                await self._file.write(bytes(self.head))
-            await self._file.write(data)
+                await self._put(self._file, bytes(self.head))
+            await self._put(self._file, data)
         except Exception:
-            self._give_up()
+            await self._give_up()
 
     async def close(self) -> None:
         """The stream has ended as it should. A capture that is not closed keeps nothing."""
         if self._file is None:
             return
         try:
-            await self._file.close()
+            async with asyncio.timeout(PATIENCE_S):
+                await self._file.close()
             self.is_kept = True
         except Exception:
-            self._give_up()
+            await self._give_up()
 
-    def _give_up(self) -> None:
+    async def discard(self) -> None:
+        """The stream has not ended as it should, or is of no use to anybody: nothing of it is kept."""
+        self._failed, file, self._file = True, self._file, None
+        if file is not None and not self.is_kept:
+            await file.discard()
+
+    async def _put(self, file: ObjectWriter, data: bytes) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await file.write(data)
+
+    async def _give_up(self) -> None:
         log.exception("output could not be kept", key=self._key)
-        self._failed, self._file = True, None
+        await self.discard()

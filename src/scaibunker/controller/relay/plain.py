@@ -17,7 +17,13 @@ from scaibunker.controller.relay.command import (
 )
 from scaibunker.controller.relay.domain import Ending, Output
 from scaibunker.controller.relay.frames import StreamBroken, ending_of, read_frames
-from scaibunker.controller.relay.outputs import Capture, captured, object_key, output_ref
+from scaibunker.controller.relay.outputs import (
+    Capture,
+    captured,
+    closing,
+    object_key,
+    output_ref,
+)
 from scaibunker.controller.relay.start import request_body
 from scaibunker.controller.relay.text import encode_pair
 from scaibunker.wire.api.execs import ExecRequest, ExecResult
@@ -39,12 +45,11 @@ async def run(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) ->
     stdout = Capture(relay.store, object_key(ref, "stdout"))
     stderr = Capture(relay.store, object_key(ref, "stderr"))
     with relay.activity.use(bunker_id):
-        ending = await _follow(relay, command, data, body.timeout_s, stdout, stderr)
-        await stdout.close()
-        await stderr.close()
+        async with closing(stdout, stderr):
+            ending = await _follow(relay, command, data, body.timeout_s, stdout, stderr)
         await recorded(relay, command)
     output = captured(stdout, stderr, ref)
-    relay.log.end(entry.id, ending, output)
+    await relay.log.written(relay.log.end(entry.id, ending, output))
     return _result(entry.id, ending, stdout, stderr, output.ref)
 
 

@@ -120,16 +120,18 @@ async def _events(
     """The events. Closed early, which means that the caller is gone, it says so in the log."""
     entry = command.entry
     teller = Teller(entry.id)
-    why = GONE
+    why, ended = GONE, False
     try:
         async with contextlib.aclosing(teller.events(frames)) as events:
             async for event in events:
+                if teller.ending is not None and not ended:
+                    ended = True
+                    end = relay.log.end(entry.id, teller.ending, teller.output)
+                    await relay.log.written(end)
                 yield event
     except StreamBroken as broken:
         why = str(broken)
         raise broken_off(entry.id, broken) from None
     finally:
-        if teller.ending is not None:
-            relay.log.end(entry.id, teller.ending, teller.output)
-        else:
+        if teller.ending is None:
             relay.log.lose(entry.id, why, teller.output)

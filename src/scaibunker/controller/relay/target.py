@@ -11,11 +11,18 @@ from scaibunker.controller.bunkers.errors import BunkerNotFound, BunkerNotRunnin
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.repository import reachable
 from scaibunker.controller.bunkers.tables import bunkers
+from scaibunker.controller.passivation.awake import Awake
 from scaibunker.controller.workers.errors import WorkerUnreachable
 from scaibunker.controller.workers.tables import workers
-from scaibunker.wire.api.bunkers import LifecycleMode
 from scaigrid.db import Database
 from scaigrid.operation import Operation
+
+ATTEMPTS = 3
+"""How often a bunker that is awake may be found asleep again."""
+
+
+class Asleep(BunkerNotRunning):
+    """The bunker is passivated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +43,38 @@ async def exists(op: Operation, database: Database, bunker_id: str) -> None:
             raise BunkerNotFound
 
 
-async def in_use(op: Operation, database: Database, activity: Activity, bunker_id: str) -> Target:
-    """The bunker, if it takes commands; one that is about to be ended as idle counts as used first.
-    Raises BunkerNotFound, BunkerNotRunning, DatabaseUnavailable."""
-    target = await running(op, database, bunker_id)
+async def in_use(
+    op: Operation, database: Database, activity: Activity, awake: Awake, bunker_id: str
+) -> Target:
+    """The bunker, if it takes commands; one that is about to be ended as idle counts as used first, and one
+    that is passivated is woken. Raises BunkerNotFound, BunkerNotRunning, DatabaseUnavailable, and what waking
+    raises."""
+    target = await woken(op, database, awake, bunker_id)
     if await activity.secure(bunker_id, target.idle_at):
-        target = await running(op, database, bunker_id)
+        target = await woken(op, database, awake, bunker_id)
     return target
 
 
+async def woken(op: Operation, database: Database, awake: Awake, bunker_id: str) -> Target:
+    """The same of a bunker that what is already known of it is asked of."""
+    for _ in range(ATTEMPTS):
+        try:
+            return await running(op, database, bunker_id)
+        except Asleep:
+            await awake(op, bunker_id)
+    raise WorkerUnreachable("The bunker falls asleep again and again. Nothing was done in it.")
+
+
 async def running(op: Operation, database: Database, bunker_id: str) -> Target:
-    """The bunker, if it takes commands. Raises BunkerNotFound, BunkerNotRunning."""
+    """The bunker, if it takes commands. Raises BunkerNotFound, BunkerNotRunning; Asleep, which is one too,
+    for one that can be woken."""
     c = bunkers.c
     query = (
         select(
             c.tenant_id,
             c.status,
             c.desired,
-            c.lifecycle_mode,
+            c.passivated,
             c.last_activity_at,
             c.idle_timeout_s,
             workers.c.address,
@@ -65,13 +86,15 @@ async def running(op: Operation, database: Database, bunker_id: str) -> Target:
         row = await db.row(query)
     if row is None:
         raise BunkerNotFound
+    if row["desired"] != Desired.TERMINATED and (
+        row["passivated"] or row["desired"] == Desired.PASSIVATED
+    ):
+        raise Asleep("The bunker is passivated.", hint="Whatever uses it next wakes it.")
     if row["status"] != State.RUNNING:
         raise BunkerNotRunning.because(row["status"])
     if row["desired"] == Desired.TERMINATED:
         raise BunkerNotRunning.because("being terminated")
     if row["address"] is None:
         raise WorkerUnreachable
-    limit = idle_at(
-        LifecycleMode(row["lifecycle_mode"]), row["last_activity_at"], row["idle_timeout_s"]
-    )
+    limit = idle_at(row["last_activity_at"], row["idle_timeout_s"])
     return Target(bunker_id, row["tenant_id"], row["address"], limit)

@@ -4,20 +4,22 @@
 chosen, in a statement that fails if it is gone: what is known here may be a moment old.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from scaibunker.controller.bunkers.domain import Shape
-from scaibunker.controller.scheduler.errors import NoSuitableWorker, WorkerUnavailable
-from scaibunker.controller.workers.domain import Capacity, Held
+from scaibunker.controller.scheduler.errors import (
+    EveryWorkerFailed,
+    NoSuitableWorker,
+    WorkerUnavailable,
+)
+from scaibunker.controller.workers.domain import AMOUNTS, Capacity, Held
+from scaibunker.wire.worker.templates import template_of
 from scaigrid.errors import GridError, detail
 
 Strategy = Literal["spread", "pack"]
-
-AMOUNTS = ("cpu_millicores", "memory_mb", "disk_mb")
-"""What every bunker needs some of, by the names of a request's fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Candidate:
     held: Held
     network_profiles: AbstractSet[str]
     images: AbstractSet[str]
+    templates: AbstractSet[str] = frozenset()
     online: bool = True
     draining: bool = False
 
@@ -56,13 +59,19 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a bunker needs of its worker. `lazy`: a worker may fetch the image when it is ordered.
-    `refused_by`: workers that could not build it."""
+    `refused_by`: workers that could not build it. `template`: the worker has it, so that the machine need not boot."""
 
     shape: Shape
     network_profile: str
     image_sha256: str
     lazy: bool = False
     refused_by: AbstractSet[str] = frozenset()
+    template: str | None = None
+
+    @property
+    def suiting_template(self) -> str:
+        """The name of the template that its machine can be made of."""
+        return template_of(self.image_sha256, self.shape.cpu_millicores, self.shape.memory_mb)
 
     @property
     def here(self) -> "Demand":
@@ -86,12 +95,12 @@ def place_on(demand: Demand, candidate: Candidate) -> Place:
 
 def fits(demand: Demand, candidate: Candidate) -> bool:
     """Whether a worker can take it now."""
-    shape = demand.shape
+    shape, total, held = demand.shape, candidate.total, candidate.held
     return (
         candidate.is_open
-        and shape.cpu_millicores <= candidate.free("cpu_millicores")
-        and shape.memory_mb <= candidate.free("memory_mb")
-        and shape.disk_mb <= candidate.free("disk_mb")
+        and shape.cpu_millicores <= total.cpu_millicores - held.cpu_millicores
+        and shape.memory_mb <= total.memory_mb - held.memory_mb
+        and shape.disk_mb <= total.disk_mb - held.disk_mb
         and _is_equipped(demand, candidate)
         and (not shape.gpu_count or _gpu_type(shape, candidate) is not None)
     )
@@ -101,18 +110,20 @@ def choose(
     demand: Demand, candidates: Iterable[Candidate], strategy: Strategy = "spread"
 ) -> Candidate | None:
     """The worker that should take it, of those that can: one that has the image before one that
-    must fetch it, then the emptiest, or the fullest."""
+    must fetch it, one that has a template before one that must boot it, then the emptiest, or the fullest."""
     fitting = [candidate for candidate in candidates if fits(demand, candidate)]
     if demand.lazy:
         here = [c for c in fitting if demand.image_sha256 in c.images]
         fitting = here or fitting
-    return max(fitting, key=rank(strategy), default=None)
+    template = demand.suiting_template
+    fitting = [c for c in fitting if template in c.templates] or fitting
+    best = max if strategy == "spread" else min
+    return best(fitting, key=emptiness, default=None)
 
 
-def rank(strategy: Strategy) -> Callable[[Candidate], tuple[float, str]]:
-    """Larger is better; the id settles ties, so that the choice is repeatable."""
-    sign = 1 if strategy == "spread" else -1
-    return lambda candidate: (sign * candidate.share, candidate.worker_id)
+def emptiness(candidate: Candidate) -> tuple[float, str]:
+    """What workers are ordered by; the id settles ties, so that the choice is repeatable."""
+    return candidate.share, candidate.worker_id
 
 
 def refusal(demand: Demand, candidates: Sequence[Candidate]) -> GridError:
@@ -135,7 +146,7 @@ def refusal(demand: Demand, candidates: Sequence[Candidate]) -> GridError:
     left = [c for c in left if c.worker_id not in demand.refused_by]
     if not left:
         message = "every worker that could take it has failed to build it"
-        return _lacking(WorkerUnavailable, "worker", message)
+        return _lacking(EveryWorkerFailed, "worker", message)
     return _without_room(demand.shape, left)
 
 
@@ -143,6 +154,7 @@ def _is_equipped(demand: Demand, candidate: Candidate) -> bool:
     return (
         demand.network_profile in candidate.network_profiles
         and (demand.lazy or demand.image_sha256 in candidate.images)
+        and (demand.template is None or demand.template in candidate.templates)
         and candidate.worker_id not in demand.refused_by
     )
 
@@ -187,7 +199,7 @@ def _devices(shape: Shape, gpus: Mapping[str, int]) -> int:
 
 def _too_full(shape: Shape, candidates: Sequence[Candidate]) -> GridError:
     """The refusal, with what the least full worker lacks."""
-    best = min(candidates, key=lambda c: len(_missing(shape, c)))
+    best = min(candidates, key=lambda c: _lacks(shape, c))
     details = [
         detail(
             amount,
@@ -199,6 +211,16 @@ def _too_full(shape: Shape, candidates: Sequence[Candidate]) -> GridError:
     ]
     named = ", ".join(str(entry["field"]) for entry in details)
     return WorkerUnavailable(f"No worker has enough free: {named}.", details=details)
+
+
+def _lacks(shape: Shape, candidate: Candidate) -> int:
+    """Of how many amounts it has not enough free. Everybody is asked for a refusal: hence no loop."""
+    total, held = candidate.total, candidate.held
+    return (
+        (shape.cpu_millicores > total.cpu_millicores - held.cpu_millicores)
+        + (shape.memory_mb > total.memory_mb - held.memory_mb)
+        + (shape.disk_mb > total.disk_mb - held.disk_mb)
+    )
 
 
 def _missing(shape: Shape, candidate: Candidate) -> dict[str, int]:

@@ -12,6 +12,10 @@ class WorkerUnavailable(GridError):
     hint = "Try again later, ask for less, or end bunkers that are not needed."
 
 
+class EveryWorkerFailed(WorkerUnavailable):
+    """Every worker that could take the bunker has failed to build it."""
+
+
 class NoSuitableWorker(GridError):
     """No worker can run this bunker, however much is free."""
 

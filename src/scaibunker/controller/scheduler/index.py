@@ -1,29 +1,27 @@
 """The fleet in an order in which the best worker is found without looking at all of them.
 
-Workers that take bunkers lie in one list by how empty they are. The best one is at an end of it, or
-is the first that fits from there: with workers that are much alike that is a step or two whatever
-their number. What only few workers have (an image, a profile) is found from the other side: they are
-few. Both ways answer what `domain.choose` answers.
+Workers that take bunkers lie in one order by how empty they are, and the best one is the first that
+fits from one end of it; `order` passes over those that cannot. What only few workers have (an image, a
+template, a profile, devices) is found from the other side: they are few. Both ways answer what `domain.choose`
+answers.
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import replace
 
 from scaibunker.controller.scheduler.domain import (
     Candidate,
     Demand,
     Strategy,
     choose,
-    fits,
     refusal,
 )
+from scaibunker.controller.scheduler.order import Order
 from scaigrid.errors import GridError
 
 FEW = 4
 """A set is looked through as a whole if its square is at most so many times the fleet: walking the
 order would find one of its members no sooner."""
-ROUNDING = 1e-9
 
 
 class Index:
@@ -31,10 +29,12 @@ class Index:
 
     def __init__(self) -> None:
         self._all: dict[str, Candidate] = {}
-        self._order: list[tuple[float, str]] = []
+        self._order = Order()
         self._by_image: dict[str, set[str]] = {}
+        self._by_template: dict[str, set[str]] = {}
         self._by_profile: dict[str, set[str]] = {}
         self._by_gpu: dict[str, set[str]] = {}
+        self._with_gpus: set[str] = set()
         self._largest_cpu = self._largest_memory = 1
 
     def __len__(self) -> int:
@@ -54,11 +54,17 @@ class Index:
         if known == candidate:
             return
         if known is not None and known.is_open:
-            del self._order[bisect_left(self._order, (known.share, worker_id))]
+            self._order.remove(known)
         if candidate.is_open:
-            insort(self._order, (candidate.share, worker_id))
+            self._order.add(candidate)
         self._all[worker_id] = candidate
         _file(self._by_image, worker_id, known.images if known else (), candidate.images)
+        _file(
+            self._by_template,
+            worker_id,
+            known.templates if known else (),
+            candidate.templates,
+        )
         _file(
             self._by_profile,
             worker_id,
@@ -66,6 +72,10 @@ class Index:
             candidate.network_profiles,
         )
         _file(self._by_gpu, worker_id, known.total.gpus if known else (), candidate.total.gpus)
+        if candidate.total.gpus:
+            self._with_gpus.add(worker_id)
+        else:
+            self._with_gpus.discard(worker_id)
         self._largest_cpu = max(self._largest_cpu, candidate.total.cpu_millicores)
         self._largest_memory = max(self._largest_memory, candidate.total.memory_mb)
 
@@ -75,48 +85,37 @@ class Index:
             here = self.best(demand.here, strategy)
             if here is not None:
                 return here
+        template = demand.suiting_template
+        if demand.template is None and template in self._by_template:
+            warm = self.best(replace(demand, template=template), strategy)
+            if warm is not None:
+                return warm
         few = self._narrowest(demand)
-        if few is not None and len(few) ** 2 <= FEW * len(self._all):
+        if len(few) ** 2 <= FEW * len(self._all):
             return choose(demand, (self._all[each] for each in few), strategy)
-        return next((c for c in self._walk(demand, strategy) if fits(demand, c)), None)
+        return self._order.first(demand, strategy, self._least(demand))
 
     def why_none(self, demand: Demand) -> GridError:
         """Why no worker takes it."""
         return refusal(demand, list(self._all.values()))
 
-    def _narrowest(self, demand: Demand) -> set[str] | None:
+    def _narrowest(self, demand: Demand) -> set[str]:
         """The smallest set of workers outside of which none fits."""
         sets = [self._by_profile.get(demand.network_profile, set())]
         if not demand.lazy:
             sets.append(self._by_image.get(demand.image_sha256, set()))
-        if demand.shape.gpu_count and demand.shape.gpu_type is not None:
-            sets.append(self._by_gpu.get(demand.shape.gpu_type, set()))
+        if demand.template is not None:
+            sets.append(self._by_template.get(demand.template, set()))
+        if demand.shape.gpu_count:
+            kind = demand.shape.gpu_type
+            sets.append(self._with_gpus if kind is None else self._by_gpu.get(kind, set()))
         return min(sets, key=len)
 
-    def _walk(self, demand: Demand, strategy: Strategy) -> Iterator[Candidate]:
-        """Workers from the best on, without those that are too full for certain: what the demand is
-        of the largest worker, it is at least of any other."""
+    def _least(self, demand: Demand) -> float:
+        """How empty a worker is at least that can take it: what the demand is of the largest worker,
+        it is at least of any other."""
         shape = demand.shape
-        floor = min(
-            shape.cpu_millicores / self._largest_cpu, shape.memory_mb / self._largest_memory
-        )
-        first = bisect_left(self._order, (floor - ROUNDING, ""))
-        if strategy == "spread":
-            found: Iterator[tuple[float, str]] = islice(
-                reversed(self._order), len(self._order) - first
-            )
-        else:
-            found = _fullest_first(self._order, first)
-        return (self._all[worker_id] for _, worker_id in found)
-
-
-def _fullest_first(order: list[tuple[float, str]], first: int) -> Iterator[tuple[float, str]]:
-    """From a place in the order on; of equally full workers the one with the largest id first."""
-    while first < len(order):
-        share = order[first][0]
-        after = bisect_left(order, (share, "\U0010ffff"), first)
-        yield from reversed(order[first:after])
-        first = after
+        return min(shape.cpu_millicores / self._largest_cpu, shape.memory_mb / self._largest_memory)
 
 
 def _file(

@@ -154,6 +154,7 @@ class FleetView:
                 held=standing.held.more(taking) if taking else standing.held,
                 network_profiles=described.network_profiles,
                 images=described.images,
+                templates=described.templates,
                 online=online and self._presence.understands(described.protocol),
                 draining=standing.draining,
             )

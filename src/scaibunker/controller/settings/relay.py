@@ -13,9 +13,6 @@ class RelaySettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="SCAIBUNKER_")
 
-    object_store_url: str
-    """Where large outputs are kept: `file:///` and an absolute path of a directory. Required."""
-
     exec_grace_s: Annotated[float, Field(gt=0, le=600)] = 30
     """How long after a command's own time-out its worker may take to report its end, in seconds."""
 

@@ -90,7 +90,7 @@ async def changes(
         .subquery("before")
     )
     query = (
-        select(e.bunker_id, e.at, e.status)
+        select(e.bunker_id, e.at, e.status, e.passivated)
         .join(bunkers, bunkers.c.id == e.bunker_id)
         .outerjoin(before, before.c.bunker_id == e.bunker_id)
         .where(
@@ -102,7 +102,8 @@ async def changes(
     )
     found: defaultdict[str, list[Change]] = defaultdict(list)
     for row in await db.rows(query):
-        found[row["bunker_id"]].append(Change(row["at"], State(row["status"])))
+        change = Change(row["at"], State(row["status"]), row["passivated"])
+        found[row["bunker_id"]].append(change)
     return found
 
 

@@ -27,6 +27,7 @@ from scaibunker.wire.worker.machines import (
     WorkerError,
 )
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
+from scaibunker.wire.worker.snapshots import SnapshotRequest, SnapshotStatus
 from scaigrid import tls
 from scaigrid.tracing import spans as tracing
 
@@ -36,6 +37,8 @@ M = TypeVar("M", bound=BaseModel)
 
 ORDER_S = 10.0
 """Seconds that a worker has to take an order; building the machine comes after that."""
+HEALTH_S = 2.0
+"""Seconds that a worker has to say who it is."""
 MOST_TOLD = 10_000
 _MAX_ANSWER = 4 * 1024 * 1024
 _MAX_ERROR = 64 * 1024
@@ -187,18 +190,29 @@ class WorkerClient:
             log.warning("worker answer is broken", method=method, path=path, error=repr(error))
             raise WorkerSilent(sent=True) from None
 
+    async def worker_id(self, address: str) -> str | None:
+        """Which worker it is that answers at an address; None if none does in time."""
+        try:
+            answer = await self._json("GET", address, "/v1/health", within_s=HEALTH_S)
+        except (WorkerSilent, WorkerRefused):
+            return None
+        found = answer.get("worker_id") if isinstance(answer, dict) else None
+        return found if isinstance(found, str) else None
+
     async def order(self, address: str, spec: MachineSpec) -> MachineStatus:
         """Have a machine built; ordering it again is no error."""
         path = f"/v1/machines/{spec.bunker_id}"
         within_s = min(self._request_s, ORDER_S)
         answer = await self._json(
-            "PUT", address, path, data=spec.model_dump_json(), within_s=within_s
+            "PUT", address, path, data=spec.model_dump_json(exclude_none=True), within_s=within_s
         )
         return parsed(MachineStatus, answer)
 
-    async def machine(self, address: str, bunker_id: str) -> MachineStatus | None:
+    async def machine(
+        self, address: str, bunker_id: str, within_s: float | None = None
+    ) -> MachineStatus | None:
         """What the worker sees of a machine; None if it has none of that id."""
-        return await self._if_known(MachineStatus, address, f"/v1/machines/{bunker_id}")
+        return await self._if_known(MachineStatus, address, f"/v1/machines/{bunker_id}", within_s)
 
     async def remove(self, address: str, bunker_id: str) -> None:
         """Take a machine down; returns when nothing of it is left."""
@@ -210,15 +224,34 @@ class WorkerClient:
         answer = await self._json("PUT", address, path, data=request.model_dump_json())
         return parsed(MachineStatus, answer)
 
+    async def snapshot(
+        self, address: str, bunker_id: str, request: SnapshotRequest
+    ) -> SnapshotStatus:
+        """Have a snapshot of a machine made; ordering it again is no error. Returns how far it is."""
+        path, within_s = f"/v1/machines/{bunker_id}/snapshot", min(self._request_s, ORDER_S)
+        data = request.model_dump_json(exclude_none=True)
+        answer = await self._json("POST", address, path, data=data, within_s=within_s)
+        return parsed(SnapshotStatus, answer)
+
+    async def snapshot_status(self, address: str, snapshot_id: str) -> SnapshotStatus | None:
+        """How far a snapshot is; None if the worker knows none of that id."""
+        return await self._if_known(SnapshotStatus, address, f"/v1/snapshots/{snapshot_id}")
+
+    async def forget_snapshot(self, address: str, snapshot_id: str) -> None:
+        """Have a snapshot given up if it is not stored yet, and forgotten. Idempotent."""
+        await self._json("DELETE", address, f"/v1/snapshots/{snapshot_id}")
+
     async def exec_status(self, address: str, bunker_id: str, exec_id: str) -> ExecStatus | None:
         """What the worker knows of a spooled command; None if it knows none."""
         path = f"/v1/machines/{bunker_id}/execs/{exec_id}"
         return await self._if_known(ExecStatus, address, path)
 
-    async def _if_known(self, model: type[M], address: str, path: str) -> M | None:
+    async def _if_known(
+        self, model: type[M], address: str, path: str, within_s: float | None = None
+    ) -> M | None:
         """What the worker says of something; None if it knows no such thing."""
         try:
-            return parsed(model, await self._json("GET", address, path))
+            return parsed(model, await self._json("GET", address, path, within_s=within_s))
         except WorkerRefused as error:
             if error.status == 404:
                 return None

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
 
+AMOUNTS = ("cpu_millicores", "memory_mb", "disk_mb")
+"""What every bunker needs some of, by the names of a request's fields."""
+
 
 class WorkerStatus(StrEnum):
     """What an operator sees."""
@@ -28,7 +31,9 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker, as its last heartbeat described it. `address` never leaves the controller."""
+    """One worker, as its last heartbeat described it. `address` never leaves the controller. `templates` are named as
+    by `wire.worker.templates.template_of`. `emptied_since`: an operator wants its bunkers passivated, those
+    that can be."""
 
     id: str
     name: str
@@ -42,6 +47,8 @@ class Worker:
     draining: bool
     last_heartbeat_at: datetime
     held: "Held" = field(default_factory=lambda: Held())
+    emptied_since: datetime | None = None
+    templates: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,14 @@ class ProtocolMismatch(GridError):
     hint = "Upgrade whichever of the two is older; the worker's machines run on meanwhile."
 
 
+class WorkerIdTaken(GridError):
+    """Another daemon of this worker id reports from another address, and still answers there."""
+
+    kind = Kind.CONFLICT
+    code = Code.NAME_CONFLICT
+    hint = "Each host needs a worker id of its own: start the copy with an empty data directory."
+
+
 class WorkerRefused(Exception):
     """A worker answered with an error. Never leaves the controller as it is."""
 

@@ -13,7 +13,7 @@ from scaibunker.controller.bunkers.domain import Shape
 from scaibunker.controller.bunkers.lifecycle import LIVE
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.workers import repository
-from scaibunker.controller.workers.domain import Held
+from scaibunker.controller.workers.domain import AMOUNTS, Held
 from scaibunker.controller.workers.tables import worker_gpus, workers
 from scaigrid.db import Reader, Writer
 from scaigrid.db.server_time import server_now
@@ -21,7 +21,6 @@ from scaigrid.operation import Operation
 from scaigrid.tenancy.scope import everywhere
 
 _LIVE = sorted(state.value for state in LIVE)
-_AMOUNTS = ("cpu_millicores", "memory_mb", "disk_mb")
 
 
 class PlaceTaken(Exception):
@@ -39,7 +38,7 @@ async def take(
     """Hold what a bunker needs of a worker; with `heard_since`, if it has reported since then.
     Raises PlaceTaken, which must end the transaction."""
     c = workers.c
-    room = [c[f"held_{amount}"] + getattr(shape, amount) <= c[amount] for amount in _AMOUNTS]
+    room = [c[f"held_{amount}"] + getattr(shape, amount) <= c[amount] for amount in AMOUNTS]
     if heard_since is not None:
         room.append(c.last_heartbeat_at > heard_since)
     taken = _change(worker_id, shape, 1).where(c.draining.is_(False), *room)
@@ -81,7 +80,7 @@ async def give_back(
 def _change(worker_id: str, shape: Shape, sign: int) -> Update:
     c = workers.c
     values = {
-        f"held_{amount}": c[f"held_{amount}"] + sign * getattr(shape, amount) for amount in _AMOUNTS
+        f"held_{amount}": c[f"held_{amount}"] + sign * getattr(shape, amount) for amount in AMOUNTS
     }
     return (
         update(workers)
@@ -99,7 +98,7 @@ async def held_by_rows(op: Operation, db: Reader) -> Mapping[str, Held]:
     sums = select(
         c.worker_id,
         func.count().label("bunkers"),
-        *(func.sum(c[amount]).label(amount) for amount in _AMOUNTS),
+        *(func.sum(c[amount]).label(amount) for amount in AMOUNTS),
     )
     found: dict[str, Held] = {}
     devices = (
@@ -141,7 +140,7 @@ async def mend(op: Operation, db: Writer, worker_id: str) -> bool:
     held = (await held_by_rows(op, db)).get(worker_id, Held())
     if said == held:
         return False
-    values = {f"held_{amount}": getattr(held, amount) for amount in _AMOUNTS}
+    values = {f"held_{amount}": getattr(held, amount) for amount in AMOUNTS}
     await db.execute(
         update(workers)
         .where(workers.c.id == worker_id)

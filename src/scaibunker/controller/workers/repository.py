@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 
 from scaibunker.controller.bunkers.lifecycle import LIVE
 from scaibunker.controller.bunkers.tables import bunkers
@@ -44,16 +44,33 @@ class Description:
     capacity: Capacity
     network_profiles: AbstractSet[str]
     images: AbstractSet[str]
+    templates: AbstractSet[str]
     protocol: int
 
 
-async def report(op: Operation, db: Writer, worker: Worker) -> None:
-    """Store what a heartbeat says. Draining is the operator's word, not the worker's. Raises
-    IntegrityError if another replica has just registered the worker."""
-    facts = _facts(worker)
+async def heard(op: Operation, db: Writer, said: Sequence[Worker]) -> set[str]:
+    """Store that workers have reported; returns those of which that is all that is new. Nobody is
+    waited for: a worker whose row somebody else holds is passed over."""
+    c = workers.c
+    as_known = c.id.in_(sorted(worker.id for worker in said)) & c.facts.in_(
+        sorted(_facts(worker) for worker in said)
+    )
+    query = select(c.id).where(as_known).order_by(c.id).with_for_update(skip_locked=True)
+    found = set(await db.values(query))
+    if found:
+        these = update(workers).where(c.id.in_(sorted(found)))
+        await db.execute(these.values(last_heartbeat_at=op.now()))
+    return found
+
+
+async def describe(op: Operation, db: Writer, worker: Worker) -> None:
+    """Store all that a heartbeat says, or only that it came if the rest is known. Draining is the
+    operator's word, not the worker's. Raises IntegrityError if another replica has just registered
+    the worker."""
     heard = update(workers).where(workers.c.id == worker.id).values(last_heartbeat_at=op.now())
-    if await db.execute(heard.where(workers.c.facts == facts)) == 1:
-        return  # as most are: nothing is new
+    facts = _facts(worker)
+    if await db.execute(heard.where(workers.c.facts == facts)):
+        return
     values: dict[str, Any] = {
         "name": worker.name,
         "address": worker.address,
@@ -66,6 +83,7 @@ async def report(op: Operation, db: Writer, worker: Worker) -> None:
         "disk_mb": worker.capacity.disk_mb,
         "gpus": dict(worker.capacity.gpus),
         "cached_images": list(worker.cached_images),
+        "templates": list(worker.templates),
         "facts": facts,
         "changed_at": server_now(),
     }
@@ -83,13 +101,18 @@ async def report(op: Operation, db: Writer, worker: Worker) -> None:
 
 
 async def _report_gpus(op: Operation, db: Writer, worker: Worker) -> None:  # noqa: ARG001
-    """Devices by type; of a type that is gone there are none, whoever still holds some."""
+    """Devices by type; of a type that is gone there are none, and it is forgotten once nobody holds
+    one."""
     g = worker_gpus.c
-    known = set(await db.values(select(g.gpu_type).where(g.worker_id == worker.id)))
-    for kind in known | worker.capacity.gpus.keys():
-        total = worker.capacity.gpus.get(kind, 0)
+    mine, now = g.worker_id == worker.id, worker.capacity.gpus
+    known = set(await db.values(select(g.gpu_type).where(mine)))
+    if gone := sorted(known - now.keys()):
+        left = mine & g.gpu_type.in_(gone)
+        await db.execute(delete(worker_gpus).where(left, g.held == 0))
+        await db.execute(update(worker_gpus).where(left).values(total=0))
+    for kind, total in now.items():
         if kind in known:
-            this = (g.worker_id == worker.id) & (g.gpu_type == kind)
+            this = mine & (g.gpu_type == kind)
             await db.execute(update(worker_gpus).where(this).values(total=total))
         else:
             await db.execute(
@@ -110,8 +133,9 @@ async def note_protocol(
 
 
 def _facts(worker: Worker) -> str:
-    """A name for all that a heartbeat says of the worker but when."""
+    """A name for all that a heartbeat says of the worker but when; no two workers have the same."""
     said = [
+        worker.id,
         worker.name,
         worker.address,
         worker.protocol,
@@ -123,14 +147,23 @@ def _facts(worker: Worker) -> str:
         worker.capacity.disk_mb,
         sorted(worker.capacity.gpus.items()),
         sorted(worker.cached_images),
+        sorted(worker.templates),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-async def drain(op: Operation, db: Writer, worker_id: str, *, draining: bool) -> bool:  # noqa: ARG001
-    """Have a worker take nothing new, or take bunkers again. False if there is no such worker."""
+async def drain(
+    op: Operation, db: Writer, worker_id: str, *, draining: bool, emptied: bool = False
+) -> bool:
+    """Have a worker take nothing new, and with `emptied` have its bunkers passivated that can be; or have it
+    take bunkers again. False if there is no such worker."""
     this = update(workers).where(workers.c.id == worker_id)
-    return await db.execute(this.values(draining=draining, changed_at=server_now())) == 1
+    values: dict[str, Any] = {"draining": draining, "changed_at": server_now()}
+    if not draining:
+        values["emptied_since"] = None
+    elif emptied:
+        values["emptied_since"] = func.coalesce(workers.c.emptied_since, op.now())
+    return await db.execute(this.values(**values)) == 1
 
 
 async def standings(
@@ -181,6 +214,7 @@ async def descriptions(
                 _capacity(row),
                 frozenset(row["network_profiles"]),
                 frozenset(row["cached_images"]),
+                frozenset(row["templates"] or ()),
                 row["protocol"],
             )
     return found
@@ -321,4 +355,6 @@ def _worker(row: RowMapping) -> Worker:
         draining=row["draining"],
         last_heartbeat_at=row["last_heartbeat_at"],
         held=_held(row),
+        emptied_since=row["emptied_since"],
+        templates=tuple(row["templates"] or ()),
     )

@@ -11,14 +11,17 @@ from scaibunker.controller.permissions import Key
 from scaibunker.controller.workers import repository
 from scaibunker.controller.workers.compatibility import Report
 from scaibunker.controller.workers.domain import Presence, Worker
-from scaibunker.controller.workers.errors import ProtocolMismatch, WorkerNotFound
+from scaibunker.controller.workers.errors import (
+    ProtocolMismatch,
+    WorkerIdTaken,
+    WorkerNotFound,
+)
 from scaibunker.controller.workers.service import Heartbeats
 from scaibunker.controller.workers.view import view
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api import workers as wire
 from scaibunker.wire.worker.heartbeat import HeartbeatAnswer
 from scaigrid.db import Database, Writer
-from scaigrid.errors import ValidationFailed
 from scaigrid.http.access import Needs, Service
 from scaigrid.http.paging import Paged, Slice
 from scaigrid.http.resources import Reach, Resource
@@ -54,7 +57,7 @@ class WorkerEndpoints:
             self.post_heartbeat,
             access=Service("worker", *self._tokens),
             answers=_bare(HeartbeatAnswer),
-            errors=[ProtocolMismatch],
+            errors=[ProtocolMismatch, WorkerIdTaken],
             body_limit=MAX_HEARTBEAT,
             audited=False,
         )
@@ -106,21 +109,27 @@ class WorkerEndpoints:
         self,
         op: Op,
         worker_id: str,
-        passivate: Annotated[bool, Query(description="Not in this release.")] = False,
+        passivate: Annotated[
+            bool, Query(description="Passivate its persistent bunkers that are not bound to it.")
+        ] = False,
+        body: wire.WorkerDrain | None = None,
     ) -> wire.Worker:
-        """Have a worker take no new bunkers; those that it has go on. Doing it twice changes
-        nothing."""
-        if passivate:
-            raise ValidationFailed.of("passivate", "passivation is not part of this release")
-        return await self._drain(op, worker_id, draining=True)
+        """Have a worker take no new bunkers; those that it has go on. With `passivate`, in the query or the
+        body, its persistent bunkers are put to sleep, and wake up elsewhere when they are used; those in use
+        get a minute to become quiet. Doing it twice changes nothing."""
+        emptied = passivate or (body is not None and body.passivate)
+        op.note(passivate=emptied)
+        return await self._drain(op, worker_id, draining=True, emptied=emptied)
 
     async def resume_worker(self, op: Op, worker_id: str) -> wire.Worker:
         """Have a worker take new bunkers again. Doing it twice changes nothing."""
         return await self._drain(op, worker_id, draining=False)
 
-    async def _drain(self, op: Operation, worker_id: str, *, draining: bool) -> wire.Worker:
+    async def _drain(
+        self, op: Operation, worker_id: str, *, draining: bool, emptied: bool = False
+    ) -> wire.Worker:
         async def work(db: Writer) -> bool:
-            return await repository.drain(op, db, worker_id, draining=draining)
+            return await repository.drain(op, db, worker_id, draining=draining, emptied=emptied)
 
         if not await self._database.transaction(work):
             raise WorkerNotFound

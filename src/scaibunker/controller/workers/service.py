@@ -7,25 +7,28 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from scaibunker.controller.bunkers import repository as bunkers
 from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.usage.egress import Egress
-from scaibunker.controller.workers import repository
 from scaibunker.controller.workers.compatibility import Compatibility
 from scaibunker.controller.workers.domain import Capacity, Presence, Worker
 from scaibunker.controller.workers.fleet import Fleet
+from scaibunker.controller.workers.identity import Identity
+from scaibunker.controller.workers.roll import Expected, Roll
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer, Introduction
 from scaibunker.wire.worker.machines import ExecStatus, MachineState, MachineStatus
-from scaigrid.db import Database, Writer
+from scaibunker.wire.worker.snapshots import SnapshotStatus
+from scaigrid.db import Database
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import ValidationFailed
 from scaigrid.operation import Operation
 
 log = structlog.get_logger(__name__)
 
-Finished = Callable[[Operation, Sequence[ExecStatus]], Awaitable[list[str]]]
-"""Takes commands that ended; returns the ids of those that are durably recorded."""
+Finished = Callable[[Operation, str, Sequence[ExecStatus]], Awaitable[list[str]]]
+"""Takes commands that ended by a worker's word; returns the ids of those it need not repeat."""
+Copies = Callable[[str, Sequence[SnapshotStatus]], None]
+"""Takes what a worker says of the snapshots that it makes."""
 Hint = Callable[[str], None]
 """Tells the reconciler that a bunker may need it."""
 
@@ -49,36 +52,38 @@ class Heartbeats:
         finished: Finished,
         egress: Egress,
         compatibility: Compatibility,
+        identity: Identity,
+        copies: Copies,
         *,
         require_https: bool = False,
     ) -> None:
         self._schemes = ("https",) if require_https else ("http", "https")
         self._compatibility = compatibility
-        self._database = database
+        self._roll = Roll(database, identity)
         self._egress = egress
         self._fleet = fleet
         self._presence = presence
         self._interval_s = interval_s
         self._hint = hint
         self._finished = finished
+        self._copies = copies
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def take(self, op: Operation, beat: Heartbeat | Introduction) -> HeartbeatAnswer:
         """Record a heartbeat, wake the reconciler where it differs from what should be, and
         answer what should not exist. Raises ProtocolMismatch for a worker that is not understood,
-        ValidationFailed for a report that makes no sense."""
+        WorkerIdTaken for the second one of an id, ValidationFailed for a report that makes no sense."""
         await self._compatibility.check(op, beat)
         if not isinstance(beat, Heartbeat):
             raise ValidationFailed("The heartbeat has not the form of its version.")
         _check(beat, self._schemes)
         async with self._turns[beat.worker_id]:
-            await self._store(op, _worker(op, beat))
+            expected = await self._store(op, _worker(op, beat))
             self._fleet.report(beat.worker_id, beat.machines)
             await self._egress.report(op, beat.worker_id, beat.machines)
-            async with self._database.read() as db:
-                expected = await bunkers.on_worker(op, db, beat.worker_id)
+            self._copies(beat.worker_id, beat.snapshots)
             self._wake(expected, {m.bunker_id: m for m in beat.machines})
-            acknowledged = await self._finished(op, beat.finished_execs)
+            acknowledged = await self._finished(op, beat.worker_id, beat.finished_execs)
         strays = [m.bunker_id for m in beat.machines if m.bunker_id not in expected]
         if strays:
             log.warning("machines without a bunker", worker_id=beat.worker_id, bunkers=strays)
@@ -89,19 +94,14 @@ class Heartbeats:
             acknowledged_execs=acknowledged,
         )
 
-    async def _store(self, op: Operation, worker: Worker) -> None:
-        async def work(db: Writer) -> None:
-            await repository.report(op, db, worker)
-
+    async def _store(self, op: Operation, worker: Worker) -> Expected:
         try:
-            await self._database.upsert(work)
+            return await self._roll.enter(op, worker)
         except DatabaseUnavailable:
             self._presence.missed(op.now())
             raise
 
-    def _wake(
-        self, expected: Mapping[str, tuple[State, Desired]], machines: Mapping[str, MachineStatus]
-    ) -> None:
+    def _wake(self, expected: Expected, machines: Mapping[str, MachineStatus]) -> None:
         for bunker_id, (status, desired) in expected.items():
             machine = machines.get(bunker_id)
             as_it_should = machine is not None and machine.state == _EXPECTED.get(status)
@@ -138,6 +138,7 @@ def _worker(op: Operation, beat: Heartbeat) -> Worker:
             gpus=beat.capacity.gpus,
         ),
         cached_images=beat.cached_images,
+        templates=sorted({template.name for template in beat.templates}),
         draining=False,
         last_heartbeat_at=op.now(),
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from scaibunker.controller.bunkers.lifecycle import State
-from scaibunker.controller.workers.domain import Held, Worker, WorkerStatus
+from scaibunker.controller.workers.domain import AMOUNTS, Held, Worker, WorkerStatus
 from scaibunker.wire.api import workers as wire
 
 _AT_WORK = (State.RUNNING, State.PAUSED, State.SNAPSHOTTING)
@@ -30,6 +30,7 @@ def view(
         name=worker.name,
         status=status.value,
         draining=worker.draining,
+        emptied_since=worker.emptied_since,
         takes_bunkers=not reasons,
         reasons=reasons,
         version=worker.version,
@@ -63,7 +64,7 @@ def _reasons(worker: Worker, status: WorkerStatus, now: datetime, *, understood:
         reasons.append(f"offline: its last heartbeat came {_age_s(worker, now):.0f} s ago")
     if worker.draining:
         reasons.append("draining: an operator has said that it takes no new bunkers")
-    for amount in ("cpu_millicores", "memory_mb", "disk_mb"):
+    for amount in AMOUNTS:
         total, held = getattr(worker.capacity, amount), getattr(worker.held, amount)
         if held >= total:
             reasons.append(f"full: {held} of {total} {amount} are reserved")

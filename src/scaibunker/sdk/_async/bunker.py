@@ -10,11 +10,14 @@ from scaibunker.sdk._async.bunker_calls import DEFAULT_WAIT_S, AsyncBunkerCalls
 from scaibunker.sdk._async.exec_stream import AsyncExecStream
 from scaibunker.sdk._async.execs import AsyncExecs
 from scaibunker.sdk._async.files import AsyncFiles
+from scaibunker.sdk._async.snapshots import DEFAULT_SNAPSHOT_WAIT_S, AsyncSnapshots
 from scaibunker.sdk._async.transport import AsyncTransport
 from scaibunker.sdk.errors import NotFound, ScaiBunkerError
 from scaibunker.sdk.options import ExecOptions
 from scaibunker.sdk.records import BunkerRecord, ExecResult
+from scaibunker.sdk.waiting import SnapshotProgress, unobserved
 from scaibunker.wire.api.bunkers import BunkerStatus
+from scaibunker.wire.api.snapshots import Snapshot, SnapshotKind
 
 _LOG = logging.getLogger("scaibunker.sdk")
 
@@ -28,6 +31,7 @@ class AsyncBunker:
 
     def __init__(self, transport: AsyncTransport, record: BunkerRecord) -> None:
         self._calls = AsyncBunkerCalls(transport)
+        self._snapshots = AsyncSnapshots(transport)
         self.record = record
         self.execs = AsyncExecs(transport, record.id)
         self.files = AsyncFiles(transport, record.id)
@@ -80,9 +84,30 @@ class AsyncBunker:
         """Count as activity, so that the idle time starts again."""
         self.record = await self._calls.keepalive(self.id)
 
-    async def delete(self) -> None:
-        """Terminate it. Doing it again changes nothing."""
-        self.record = await self._calls.delete(self.id)
+    async def snapshot(
+        self,
+        kind: SnapshotKind | str = SnapshotKind.DISK,
+        *,
+        name: str | None = None,
+        expires_in_s: int | None = None,
+        wait: bool = True,
+        wait_timeout: float = DEFAULT_SNAPSHOT_WAIT_S,
+        on_progress: SnapshotProgress = unobserved,
+    ) -> Snapshot:
+        """Copy it, and go on. See `AsyncSnapshots.create`."""
+        return await self._snapshots.create(
+            self.id,
+            kind,
+            name=name,
+            expires_in_s=expires_in_s,
+            wait=wait,
+            wait_timeout=wait_timeout,
+            on_progress=on_progress,
+        )
+
+    async def delete(self, *, snapshot: bool | SnapshotKind | str = False) -> None:
+        """Terminate it. See `AsyncBunkerCalls.delete`."""
+        self.record = await self._calls.delete(self.id, snapshot=snapshot)
 
     async def __aenter__(self) -> Self:
         return self

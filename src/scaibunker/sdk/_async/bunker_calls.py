@@ -6,7 +6,7 @@ Making and finding bunkers is `bunkers`; an object that stands for one is `bunke
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from scaibunker.sdk import _answers, _calls
+from scaibunker.sdk import _answers, _calls, _requests
 from scaibunker.sdk._async.transport import AsyncTransport
 from scaibunker.sdk._calls import Call, bunker_path
 from scaibunker.sdk._runtime import asleep
@@ -15,6 +15,7 @@ from scaibunker.sdk.records import BunkerRecord
 from scaibunker.sdk.sse import ServerEvent
 from scaibunker.sdk.waiting import pauses
 from scaibunker.wire.api.bunkers import BunkerEvent, BunkerStatus
+from scaibunker.wire.api.snapshots import SnapshotKind
 
 DEFAULT_WAIT_S = 120.0
 
@@ -29,9 +30,18 @@ class AsyncBunkerCalls:
         """The bunker's record as it is now."""
         return await self._transport.record(_calls.get(bunker_path(bunker_id)), BunkerRecord)
 
-    async def delete(self, bunker_id: str) -> BunkerRecord:
-        """Terminate the bunker. Doing it again changes nothing."""
-        call = Call("DELETE", bunker_path(bunker_id), repeatable=True)
+    async def delete(
+        self, bunker_id: str, *, snapshot: bool | SnapshotKind | str = False
+    ) -> BunkerRecord:
+        """Terminate the bunker. Doing it again changes nothing.
+
+        With `snapshot` (a kind, or True for `disk`) it stands still until there is one of it, and
+        ends then: if its record is `snapshotting` still, later. If there can be none it goes on,
+        which raises `Conflict` if it is known by the time of the answer.
+        """
+        call = Call(
+            "DELETE", bunker_path(bunker_id), _requests.last_snapshot(snapshot), repeatable=True
+        )
         return await self._transport.record(call, BunkerRecord)
 
     async def pause(self, bunker_id: str) -> BunkerRecord:

@@ -14,6 +14,8 @@ from scaibunker.sdk._async.bunkers import AsyncBunkers
 from scaibunker.sdk._async.execs import AsyncExecs
 from scaibunker.sdk._async.files import AsyncFiles
 from scaibunker.sdk._async.images import AsyncImages
+from scaibunker.sdk._async.quotas import AsyncQuotas
+from scaibunker.sdk._async.snapshots import AsyncSnapshots
 from scaibunker.sdk._async.transport import AsyncTransport
 from scaibunker.sdk._async.workers import AsyncWorkers
 from scaibunker.sdk.config import Endpoint, Timeouts, load_profile, resolve
@@ -43,8 +45,10 @@ class AsyncClient:
             http_transport=http_transport,
         )
         self.bunkers = AsyncBunkers(self._transport)
+        self.snapshots = AsyncSnapshots(self._transport)
         self.images = AsyncImages(self._transport)
         self.workers = AsyncWorkers(self._transport)
+        self.quotas = AsyncQuotas(self._transport)
         self.api_keys = AsyncApiKeys(self._transport)
         self.audit = AsyncAuditLog(self._transport)
 

@@ -11,11 +11,14 @@ from scaibunker.sdk._sync.bunker_calls import DEFAULT_WAIT_S, BunkerCalls
 from scaibunker.sdk._sync.exec_stream import ExecStream
 from scaibunker.sdk._sync.execs import Execs
 from scaibunker.sdk._sync.files import Files
+from scaibunker.sdk._sync.snapshots import DEFAULT_SNAPSHOT_WAIT_S, Snapshots
 from scaibunker.sdk._sync.transport import Transport
 from scaibunker.sdk.errors import NotFound, ScaiBunkerError
 from scaibunker.sdk.options import ExecOptions
 from scaibunker.sdk.records import BunkerRecord, ExecResult
+from scaibunker.sdk.waiting import SnapshotProgress, unobserved
 from scaibunker.wire.api.bunkers import BunkerStatus
+from scaibunker.wire.api.snapshots import Snapshot, SnapshotKind
 
 _LOG = logging.getLogger("scaibunker.sdk")
 
@@ -29,6 +32,7 @@ class Bunker:
 
     def __init__(self, transport: Transport, record: BunkerRecord) -> None:
         self._calls = BunkerCalls(transport)
+        self._snapshots = Snapshots(transport)
         self.record = record
         self.execs = Execs(transport, record.id)
         self.files = Files(transport, record.id)
@@ -81,9 +85,30 @@ class Bunker:
         """Count as activity, so that the idle time starts again."""
         self.record = self._calls.keepalive(self.id)
 
-    def delete(self) -> None:
-        """Terminate it. Doing it again changes nothing."""
-        self.record = self._calls.delete(self.id)
+    def snapshot(
+        self,
+        kind: SnapshotKind | str = SnapshotKind.DISK,
+        *,
+        name: str | None = None,
+        expires_in_s: int | None = None,
+        wait: bool = True,
+        wait_timeout: float = DEFAULT_SNAPSHOT_WAIT_S,
+        on_progress: SnapshotProgress = unobserved,
+    ) -> Snapshot:
+        """Copy it, and go on. See `Snapshots.create`."""
+        return self._snapshots.create(
+            self.id,
+            kind,
+            name=name,
+            expires_in_s=expires_in_s,
+            wait=wait,
+            wait_timeout=wait_timeout,
+            on_progress=on_progress,
+        )
+
+    def delete(self, *, snapshot: bool | SnapshotKind | str = False) -> None:
+        """Terminate it. See `BunkerCalls.delete`."""
+        self.record = self._calls.delete(self.id, snapshot=snapshot)
 
     def __enter__(self) -> Self:
         return self

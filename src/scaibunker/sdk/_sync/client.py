@@ -15,6 +15,8 @@ from scaibunker.sdk._sync.bunkers import Bunkers
 from scaibunker.sdk._sync.execs import Execs
 from scaibunker.sdk._sync.files import Files
 from scaibunker.sdk._sync.images import Images
+from scaibunker.sdk._sync.quotas import Quotas
+from scaibunker.sdk._sync.snapshots import Snapshots
 from scaibunker.sdk._sync.transport import Transport
 from scaibunker.sdk._sync.workers import Workers
 from scaibunker.sdk.config import Endpoint, Timeouts, load_profile, resolve
@@ -44,8 +46,10 @@ class Client:
             http_transport=http_transport,
         )
         self.bunkers = Bunkers(self._transport)
+        self.snapshots = Snapshots(self._transport)
         self.images = Images(self._transport)
         self.workers = Workers(self._transport)
+        self.quotas = Quotas(self._transport)
         self.api_keys = ApiKeys(self._transport)
         self.audit = AuditLog(self._transport)
 

@@ -93,12 +93,17 @@ class Interface(BaseModel):
 
 
 class BunkerCreate(BaseModel):
-    """Body of `POST /bunkers`. A field that is left out means the documented default."""
+    """Body of `POST /bunkers`. A field that is left out means the documented default.
+
+    `snapshot_kind`: how a bunker is made of a `full` snapshot; `disk` boots from its disk instead of going on
+    where it stood, and may then have other sizes and another network profile.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     image: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     snapshot_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    snapshot_kind: Literal["disk", "full"] | None = None
     lifecycle_mode: LifecycleMode = LifecycleMode.EPHEMERAL
     name: Name | None = None
     label_set: LabelMap = Field(default_factory=dict)
@@ -162,11 +167,13 @@ class Bunker(BaseModel):
 
 
 class BunkerEvent(BaseModel):
-    """One change of state, `GET /bunkers/{id}/events`."""
+    """One change of state, `GET /bunkers/{id}/events`. `passivated`, as the type: it sleeps now, and is
+    `paused` as before; as a field: whether it does from then on."""
 
-    type: Literal["status"] = "status"
+    type: Literal["status", "passivated"] = "status"
     bunker_id: str
     status: BunkerStatus
     previous: BunkerStatus | None
+    passivated: bool = False
     reason: str | None
     at: datetime

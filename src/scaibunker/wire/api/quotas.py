@@ -4,11 +4,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Cap = Annotated[int, Field(strict=True, ge=0, lt=1 << 31)] | None
 """The most there may be; null is no cap."""
-Title = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+def _plain(value: str) -> str:
+    if value != value.strip() or not value.isprintable():
+        raise ValueError("must be printable and neither begin nor end with a space")
+    return value
+
+
+Title = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)]
 Text = Annotated[str, Field(max_length=1024)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -98,12 +106,14 @@ class QuotaAssignmentCreate(BaseModel):
 
 
 class QuotaUsage(BaseModel):
-    """What is held of a bucket. `cap` and `remaining` are null where nothing bounds it; `profiles`
-    are those that bound it."""
+    """What is held of a bucket. `name` is what the user or the group is called, null if it is gone;
+    `cap` and `remaining` are null where nothing bounds it; `profiles` are those that bound it, beside
+    the platform's maxima."""
 
     bucket: str
     kind: QuotaTargetKind
     id: str
+    name: str | None
     profiles: list[str]
     current: dict[str, int]
     cap: dict[str, int | None]

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 
 class Amounts(BaseModel):
@@ -14,19 +14,29 @@ class Amounts(BaseModel):
     gpus: dict[str, int] = Field(default_factory=dict)
 
 
+class WorkerDrain(BaseModel):
+    """Body of `POST /workers/{id}/drain`. `passivate`: put the bunkers to sleep that can wake up elsewhere."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    passivate: StrictBool = False
+
+
 class Worker(BaseModel):
     """A worker's record, and why it takes new bunkers or does not.
 
     `total` is what it may give away; `reserved` what its live bunkers hold of that, those that are
     still on their way included; `used` what those of them hold whose machines run or are frozen.
     `bunkers` counts the live ones, `bunkers_by_status` each sort. `takes_bunkers` says whether
-    there can be new ones, `reasons` why not.
+    there can be new ones, `reasons` why not. `emptied_since`: since when those of its bunkers are
+    passivated that can be.
     """
 
     id: str
     name: str
     status: str
     draining: bool
+    emptied_since: datetime | None
     takes_bunkers: bool
     reasons: list[str]
     version: str

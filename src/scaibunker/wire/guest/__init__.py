@@ -5,5 +5,5 @@ client. The routes are in `docs/reference/guest-protocol.md`; command output tra
 `frames`.
 """
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised when an old worker and a new agent (or the reverse) would misread each other."""

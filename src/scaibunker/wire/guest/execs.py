@@ -77,11 +77,35 @@ class GuestHealth(BaseModel):
 class GuestIdentity(BaseModel):
     """Body of `PUT /v1/identity`: everything that makes this machine this bunker.
 
-    Applied before the first command runs, after a boot and after a restore alike. `env` is part
-    of the environment of every command; `entropy_base64` is mixed into the kernel's pool.
+    Applied before the first command runs, after a boot and after a restore alike; it ends a hold.
+    `env` is part of the environment of every command; `entropy_base64` is mixed into the kernel's
+    pool. What follows is not said to an agent that need not hear it: one that was started by an
+    older release would refuse it. `generation` names this life of the machine's memory, for programs
+    to see; `token_hex` opens the channel from the next session on; `disown_execs` says that
+    commands from before are another bunker's; `disk_mb` is the size of the writable disk from now on,
+    which the agent waits for, and has the file system fill.
     """
 
     hostname: str
     time_unix_ns: int
     entropy_base64: str
     env: dict[str, str] = Field(default_factory=dict)
+    generation: str = ""
+    token_hex: str = ""
+    disown_execs: bool = False
+    disk_mb: int = 0
+
+
+class HoldRequest(BaseModel):
+    """Body of `PUT /v1/hold`: the processes of commands stop where they are, everything written
+    reaches the disk, and with `freeze_disk` it takes nothing more; for `limit_s` of the guest's own
+    seconds at most."""
+
+    freeze_disk: bool
+    limit_s: float
+
+
+class HoldAnswer(BaseModel):
+    """`still`: all processes stand. One that waits in the kernel may not."""
+
+    still: bool

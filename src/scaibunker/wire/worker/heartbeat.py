@@ -6,6 +6,8 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from scaibunker.wire.bounds import Amount, Name, Short, WorkerId
 from scaibunker.wire.worker.machines import ExecStatus, MachineStatus
+from scaibunker.wire.worker.snapshots import SnapshotStatus
+from scaibunker.wire.worker.templates import MAX_TEMPLATES, TemplateShape
 
 
 class Capacity(BaseModel):
@@ -29,7 +31,8 @@ class Heartbeat(Introduction):
     """Body of `POST /v1/modules/scaibunker/heartbeat`.
 
     `machines` is the whole truth about this worker: one that is not named is not there.
-    `finished_execs` are repeated until an answer acknowledges them.
+    `finished_execs` are repeated until an answer acknowledges them. `snapshots` are those under way and
+    the last that ended. `templates` are of what machines can be made here without a boot.
     """
 
     name: Name
@@ -39,7 +42,11 @@ class Heartbeat(Introduction):
     capacity: Capacity
     machines: list[MachineStatus]
     finished_execs: list[ExecStatus] = Field(default_factory=list)
+    snapshots: list[SnapshotStatus] = Field(default_factory=list)
     cached_images: list[Name] = Field(default_factory=list)
+    templates: Annotated[list[TemplateShape], Field(max_length=MAX_TEMPLATES)] = Field(
+        default_factory=list
+    )
 
 
 class HeartbeatAnswer(BaseModel):

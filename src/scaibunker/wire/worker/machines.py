@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scaibunker.wire.bounds import Count, Reference
+from scaibunker.wire.bounds import Count, Reference, Short
 from scaibunker.wire.guest.execs import ExecExit
+from scaibunker.wire.worker.snapshots import SnapshotSource
 
 
 class MachineState(StrEnum):
@@ -20,7 +21,10 @@ class MachineState(StrEnum):
 
 
 class MachineSpec(BaseModel):
-    """Body of `PUT /v1/machines/{bunker_id}`: all that a worker needs to build the machine."""
+    """Body of `PUT /v1/machines/{bunker_id}`: all that a worker needs to build the machine.
+
+    `snapshot` is left out where there is none: an older worker would refuse it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,6 +38,7 @@ class MachineSpec(BaseModel):
     network_profile: Literal["isolated"] = "isolated"
     hostname: str
     env: dict[str, str] = Field(default_factory=dict)
+    snapshot: SnapshotSource | None = None
 
 
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -50,17 +55,21 @@ class MachineTimings(BaseModel):
 class MachineStatus(BaseModel):
     """A worker's view of one machine.
 
+    `reason_code` says what sort of thing `reason` is, where more follows from it than that the machine failed.
     `egress_bytes` is what it has sent since it was built; `incarnation` names that building, since the
-    count begins anew with the next. A machine without a network device has sent nothing.
+    count begins anew with the next. A machine without a network device has sent nothing. `start` is what it was
+    made of: `boot`, `snapshot` or `template`.
     """
 
     bunker_id: Reference
     state: MachineState
     reason: str | None = None
+    reason_code: Short | None = None
     console_tail: str | None = None
     timings: MachineTimings = Field(default_factory=MachineTimings)
     egress_bytes: Count = 0
     incarnation: Annotated[str, Field(max_length=64)] = ""
+    start: Annotated[str, Field(max_length=64)] = ""
 
 
 class PowerRequest(BaseModel):

@@ -9,7 +9,8 @@ import asyncio
 from aiohttp import web
 
 from scaibunker.worker.errors import GuestUnreachable
-from scaibunker.worker.guest.connection import SMALL_BODY, Body, GuestConnection
+from scaibunker.worker.guest.connection import SMALL_BODY
+from scaibunker.worker.guest.port import Body, Session
 from scaibunker.worker.guest.stream import GuestStream, Headers
 
 CHUNK_BYTES = 64 * 1024
@@ -24,7 +25,7 @@ ANSWER_HEADERS = ("content-type", "content-range", "accept-ranges", "x-file-entr
 
 async def stream_answer(
     request: web.Request,
-    connection: GuestConnection,
+    connection: Session,
     method: str,
     path: str,
     begins_within_s: float | None = BEGINS_WITHIN_S,

@@ -9,11 +9,13 @@ CPU_PERIOD_US = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`cpu_millicores` in thousandths of a core, `memory_mb` in MiB, `pids` counts threads too."""
+    """`cpu_millicores` in thousandths of a core, `memory_mb` in MiB, `pids` counts threads too. `background`: others
+    get ten times its share of a core that both want."""
 
     cpu_millicores: int
     memory_mb: int
     pids: int
+    background: bool = False
 
 
 class Cgroups(Protocol):

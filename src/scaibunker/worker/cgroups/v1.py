@@ -28,6 +28,7 @@ class CgroupsV1:
         with contextlib.suppress(OSError):  # a host without swap accounting
             (groups["memory"] / "memory.memsw.limit_in_bytes").write_text(limit)
         (groups["pids"] / "pids.max").write_text(str(limits.pids))
+        (groups["cpu"] / "cpu.shares").write_text("102" if limits.background else "1024")
         self.set_cpu(name, limits.cpu_millicores)
 
     def procs(self, name: str) -> tuple[Path, ...]:

@@ -28,6 +28,7 @@ class CgroupsV2:
         with contextlib.suppress(OSError):  # a host without swap accounting
             (group / "memory.swap.max").write_text("0")
         (group / "pids.max").write_text(str(limits.pids))
+        (group / "cpu.weight").write_text("10" if limits.background else "100")
         self.set_cpu(name, limits.cpu_millicores)
 
     def procs(self, name: str) -> tuple[Path, ...]:

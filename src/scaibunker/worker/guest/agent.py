@@ -10,10 +10,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from scaibunker.wire.codes import Code
-from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestIdentity
+from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestIdentity, HoldAnswer, HoldRequest
 from scaibunker.worker.errors import GuestUnreachable, WorkerFault
-from scaibunker.worker.guest.connection import Body
-from scaibunker.worker.guest.link import GuestLink
+from scaibunker.worker.guest.port import Body, Link
 from scaibunker.worker.guest.stream import GuestStream, Headers
 from scaibunker.worker.guest.text import clean
 
@@ -43,18 +42,45 @@ class ExecList(BaseModel):
 class GuestAgent:
     """The agent of one machine."""
 
-    def __init__(self, link: GuestLink) -> None:
+    def __init__(self, link: Link) -> None:
         self.link = link
 
-    async def set_identity(self, hostname: str, env: dict[str, str]) -> None:
-        """Make this machine this bunker: name, clock, entropy, environment, in one round trip."""
+    async def set_identity(
+        self,
+        hostname: str,
+        env: dict[str, str],
+        *,
+        generation: str = "",
+        token_hex: str = "",
+        disown_execs: bool = False,
+        disk_mb: int = 0,
+    ) -> None:
+        """Make this machine this bunker: name, clock, entropy, environment, in one round trip; see
+        `GuestIdentity`. With a new token the channel is opened by that from now on."""
         identity = GuestIdentity(
             hostname=hostname,
             time_unix_ns=time.time_ns(),
             entropy_base64=base64.b64encode(secrets.token_bytes(ENTROPY_BYTES)).decode(),
             env=env,
+            generation=generation,
+            token_hex=token_hex,
+            disown_execs=disown_execs,
+            disk_mb=disk_mb,
         )
-        await self._call("PUT", "/v1/identity", identity.model_dump_json().encode())
+        body = identity.model_dump_json(exclude_defaults=True).encode()
+        await self._call("PUT", "/v1/identity", body)
+        if token_hex:
+            self.link.replace_token(bytes.fromhex(token_hex))
+
+    async def hold(self, *, freeze_disk: bool, limit_s: float, timeout_s: float) -> bool:
+        """Stop the guest's programs, and its disk if that is asked for; whether all programs stand."""
+        request = HoldRequest(freeze_disk=freeze_disk, limit_s=limit_s)
+        body = request.model_dump_json().encode()
+        return _parse(HoldAnswer, await self._call("PUT", "/v1/hold", body, timeout_s)).still
+
+    async def release(self) -> None:
+        """End a hold. Idempotent."""
+        await self._call("DELETE", "/v1/hold")
 
     async def set_clock(self) -> None:
         body = json.dumps({"time_unix_ns": time.time_ns()}).encode()
@@ -85,9 +111,15 @@ class GuestAgent:
             raise
         return stream
 
-    async def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> bytes:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 stream = await self.stream(method, path, body=body)
                 try:
                     answer = await stream.read(ANSWER_LIMIT)
@@ -95,7 +127,7 @@ class GuestAgent:
                     stream.reset()
         except TimeoutError:
             raise GuestUnreachable(
-                f"the guest agent did not answer within {CALL_TIMEOUT_S:g} s"
+                f"the guest agent did not answer within {timeout_s:g} s"
             ) from None
         if stream.status >= 400:
             raise refusal(stream.status, answer)

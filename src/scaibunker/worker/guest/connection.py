@@ -31,9 +31,8 @@ from scaibunker.wire.codes import Code
 from scaibunker.wire.guest.execs import REPLAY_WINDOW
 from scaibunker.wire.guest.handshake import ECHO_MAGIC, NONCE_BYTES
 from scaibunker.worker.errors import GuestUnreachable, WorkerFault
+from scaibunker.worker.guest.port import Body
 from scaibunker.worker.guest.stream import GuestStream, Headers
-
-Body = bytes | AsyncIterator[bytes] | None
 
 CONNECTION_WINDOW = 16 * 1024 * 1024
 SMALL_BODY = 64 * 1024

@@ -44,6 +44,10 @@ class GuestLink:
         """An open session for a request. Raises GuestUnreachable."""
         return await self.connect(RECONNECT_TIMEOUT_S)
 
+    def replace_token(self, token: bytes) -> None:
+        """Open the next session with another token."""
+        self._token = token
+
     async def broken(self) -> None:
         """Wait until the session that is open now has ended."""
         if self._connection is not None:

@@ -5,29 +5,35 @@ import time
 from pathlib import Path
 
 from scaibunker.wire.worker.machines import MachineSpec, MachineTimings
+from scaibunker.wire.worker.templates import machine_memory_mb, vcpus_of
 from scaibunker.worker.guest.agent import GuestAgent
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.record import MachineRecord, StateFolder
+from scaibunker.worker.snapshots.restoring import Restored
+from scaibunker.worker.templates.shape import Shape
+from scaibunker.worker.templates.slot import Slot
+from scaibunker.worker.templates.warm import WarmStarts
 from scaibunker.worker.vmm.console import Console
 from scaibunker.worker.vmm.port import VmmHandle
 
-SMALLEST_MACHINE_MB = 104
-"""MiB. The kernel takes about 38 for itself and does not start on less than 96 in all: a bunker of 64
-gets a machine in which its programs have their 64."""
-
 
 class Body:
-    """`vmm` and `agent` are there from their step on. `vmm_ended` is set when the VMM's process ends."""
+    """`vmm` and `agent` are there from their step on, `restored` if it is made of a snapshot, `slot` if of a template. `vmm_ended` is set when the
+    VMM's process ends, `saved` when this daemon has written the record down. Where `warm` is None it is booted."""
 
-    def __init__(self, record: MachineRecord, host: Host) -> None:
+    def __init__(self, record: MachineRecord, host: Host, warm: WarmStarts | None = None) -> None:
         self.record = record
         self.host = host
+        self.warm = warm
+        self.slot: Slot | None = None
         self.folder = StateFolder(host.machines_dir / record.spec.bunker_id)
         self.vmm: VmmHandle | None = None
         self.agent: GuestAgent | None = None
         self.console: Console | None = None
+        self.restored: Restored | None = None
         self.vmm_ended = asyncio.Event()
         self.timings = MachineTimings()
+        self.saved = False
         self._ordered_at = time.monotonic()
 
     @property
@@ -35,17 +41,45 @@ class Body:
         return self.record.spec
 
     @property
+    def host_name(self) -> str:
+        """What its control group and its folder of sockets are called."""
+        return self.record.slot or self.spec.bunker_id
+
+    @property
     def run_dir(self) -> Path:
-        return self.host.run_dir / self.spec.bunker_id
+        return self.host.run_dir / self.host_name
+
+    @property
+    def shape(self) -> Shape:
+        """What a template would have to be of for this machine to be made of it."""
+        return Shape(self.spec.image_sha256, self.spec.image_size, self.vcpus, self.memory_mb)
 
     @property
     def vcpus(self) -> int:
-        return -(-self.spec.cpu_millicores // 1000)
+        return vcpus_of(self.spec.cpu_millicores)
 
     @property
     def memory_mb(self) -> int:
-        """MiB of the machine: what the bunker was promised, or what its kernel needs to start."""
-        return max(self.spec.memory_mb, SMALLEST_MACHINE_MB)
+        return machine_memory_mb(self.spec.memory_mb)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was restored with its memory, and waits to be another machine."""
+        restored = self.restored is not None and self.restored.memory is not None
+        return restored or self.slot is not None
+
+    @property
+    def start(self) -> str:
+        """What it was made of, as `MachineStatus.start` says it."""
+        if self.record.slot is not None:
+            return "template"
+        return "boot" if self.spec.snapshot is None else "snapshot"
+
+    def begin_again(self) -> None:
+        """What was made of a template is taken back; it is booted instead."""
+        self.warm = self.slot = self.record.slot = None
+        self.vmm_ended = asyncio.Event()
+        self.timings = MachineTimings()
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the order arrived."""
@@ -58,4 +92,6 @@ class Body:
         return self.vmm
 
     def save(self) -> None:
+        """Write the record down. Raises OSError; a crash leaves the old one or the new one."""
         self.folder.save(self.record)
+        self.saved = True

@@ -17,14 +17,21 @@ RECORD_NAME = "machine.json"
 
 
 class MachineRecord(BaseModel):
-    """`token_hex` opens the guest channel; `uid` is the VMM's own user; `failure` is final."""
+    """`token_hex` opens the guest channel; `generation` names this life of the machine, for its programs
+    (empty: built before there was one); `slot` is what the host knows it by if it was made of a template;
+    `uid` is the VMM's own user; `frozen_for_copy`: it is paused for a copy only, and goes on; `failure` is
+    final, and `failure_code` what sort of one it is."""
 
     spec: MachineSpec
     token_hex: str
     uid: int
+    generation: str = ""
+    slot: str | None = None
     process: ProcessId | None = None
     ready: bool = False
+    frozen_for_copy: bool = False
     failure: str | None = None
+    failure_code: str | None = None
     console_tail: str | None = None
 
 
@@ -37,6 +44,16 @@ class StateFolder:
     @property
     def upper_disk(self) -> Path:
         return self.path / "upper.ext4"
+
+    @property
+    def base(self) -> Path:
+        """What is known of the snapshot that the next one may rest upon."""
+        return self.path / "base"
+
+    @property
+    def restore(self) -> Path:
+        """What is being made of a snapshot."""
+        return self.path / "restore"
 
     @property
     def console_log(self) -> Path:
@@ -55,11 +72,14 @@ class StateFolder:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self.path / f".{RECORD_NAME}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(record.model_dump_json())
-            file.flush()
-            os.fsync(descriptor)
-        temporary.rename(self.path / RECORD_NAME)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(record.model_dump_json())
+                file.flush()
+                os.fsync(descriptor)
+            temporary.rename(self.path / RECORD_NAME)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def load(self) -> MachineRecord | None:
         """The record, or None if there is no whole one: a creation that never got that far. Fields

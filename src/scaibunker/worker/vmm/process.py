@@ -49,8 +49,13 @@ def plain_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
 
 
-def spawn(argv: list[str], log: Path) -> int:
-    """Start a process that outlives us: own session, nothing inherited, output to `log`.
+HANDED_OVER = 3
+"""The number under which a process knows the file that it is handed."""
+
+
+def spawn(argv: list[str], log: Path, handed: int | None = None) -> int:
+    """Start a process that outlives us: own session, nothing inherited but the open file `handed`, output
+    to `log`.
 
     Not asyncio's subprocesses: those want to reap the child themselves, and ours is watched by
     pidfd whether we or an earlier daemon started it.
@@ -64,9 +69,20 @@ def spawn(argv: list[str], log: Path) -> int:
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *([] if handed is None else [(os.POSIX_SPAWN_DUP2, handed, HANDED_OVER)]),
         ],
         setsid=True,
     )
+
+
+def private_memory_mb(pid: int) -> int:
+    """MiB that are the process's alone; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    kib = sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+    return kib // 1024
 
 
 class WatchedProcess:

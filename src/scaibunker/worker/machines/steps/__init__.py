@@ -9,9 +9,11 @@ from scaibunker.worker.machines.steps.cgroup import MakeCgroup
 from scaibunker.worker.machines.steps.cpu import SettleCpu
 from scaibunker.worker.machines.steps.disk import MakeDisk
 from scaibunker.worker.machines.steps.folders import MakeFolders
+from scaibunker.worker.machines.steps.slot import TakeSlot
 from scaibunker.worker.machines.steps.vmm import RunVmm
 
 STEPS: Sequence[Step[Body]] = (
+    TakeSlot(),
     MakeFolders(),
     MakeCgroup(),
     MakeDisk(),

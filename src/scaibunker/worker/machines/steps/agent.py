@@ -1,11 +1,9 @@
 """The way to the guest agent, the first word with it, and the identity that makes the machine this bunker."""
 
-import asyncio
-
-from scaibunker.worker.errors import GuestUnreachable, WorkerFault
+from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.guest.agent import GuestAgent
-from scaibunker.worker.guest.link import GuestLink
 from scaibunker.worker.machines.body import Body
+from scaibunker.worker.templates.slot import ANSWERS_WITHIN_S, unless
 
 
 class AttachAgent:
@@ -16,8 +14,15 @@ class AttachAgent:
     async def do(self, body: Body) -> None:
         if body.vmm is None:
             raise WorkerFault("there is no VMM to speak to")
-        link = GuestLink(body.vmm.channel_path, bytes.fromhex(body.record.token_hex))
-        body.agent = GuestAgent(link)
+        if body.slot is not None:
+            body.agent = body.slot.agent
+            return
+        token_hex = body.record.token_hex
+        if body.restored is not None and body.goes_on:
+            token_hex = body.restored.manifest.token_hex  # until the identity brings its own
+        body.agent = GuestAgent(
+            body.host.open_link(body.vmm.channel_path, bytes.fromhex(token_hex))
+        )
 
     async def undo(self, body: Body) -> None:
         if body.agent is not None:
@@ -33,23 +38,25 @@ class GreetAgent:
     async def do(self, body: Body) -> None:
         if body.agent is None:
             raise WorkerFault("there is no way to the guest agent")
-        greeting = asyncio.create_task(self._greet(body, body.agent))
-        ended = asyncio.create_task(body.vmm_ended.wait())
-        try:
-            await asyncio.wait([greeting, ended], return_when=asyncio.FIRST_COMPLETED)
-            if not greeting.done():
-                raise GuestUnreachable("the machine stopped before its agent answered")
-            greeting.result()
-        finally:
-            greeting.cancel()
-            ended.cancel()
-            await asyncio.gather(greeting, ended, return_exceptions=True)
+        await unless(body.vmm_ended, self._greet(body, body.agent))
 
     async def undo(self, body: Body) -> None:
         """The session goes with the channel."""
 
     async def _greet(self, body: Body, agent: GuestAgent) -> None:
-        await agent.link.connect(body.host.boot_timeout_s)
+        if body.goes_on and body.vmm is not None:
+            await body.vmm.resume()
+        await agent.link.connect(
+            body.host.boot_timeout_s if body.slot is None else ANSWERS_WITHIN_S
+        )
         if body.timings.agent_ready_ms is None:
             body.timings.agent_ready_ms = body.elapsed_ms()
-        await agent.set_identity(body.spec.hostname, body.spec.env)
+        source, slot = body.spec.snapshot, body.slot
+        await agent.set_identity(
+            body.spec.hostname,
+            body.spec.env,
+            generation=body.record.generation,
+            token_hex=body.record.token_hex if body.goes_on else "",
+            disown_execs=body.goes_on and (source is None or not source.keep_execs),
+            disk_mb=body.spec.disk_mb if slot and slot.disk_mb != body.spec.disk_mb else 0,
+        )

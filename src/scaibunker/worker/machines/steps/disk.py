@@ -1,7 +1,10 @@
-"""The image and the writable layer over it."""
+"""The image and the writable layer over it: an empty one, or what a snapshot or a template holds."""
 
-from scaibunker.worker.disks.upper import make_upper
+import shutil
+
+from scaibunker.wire.worker.snapshots import SnapshotSource
 from scaibunker.worker.machines.body import Body
+from scaibunker.worker.snapshots.restoring import Target, restore
 
 
 class MakeDisk:
@@ -11,8 +14,37 @@ class MakeDisk:
 
     async def do(self, body: Body) -> None:
         body.host.images.ensure(body.spec.image_sha256, body.spec.image_size)
-        if not body.folder.upper_disk.exists():
-            await make_upper(body.folder.upper_disk, body.spec.disk_mb)
+        source = body.spec.snapshot
+        if body.slot is not None:
+            if body.slot.disk_mb != body.spec.disk_mb:
+                await body.slot.vmm.resize_disk(body.spec.disk_mb)
+        elif source is not None and not body.record.ready:
+            await self._restore(body, source)
+        elif not body.folder.upper_disk.exists():
+            await body.host.make_upper(body.folder.upper_disk, body.spec.disk_mb)
 
     async def undo(self, body: Body) -> None:
         body.folder.upper_disk.unlink(missing_ok=True)
+        body.folder.base.unlink(missing_ok=True)
+        shutil.rmtree(body.folder.restore, ignore_errors=True)
+
+    async def _restore(self, body: Body, source: SnapshotSource) -> None:
+        """Memory and disk must be of one moment: what an earlier daemon began is begun anew."""
+        vmm = await body.find_vmm()
+        if vmm is not None:
+            await vmm.stop()
+            body.vmm = None
+        body.host.cgroups.kill(body.host_name)
+        if body.record.process is not None:
+            body.record.process = None
+            body.save()
+        host = body.host
+        target = Target(
+            body.spec, body.vcpus, body.memory_mb, host.driver.state_format, host.reserve_bytes
+        )
+        body.folder.base.unlink(missing_ok=True)
+        body.restored = await restore(
+            host.store, source, target, body.folder.restore, body.folder.upper_disk
+        )
+        if body.restored.base is not None:
+            body.restored.base.rename(body.folder.base)

@@ -12,7 +12,8 @@ class MakeFolders:
     name = "folders"
 
     async def do(self, body: Body) -> None:
-        body.save()
+        if not body.saved:
+            body.save()
         body.folder.spools.mkdir(mode=0o700, exist_ok=True)
         body.run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
 

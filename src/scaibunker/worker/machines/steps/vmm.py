@@ -2,7 +2,7 @@
 
 from scaibunker.worker.machines.body import Body
 from scaibunker.worker.vmm.console import Console
-from scaibunker.worker.vmm.port import VmmConfig, VmmHandle
+from scaibunker.worker.vmm.port import VmmConfig, VmmHandle, unwatched
 
 
 class RunVmm:
@@ -32,23 +32,28 @@ class RunVmm:
         host, spec, folder = body.host, body.spec, body.folder
         # A daemon that died between starting a VMM and writing it down left one that nobody knows:
         # two of them must never write to one disk.
-        host.cgroups.kill(spec.bunker_id)
-        vmm = await host.driver.start(
-            VmmConfig(
-                machine_id=spec.bunker_id,
-                kernel=host.kernel,
-                initramfs=host.initramfs,
-                image=host.images.ensure(spec.image_sha256, spec.image_size),
-                upper_disk=folder.upper_disk,
-                vcpus=body.vcpus,
-                memory_mb=body.memory_mb,
-                token_hex=body.record.token_hex,
-                run_dir=body.run_dir,
-                log=folder.vmm_log,
-                uid=body.record.uid,
-                cgroup_procs=host.cgroups.procs(spec.bunker_id),
-            )
+        host.cgroups.kill(body.host_name)
+        config = VmmConfig(
+            machine_id=spec.bunker_id,
+            kernel=host.kernel,
+            initramfs=host.initramfs,
+            image=host.images.ensure(spec.image_sha256, spec.image_size),
+            upper_disk=folder.upper_disk,
+            vcpus=body.vcpus,
+            memory_mb=body.memory_mb,
+            token_hex=body.record.token_hex,
+            run_dir=body.run_dir,
+            log=folder.vmm_log,
+            uid=body.record.uid,
+            cgroup_procs=host.cgroups.procs(body.host_name),
         )
+        memory = body.restored.memory if body.restored else None
+        if memory is None:
+            vmm = await host.driver.start(config)
+        else:
+            with memory.open("rb") as source:
+                vmm = await host.driver.restore(config, source.fileno(), unwatched)
+            memory.unlink()
         body.record.process = vmm.process
         body.save()
         return vmm

@@ -9,12 +9,22 @@ from pathlib import Path
 
 from scaibunker.wire.guest.handshake import CMDLINE_TOKEN, PORT_NAME
 from scaibunker.worker.vmm.port import VmmConfig
+from scaibunker.worker.vmm.process import HANDED_OVER
 
 BINARY = "qemu-system-x86_64"
 QMP_SOCKET = "qmp.sock"
 CHANNEL_SOCKET = "agent.sock"
 CONSOLE_SOCKET = "console.sock"
 EMPTY_ROOT = "root"
+
+LAYOUT = 1
+"""Raised when a machine's devices change, so that what was saved with other ones is not restored."""
+
+UPPER = "upper"
+"""The writable disk's name."""
+
+RAM = "pc.ram"
+"""What QEMU calls the memory of a machine of this kind."""
 
 TRANSLATION_CACHE_MB = 64
 """MiB for TCG's translated code; QEMU's own default is up to 1 GiB per machine."""
@@ -52,8 +62,9 @@ def _drive(node: str, path: Path, *, read_only: bool) -> list[str]:
         f"file.driver=file,file.filename={_escaped(path)},file.locking=off"
     )
     if not read_only:
-        # Blocks that the guest frees go back to the host: the file stays sparse.
-        blockdev += ",discard=unmap,detect-zeroes=unmap"
+        # Blocks that the guest frees go back to the host: the file stays sparse. Its pages stay in the
+        # host's cache when the machine is saved, for it is copied then, and it goes on.
+        blockdev += ",discard=unmap,detect-zeroes=unmap,file.drop-cache=off"
     return ["-blockdev", blockdev, "-device", f"virtio-blk-pci,drive={node}"]
 
 
@@ -64,6 +75,19 @@ def _socket(name: str, path: Path) -> list[str]:
 def _escaped(path: Path) -> str:
     """A path inside QEMU's comma-separated options: a comma is written twice."""
     return str(path).replace(",", ",,")
+
+
+def _memory(config: VmmConfig) -> list[str]:
+    """The guest's RAM as a file that QEMU is handed, under the name that RAM has anyway: a state that
+    has it in it can be restored by a machine without such a file, and the other way round."""
+    if config.memory is None:
+        return []
+    share = "on" if config.memory.shared else "off"
+    return [
+        "-object",
+        f"memory-backend-file,id={RAM},mem-path=/proc/self/fd/{HANDED_OVER},size={config.memory_mb}M,"
+        f"share={share},x-use-canonical-path-for-ramblock-id=off",
+    ]  # fmt: skip
 
 
 def launch_prefix(cgroup_procs: tuple[Path, ...]) -> list[str]:
@@ -79,15 +103,21 @@ def launch_prefix(cgroup_procs: tuple[Path, ...]) -> list[str]:
     ]  # fmt: skip
 
 
-def build(config: VmmConfig, acceleration: str) -> list[str]:
-    """The whole argument vector."""
+def build(config: VmmConfig, acceleration: str, *, incoming: bool = False) -> list[str]:
+    """The whole argument vector. `incoming`: it waits to be told where its memory and devices come from.
+
+    Devices and their order are part of what a saved state means: a change of them is one of
+    `LAYOUT`.
+    """
     run = config.run_dir
+    backend = f",memory-backend={RAM}" if config.memory else ""
     return [
         *launch_prefix(config.cgroup_procs),
         BINARY,
         "-name", f"guest={config.machine_id},debug-threads=on",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-        "-machine", "q35,usb=off,vmport=off,hpet=off,smm=off,sata=off,smbus=off,graphics=off",
+        *_memory(config),
+        "-machine", f"q35,usb=off,vmport=off,hpet=off,smm=off,sata=off,smbus=off,graphics=off{backend}",
         *acceleration_options(acceleration),
         "-smp", str(config.vcpus),
         "-m", f"{config.memory_mb}M",
@@ -95,7 +125,7 @@ def build(config: VmmConfig, acceleration: str) -> list[str]:
         "-initrd", str(config.initramfs),
         "-append", kernel_command_line(config.token_hex, acceleration),
         *_drive("image", config.image, read_only=True),
-        *_drive("upper", config.upper_disk, read_only=False),
+        *_drive(UPPER, config.upper_disk, read_only=False),
         *_socket("console", run / CONSOLE_SOCKET),
         "-serial", "chardev:console",
         *_socket("agent", run / CHANNEL_SOCKET),
@@ -107,4 +137,5 @@ def build(config: VmmConfig, acceleration: str) -> list[str]:
         "-sandbox", "on,obsolete=deny,spawn=deny,resourcecontrol=deny",
         "-chroot", str(run / EMPTY_ROOT),
         "-runas", f"{config.uid}:{config.uid}",
+        *(["-incoming", "defer"] if incoming else []),
     ]  # fmt: skip

@@ -1,0 +1,80 @@
+"""`DELETE /bunkers/{id}?snapshot=true`: a bunker that ends once there is a snapshot of it.
+
+It stands still until the snapshot is ready, so that nothing is done in it that the snapshot does not have.
+"""
+
+from scaibunker.controller.bunkers.domain import Bunker, Desired
+from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.bunkers.reading import Reading
+from scaibunker.controller.quotas.ledger import Ledger
+from scaibunker.controller.snapshots import repository
+from scaibunker.controller.snapshots.domain import Purpose, Snapshot
+from scaibunker.controller.snapshots.errors import SnapshotNotReady
+from scaibunker.controller.snapshots.take import Take
+from scaibunker.wire.api.snapshots import SnapshotCreate, SnapshotKind, SnapshotStatus
+from scaigrid.db import Database
+from scaigrid.errors import detail
+from scaigrid.operation import Operation
+
+
+class EndWithSnapshot:
+    """Ends bunkers with a snapshot."""
+
+    def __init__(
+        self, database: Database, reading: Reading, take: Take, ledger: Ledger, wait_s: float
+    ) -> None:
+        self._database = database
+        self._reading = reading
+        self._take = take
+        self._ledger = ledger
+        self._wait_s = wait_s
+
+    async def __call__(self, op: Operation, bunker_id: str, kind: SnapshotKind) -> Bunker:
+        """The bunker when it has ended, or as it is after a while; then the rest goes on in the background.
+        Asking again waits for the same snapshot. Raises what `Take` does, and SnapshotNotReady if there
+        will be none: then the bunker goes on."""
+        bunker = await self._reading.get(op, bunker_id)
+        if bunker.is_final or bunker.desired is Desired.TERMINATED:
+            return await self._until_ended(op, bunker_id)
+        snapshot = await self._under_way(op, bunker)
+        if snapshot is None:
+            body = SnapshotCreate(kind=kind)
+            snapshot = await self._take(op, bunker_id, body, Purpose.TERMINATION)
+        op.note(snapshot_id=snapshot.id)
+        bunker = await self._until_ended(op, bunker_id)
+        if _goes_on(bunker):
+            await self._explain(op, snapshot.id)
+        return bunker
+
+    async def _under_way(self, op: Operation, bunker: Bunker) -> Snapshot | None:
+        """The snapshot with which it is to end already."""
+        copy_id = bunker.capturing_snapshot_id
+        if bunker.status is not State.SNAPSHOTTING or copy_id is None:
+            return None
+        async with self._database.read() as db:
+            snapshot = await repository.get(op, db, copy_id)
+        ends = snapshot is not None and snapshot.purpose is Purpose.TERMINATION
+        return snapshot if ends else None
+
+    async def _until_ended(self, op: Operation, bunker_id: str) -> Bunker:
+        bunker = await self._reading.until(op, bunker_id, _goes_on, self._wait_s)
+        if bunker.is_final:
+            await self._ledger.let_go(bunker_id)
+        return bunker
+
+    async def _explain(self, op: Operation, snapshot_id: str) -> None:
+        async with self._database.read() as db:
+            snapshot = await repository.get(op, db, snapshot_id)
+        if snapshot is not None and snapshot.status is SnapshotStatus.READY:
+            return  # somebody has made it go on
+        reason = snapshot.status_reason if snapshot else "it was deleted"
+        raise SnapshotNotReady(
+            f"The bunker goes on, because its snapshot failed: {reason}",
+            hint="Delete it without a snapshot, or try again.",
+            details=[detail("snapshot", "failed", snapshot_id=snapshot_id)],
+        )
+
+
+def _goes_on(bunker: Bunker) -> bool:
+    """Whether it neither ends nor stands still for that."""
+    return bunker.status is not State.SNAPSHOTTING and bunker.desired is not Desired.TERMINATED
