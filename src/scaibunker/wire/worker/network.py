@@ -1,0 +1,46 @@
+"""The network of a machine, as the controller orders it. Source: the product contract, §8."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scaibunker.wire.api.bunkers import NetworkProfile
+from scaibunker.wire.bounds import Reference
+
+MAX_ALLOWLIST = 256
+MAX_INTERFACES = 8
+MIN_BANDWIDTH_MBIT = 1
+MAX_BANDWIDTH_MBIT = 10_000
+
+InterfaceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,14}$")]
+MacAddress = Annotated[str, Field(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
+HostPattern = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class InterfaceOrder(BaseModel):
+    """One attachment of a `transit` machine. `spoof_guard`: frames whose source is not `mac` are dropped."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    if_name: InterfaceName
+    bridge_id: Reference
+    mac: MacAddress
+    spoof_guard: bool = True
+
+
+class NetworkOrder(BaseModel):
+    """`allowlist` with the profile `allowlisted` only, normalised; `interfaces` with `transit` only.
+    `bandwidth_mbit` None: the worker's default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    profile: NetworkProfile
+    allowlist: Annotated[list[HostPattern], Field(max_length=MAX_ALLOWLIST)] = Field(
+        default_factory=list
+    )
+    bandwidth_mbit: Annotated[int, Field(ge=MIN_BANDWIDTH_MBIT, le=MAX_BANDWIDTH_MBIT)] | None = (
+        None
+    )
+    interfaces: Annotated[list[InterfaceOrder], Field(max_length=MAX_INTERFACES)] = Field(
+        default_factory=list
+    )

@@ -1,0 +1,56 @@
+"""What a machine's resolver has answered, and until when: which addresses its permitted names stand for."""
+
+import ipaddress
+import time
+from collections.abc import Callable
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MAX_PAIRS = 16_384
+"""Of address and name, for one machine. When it is full, the pair that ends first makes room."""
+
+
+class Answers:
+    """`now` in seconds, of a clock that never goes back. Answers that are over are forgotten when they are asked for
+    or when room is needed; flows that exist by then are not touched by it."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._ends: dict[Address, dict[str, float]] = {}
+        self._pairs = 0
+
+    def learn(self, name: str, address: Address, ttl_s: float) -> None:
+        """`name` (lower case, no final dot, as the guest asked for it) stands for `address` that long from now."""
+        names = self._ends.setdefault(address, {})
+        if name not in names:
+            if self._pairs >= MAX_PAIRS:
+                self._make_room()
+                names = self._ends.setdefault(address, {})
+            self._pairs += 1
+        names[name] = max(names.get(name, 0.0), self._now() + ttl_s)
+
+    def names(self, address: Address) -> tuple[str, ...]:
+        """Those that stand for it now, the last to end first; empty if none does."""
+        names = self._ends.get(address)
+        if names is None:
+            return ()
+        now = self._now()
+        for name in [name for name, end in names.items() if end <= now]:
+            self._forget(address, name)
+        return tuple(sorted(names, key=lambda name: -names[name]))
+
+    def _make_room(self) -> None:
+        now = self._now()
+        pairs = [
+            (end, address, name) for address, ns in self._ends.items() for name, end in ns.items()
+        ]
+        over = [pair for pair in pairs if pair[0] <= now] or [min(pairs, key=lambda pair: pair[0])]
+        for _, address, name in over:
+            self._forget(address, name)
+
+    def _forget(self, address: Address, name: str) -> None:
+        names = self._ends[address]
+        del names[name]
+        self._pairs -= 1
+        if not names:
+            del self._ends[address]
