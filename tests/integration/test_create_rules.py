@@ -8,6 +8,7 @@ import pytest
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack, error_of, fields_of
 from tests.integration.stores import ONE_DATABASE
+from tests.waiting import until
 
 TRANSIT = {"network_profile": "transit"}
 INTERFACE = {"if_name": "eth0", "bridge_name": "lan"}
@@ -173,6 +174,10 @@ async def test_a_good_allowlist_is_brought_into_one_form(
         "*.example.com",
         "xn--bcher-kva.example",
     ]
+    await until(lambda: record["id"] in worker.machines)
+    ordered = worker.machines[record["id"]].spec.network
+    assert ordered is not None
+    assert (ordered.profile, ordered.allowlist) == ("allowlisted", record["network_allowlist"])
 
 
 async def test_interfaces_go_with_transit_and_transit_with_interfaces(stack: Stack) -> None:

@@ -38,8 +38,6 @@ from scaibunker.worker.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
-NETWORK_PROFILES = ["isolated"]
-"""The profiles that this worker can give to a machine."""
 WARM_SHARE = 0.08
 """Of the host's memory, for templates and prepared machines."""
 UID_RANGES, UIDS_EACH = 1000, 1000
@@ -174,7 +172,7 @@ class Daemon:
                 protocol=PROTOCOL_VERSION,
                 version=__version__,
                 acceleration=host.driver.acceleration,
-                network_profiles=NETWORK_PROFILES,
+                network_profiles=list(host.networks.profiles),
                 capacity=promised(total, host.room, fleet, overcommitted=overcommitted),
                 machines=[machine.status() for machine in fleet],
                 finished_execs=[e for machine in fleet for e in machine.spools.finished()],

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scaibunker.wire.codes import Code
 from scaibunker.wire.worker.machines import MachineState
 from scaibunker.worker import recover
 from scaibunker.worker.errors import MachineNotFound, MachineNotRunning, WorkerFault
@@ -49,6 +50,14 @@ async def test_an_ordered_machine_runs(host: Host, driver: FakeDriver) -> None:
     await fleet.destroy_all()
     _nothing_is_left(host, driver)
     assert list(host.machines_dir.iterdir()) == []
+
+
+async def test_a_network_that_this_host_cannot_give_is_refused_at_once(host: Host) -> None:
+    fleet = _fleet(host)
+    with pytest.raises(WorkerFault, match="registry") as refused:
+        fleet.order(spec(network={"profile": "registry"}))
+    assert refused.value.code is Code.WORKER_UNAVAILABLE  # another worker may have it
+    assert list(fleet) == []
 
 
 async def test_an_order_is_idempotent_and_an_id_is_used_once(host: Host) -> None:

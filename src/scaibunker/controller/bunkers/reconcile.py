@@ -14,6 +14,7 @@ from scaibunker.controller.bunkers.activity import GRACE, Activity
 from scaibunker.controller.bunkers.decide import Act, Situation, Step, decide
 from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import Event, State
+from scaibunker.controller.bunkers.networks import order_of
 from scaibunker.controller.bunkers.revisions import Revisions
 from scaibunker.controller.bunkers.states import MovedMeanwhile, States
 from scaibunker.controller.metrics import ControllerMetrics
@@ -394,7 +395,7 @@ class Reconciler:
             cpu_millicores=bunker.shape.cpu_millicores,
             memory_mb=bunker.shape.memory_mb,
             disk_mb=bunker.shape.disk_mb,
-            network_profile=bunker.network.profile.value,
+            network=order_of(bunker.network),
             hostname=bunker.hostname,
             env=dict(bunker.env),
             snapshot=source_of(bunker, copy) if bunker.passivated else _source(bunker),

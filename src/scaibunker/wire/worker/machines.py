@@ -3,10 +3,12 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from scaibunker.wire.api.bunkers import NetworkProfile
 from scaibunker.wire.bounds import Count, Reference, Short
 from scaibunker.wire.guest.execs import ExecExit
+from scaibunker.wire.worker.network import NetworkOrder
 from scaibunker.wire.worker.snapshots import SnapshotSource
 
 
@@ -23,7 +25,8 @@ class MachineState(StrEnum):
 class MachineSpec(BaseModel):
     """Body of `PUT /v1/machines/{bunker_id}`: all that a worker needs to build the machine.
 
-    `snapshot` is left out where there is none: an older worker would refuse it.
+    `network` is left out with the profile `isolated`, and `snapshot` where there is none: an older worker
+    would refuse them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -35,10 +38,17 @@ class MachineSpec(BaseModel):
     cpu_millicores: Annotated[int, Field(ge=100, le=1_000_000)]
     memory_mb: Annotated[int, Field(ge=64, le=16 * 1024 * 1024)]
     disk_mb: Annotated[int, Field(ge=64, le=1024 * 1024 * 1024)]
-    network_profile: Literal["isolated"] = "isolated"
+    network: NetworkOrder | None = None
     hostname: str
     env: dict[str, str] = Field(default_factory=dict)
     snapshot: SnapshotSource | None = None
+
+    @field_validator("network")
+    @classmethod
+    def _is_left_out(cls, network: NetworkOrder | None) -> NetworkOrder | None:
+        if network is not None and network.profile is NetworkProfile.ISOLATED:
+            raise ValueError("is left out for a machine without a network")
+        return network
 
 
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -60,6 +60,7 @@ class Fleet:
                     "a machine of that id exists with another specification", Code.NAME_CONFLICT
                 )
             return machine
+        self._check_network(spec)
         self._check_room()
         record = MachineRecord(
             spec=spec,
@@ -70,6 +71,14 @@ class Fleet:
         machine = Machine(record, self._host, self._changed, self._warm)
         machine.write_down()
         return self._add(machine)
+
+    def _check_network(self, spec: MachineSpec) -> None:
+        """Another worker may have what this one lacks. Raises WorkerFault."""
+        if spec.network is not None and spec.network.profile not in self._host.networks.profiles:
+            raise WorkerFault(
+                f"this worker offers no network of the profile {spec.network.profile}",
+                Code.WORKER_UNAVAILABLE,
+            )
 
     def _check_room(self) -> None:
         """Another worker may have what this one lacks. Raises WorkerFault."""

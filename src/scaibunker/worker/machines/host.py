@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaibunker.worker.cgroups import Cgroups
 from scaibunker.worker.disks.upper import MakeUpper
 from scaibunker.worker.guest.port import OpenLink
 from scaibunker.worker.images.cache import ImageCache
+from scaibunker.worker.network.none import NoNetworks
+from scaibunker.worker.network.port import Networks
 from scaibunker.worker.room import Room
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.store import SnapshotStore
@@ -19,7 +21,8 @@ from scaibunker.worker.vmm.port import VmmDriver
 class Host:
     """`machines_dir` holds the state folders, `run_dir` the sockets, `snapshots_dir` what is on its way to
     the `store`, `templates_dir` what machines are made of without a boot. `boots` bounds how many machines boot
-    at once. `reserve_bytes` of the disk are left to the machines that run."""
+    at once. `reserve_bytes` of the disk are left to the machines that run. `networks` that can give none leave
+    `isolated` machines alone."""
 
     driver: VmmDriver
     cgroups: Cgroups
@@ -38,6 +41,7 @@ class Host:
     spool_limit_bytes: int
     boots: asyncio.Semaphore
     reserve_bytes: int = 0
+    networks: Networks = field(default_factory=NoNetworks)
 
     @property
     def room(self) -> Room:
