@@ -14,11 +14,11 @@ class NoNetworks:
 
     profiles = (NetworkProfile.ISOLATED.value,)
 
-    async def take(self, name: str, owner: Owner | None, order: NetworkOrder) -> MachineNetwork:
-        raise _lacks(order)
+    async def take(self, name: str, owner: Owner | None, order: NetworkOrder) -> MachineNetwork:  # noqa: ARG002
+        raise _lacks(name, order)
 
-    async def admit(self, name: str, owner: Owner, order: NetworkOrder) -> None:
-        raise _lacks(order)
+    async def admit(self, name: str, owner: Owner, order: NetworkOrder) -> None:  # noqa: ARG002
+        raise _lacks(name, order)
 
     async def give_back(self, name: str) -> None:
         """There is none."""
@@ -30,7 +30,8 @@ class NoNetworks:
         """There is none."""
 
 
-def _lacks(order: NetworkOrder) -> WorkerFault:
+def _lacks(name: str, order: NetworkOrder) -> WorkerFault:
     return WorkerFault(
-        f"this worker has no network for the profile {order.profile}", Code.WORKER_UNAVAILABLE
+        f"this worker has no network of the profile {order.profile} for {name}",
+        Code.WORKER_UNAVAILABLE,
     )
