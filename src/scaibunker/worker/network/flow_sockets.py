@@ -1,0 +1,136 @@
+"""Sockets of a machine's namespace from which its flows and refusals are read.
+
+All of it is called on a thread that is inside the namespace, as root. The sockets stay in the namespace that they were
+opened in, whoever reads them; to read takes no rights. What they carry, `gateway.flows` knows.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from scaibunker.worker.errors import WorkerFault
+
+SYSCTLS = Path("/proc/sys/net/netfilter")
+TRACKING = {
+    "nf_conntrack_acct": 1,
+    "nf_conntrack_timestamp": 1,
+    "nf_conntrack_tcp_timeout_syn_sent": 30,
+    "nf_conntrack_tcp_timeout_syn_recv": 30,
+    "nf_conntrack_tcp_timeout_fin_wait": 60,
+    "nf_conntrack_tcp_timeout_close_wait": 60,
+    "nf_conntrack_tcp_timeout_last_ack": 30,
+    "nf_conntrack_tcp_timeout_time_wait": 5,
+    "nf_conntrack_tcp_timeout_close": 5,
+    "nf_conntrack_udp_timeout": 30,
+    "nf_conntrack_udp_timeout_stream": 120,
+    "nf_conntrack_icmp_timeout": 30,
+    "nf_conntrack_icmpv6_timeout": 30,
+    "nf_conntrack_generic_timeout": 600,
+}
+"""Per namespace. Bytes and times are counted for flows that begin afterwards. A flow ends when its last packet is so
+many seconds old: they are known, so that the record can say when that packet was."""
+
+REFUSALS_GROUP = 17
+"""NFLOG group of a machine's namespace. Rules log to it what they refuse; the prefix says why, in a word."""
+HEAD_BYTES = 96
+"""Of each refused packet: enough for addresses and ports."""
+RECEIVE_BUFFER = 1024 * 1024
+"""Bytes that wait in a socket, as the kernel counts them; about a thousand events. A flow's end for which there is no
+room is not lost: the flow stays in the kernel's table, and its end is told again. So a guest that makes flows faster than they
+are recorded fills its own table, and then it gets no new ones."""
+
+_SOL_NETLINK = 270
+_BROADCAST_ERROR = 4
+_RCVBUFFORCE = 33
+_NEW, _DESTROY = 1, 4
+_NETFILTER = 12
+_ULOG = 4
+_CONFIGURE = _ULOG << 8 | 1
+_FLUSH = 1 << 8 | 2  # delete, and nothing in particular
+_REQUEST_ACK = 0x5
+_BIND = 1
+_COPY_PACKET = 2
+_COUNT = 1  # NFULNL_CFG_F_SEQ
+_COMMAND, _MODE, _FLAGS = 1, 2, 6  # NFULA_CFG_CMD, NFULA_CFG_MODE, NFULA_CFG_FLAGS
+_ANSWER_S = 10.0
+
+
+def track_flows(timeouts: Iterable[tuple[str, int]] = tuple(TRACKING.items())) -> None:
+    """Have this namespace's flows counted and timed. Before rules that track are there, or traffic. Raises WorkerFault."""
+    for name, value in timeouts:
+        try:
+            (SYSCTLS / name).write_text(str(value))
+        except OSError as error:
+            raise WorkerFault(f"flows cannot be tracked here: {name}: {error}") from error
+
+
+def open_conntrack() -> socket.socket:
+    """Subscribed to the begins and ends of this namespace's flows. Non-blocking. Raises WorkerFault."""
+    with _or_fault("conntrack events"), contextlib.ExitStack() as undo:
+        netlink = undo.enter_context(_netlink(_NEW | _DESTROY))
+        netlink.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, RECEIVE_BUFFER)
+        netlink.setsockopt(_SOL_NETLINK, _BROADCAST_ERROR, 1)
+        netlink.setblocking(False)
+        undo.pop_all()
+        return netlink
+
+
+def open_refusals(group: int = REFUSALS_GROUP) -> socket.socket:
+    """Bound to an NFLOG group of this namespace: heads of packets, numbered, so that it shows how many did not
+    fit. Non-blocking. Raises WorkerFault; one of them is that somebody is bound to it already."""
+    with _or_fault("refused packets"), contextlib.ExitStack() as undo:
+        netlink = undo.enter_context(_netlink(0))
+        netlink.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, RECEIVE_BUFFER)
+        for kind, value in (
+            (_COMMAND, bytes([_BIND])),
+            (_MODE, struct.pack(">IBB", HEAD_BYTES, _COPY_PACKET, 0)),
+            (_FLAGS, struct.pack(">H", _COUNT)),
+        ):
+            attribute = struct.pack("=HH", 4 + len(value), kind) + value
+            _ask(netlink, _CONFIGURE, group, attribute + bytes(-len(value) % 4))
+        netlink.setblocking(False)
+        undo.pop_all()
+        return netlink
+
+
+def end_flows() -> None:
+    """Forget all flows of this namespace; the end of each is told, with what it had carried, before this
+    returns. When nothing passes any more, and before the attachment is closed. Raises WorkerFault."""
+    with _or_fault("flows"), _netlink(0) as netlink:
+        _ask(netlink, _FLUSH, 0, b"")
+
+
+def _netlink(groups: int) -> socket.socket:
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+    try:
+        netlink.bind((0, groups))
+    except OSError:
+        netlink.close()
+        raise
+    return netlink
+
+
+def _ask(netlink: socket.socket, kind: int, resource: int, attributes: bytes) -> None:
+    """Raises OSError if the kernel refuses."""
+    body = struct.pack("=BBH", 0, 0, socket.htons(resource)) + attributes
+    netlink.settimeout(_ANSWER_S)
+    netlink.send(struct.pack("=IHHII", 16 + len(body), kind, _REQUEST_ACK, 1, 0) + body)
+    while True:
+        answer = netlink.recv(8192)
+        (answered,) = struct.unpack_from("=H", answer, 4)
+        if answered == 2:  # NLMSG_ERROR; packets of the group may come before it
+            (error,) = struct.unpack_from("=i", answer, 16)
+            if error:
+                raise OSError(-error, os.strerror(-error))
+            return
+
+
+@contextlib.contextmanager
+def _or_fault(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkerFault(f"cannot read {what} of a namespace: {error}") from error
