@@ -1,11 +1,12 @@
 """A real worker daemon for tests, with real microVMs, and a look at what it leaves on the host."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from scaibunker.artifacts.manifest import Artifacts, ArtifactsMissing, load
+from tests.host.lab import Lab
 from tests.host.worker_process import WorkerProcess
 
 
@@ -27,3 +28,10 @@ async def worker(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[WorkerPr
     finally:
         await process.take_down()
     assert process.leftovers() == []
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """An internet of the test's own, and a namespace that plays the worker's host."""
+    with Lab.opened() as lab:
+        yield lab
