@@ -4,13 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scaibunker.worker.network.settings import NetworkSettings
 from scaibunker.worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_setting_says_what_it_means() -> None:
-    silent = [n for n, f in WorkerSettings.model_fields.items() if not f.description]
+    sections = (WorkerSettings, NetworkSettings)
+    silent = [n for s in sections for n, f in s.model_fields.items() if not f.description]
     assert silent == []
 
 

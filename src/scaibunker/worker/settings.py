@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scaibunker.wire.worker.tokens import tokens_of
+from scaibunker.worker.network.settings import NetworkSettings
 
 
 class WorkerSettings(BaseSettings):
@@ -100,6 +101,8 @@ class WorkerSettings(BaseSettings):
     """What the daemon is called in traces."""
     tracing_interval_s: Annotated[float, Field(gt=0, le=300)] = 5
     """Seconds that spans are gathered before they are sent."""
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    """Networks of machines; a section of its own."""
     stop_machines_on_exit: bool = False
     """Whether SIGTERM takes the machines down too. Off: they run on and are adopted at the next start."""
 

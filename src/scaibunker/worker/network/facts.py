@@ -13,6 +13,8 @@ from ipaddress import (
     IPv6Network,
 )
 
+from scaibunker.worker.network.flow_sockets import REFUSALS_GROUP
+
 TAP = "tap0"
 UPLINK = "up0"
 INTAKE = "in0"
@@ -28,8 +30,6 @@ GATEWAY_LINK_LOCAL = IPv6Address("fe80::1")
 DNS_PORT = 53
 PROXY_PORT = 1
 """Bound before anything can be admitted, below the ports that are given to those who ask for none."""
-REFUSALS_GROUP = 1
-"""The NFLOG group of refused packets: groups are counted in each namespace."""
 
 
 @dataclass(frozen=True, slots=True)
