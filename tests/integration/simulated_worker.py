@@ -164,6 +164,9 @@ class SimulatedWorker:
         """Why it cannot make a machine of a snapshot, and the code; None if it can."""
         self.capacity = Capacity(cpu_millicores=16_000, memory_mb=16_384, disk_mb=65_536)
         self.network_profiles = ["isolated"]
+        self.registry_hosts: list[str] = []
+        self.default_bandwidth_mbit: int | None = 100
+        self.addresses: list[str] = []
         self.images = [IMAGE]
         self.machines: dict[str, SimMachine] = {}
         self.commands: dict[str, Behaviour] = {}
@@ -235,6 +238,9 @@ class SimulatedWorker:
             finished_execs=self.finished,
             snapshots=list(self.snapshots.known.values()),
             cached_images=self.images,
+            registry_hosts=self.registry_hosts,
+            default_bandwidth_mbit=self.default_bandwidth_mbit,
+            addresses=self.addresses,
         )
 
     async def send(self, client: httpx.AsyncClient, report: Heartbeat) -> httpx.Response:

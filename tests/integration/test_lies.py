@@ -40,6 +40,15 @@ MACHINE = {"bunker_id": "bnk_x", "state": "running"}
         ("finished_execs", [{**ENDED, "exec_id": "../x"}]),
         ("finished_execs", [{**ENDED, "exit": {**END, "duration_ms": -1}}]),
         ("cached_images", ["x" * 256]),
+        ("registry_hosts", ["x" * 256]),
+        ("registry_hosts", ["pypi.registry.test"] * 257),
+        ("registry_hosts", [""]),
+        ("default_bandwidth_mbit", 0),
+        ("default_bandwidth_mbit", 10_001),
+        ("addresses", ["0.0.0.0/0"]),
+        ("addresses", ["worker.test"]),
+        ("addresses", ["fe80::1%eth0"]),
+        ("addresses", ["127.0.0.1"] * 33),
     ],
 )
 async def test_a_heartbeat_out_of_bounds_is_refused_by_its_field(

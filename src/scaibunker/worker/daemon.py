@@ -179,6 +179,7 @@ class Daemon:
                 snapshots=snapshots.statuses(),
                 cached_images=host.images.cached(),
                 templates=warm.templates() if warm else [],
+                default_bandwidth_mbit=settings.default_bandwidth_mbit,
             )
             return self._surroundings.outgoing(report)
 

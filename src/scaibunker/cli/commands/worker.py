@@ -42,7 +42,7 @@ def show(session: Session, worker: WorkerArgument) -> None:
     fields = as_json(found)
     for name in ("total", "reserved", "used"):
         fields[name] = _amounts(getattr(found, name))
-    for name in ("reasons", "network_profiles", "cached_images"):
+    for name in ("reasons", "network_profiles", "registry_hosts", "cached_images"):
         fields[name] = ", ".join(fields[name])
     by_status = sorted(found.bunkers_by_status.items())
     fields["bunkers_by_status"] = ", ".join(f"{count} {status}" for status, count in by_status)

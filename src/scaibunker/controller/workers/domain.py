@@ -33,7 +33,7 @@ class Capacity:
 class Worker:
     """One worker, as its last heartbeat described it. `address` never leaves the controller. `templates` are named as
     by `wire.worker.templates.template_of`. `emptied_since`: an operator wants its bunkers passivated, those
-    that can be."""
+    that can be. `network_addresses`: of its host, as it says; neither do they leave the controller, but to workers."""
 
     id: str
     name: str
@@ -49,6 +49,9 @@ class Worker:
     held: "Held" = field(default_factory=lambda: Held())
     emptied_since: datetime | None = None
     templates: Sequence[str] = ()
+    registry_hosts: Sequence[str] = ()
+    default_bandwidth_mbit: int | None = None
+    network_addresses: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,9 @@ async def describe(op: Operation, db: Writer, worker: Worker) -> None:
         "gpus": dict(worker.capacity.gpus),
         "cached_images": list(worker.cached_images),
         "templates": list(worker.templates),
+        "registry_hosts": list(worker.registry_hosts),
+        "default_bandwidth_mbit": worker.default_bandwidth_mbit,
+        "network_addresses": list(worker.network_addresses),
         "facts": facts,
         "changed_at": server_now(),
     }
@@ -148,6 +151,9 @@ def _facts(worker: Worker) -> str:
         sorted(worker.capacity.gpus.items()),
         sorted(worker.cached_images),
         sorted(worker.templates),
+        sorted(worker.registry_hosts),
+        worker.default_bandwidth_mbit,
+        sorted(worker.network_addresses),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -357,4 +363,7 @@ def _worker(row: RowMapping) -> Worker:
         held=_held(row),
         emptied_since=row["emptied_since"],
         templates=tuple(row["templates"] or ()),
+        registry_hosts=tuple(row["registry_hosts"] or ()),
+        default_bandwidth_mbit=row["default_bandwidth_mbit"],
+        network_addresses=tuple(row["network_addresses"] or ()),
     )

@@ -141,4 +141,7 @@ def _worker(op: Operation, beat: Heartbeat) -> Worker:
         templates=sorted({template.name for template in beat.templates}),
         draining=False,
         last_heartbeat_at=op.now(),
+        registry_hosts=sorted(set(beat.registry_hosts)),
+        default_bandwidth_mbit=beat.default_bandwidth_mbit,
+        network_addresses=sorted(set(beat.addresses)),
     )

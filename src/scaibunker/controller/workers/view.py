@@ -37,6 +37,8 @@ def view(
         protocol=worker.protocol,
         acceleration=worker.acceleration,
         network_profiles=list(worker.network_profiles),
+        registry_hosts=list(worker.registry_hosts),
+        default_bandwidth_mbit=worker.default_bandwidth_mbit,
         cached_images=list(worker.cached_images),
         total=wire.Amounts(
             cpu_millicores=total.cpu_millicores,

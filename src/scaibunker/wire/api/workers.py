@@ -29,7 +29,8 @@ class Worker(BaseModel):
     still on their way included; `used` what those of them hold whose machines run or are frozen.
     `bunkers` counts the live ones, `bunkers_by_status` each sort. `takes_bunkers` says whether
     there can be new ones, `reasons` why not. `emptied_since`: since when those of its bunkers are
-    passivated that can be.
+    passivated that can be. `registry_hosts`: what the network profile `registry` may reach here, host names and
+    first-level wildcards. `default_bandwidth_mbit`: of bunkers that ask for none; null if it limits nothing.
     """
 
     id: str
@@ -43,6 +44,8 @@ class Worker(BaseModel):
     protocol: int
     acceleration: str
     network_profiles: list[str]
+    registry_hosts: list[str] = Field(default_factory=list)
+    default_bandwidth_mbit: int | None = None
     cached_images: list[str]
     total: Amounts
     reserved: Amounts

@@ -6,6 +6,13 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from scaibunker.wire.bounds import Amount, Name, Short, WorkerId
 from scaibunker.wire.worker.machines import ExecStatus, MachineStatus
+from scaibunker.wire.worker.network import (
+    MAX_REGISTRY_HOSTS,
+    MAX_WORKER_ADDRESSES,
+    AddressText,
+    BandwidthMbit,
+    HostPattern,
+)
 from scaibunker.wire.worker.snapshots import SnapshotStatus
 from scaibunker.wire.worker.templates import MAX_TEMPLATES, TemplateShape
 
@@ -32,7 +39,9 @@ class Heartbeat(Introduction):
 
     `machines` is the whole truth about this worker: one that is not named is not there.
     `finished_execs` are repeated until an answer acknowledges them. `snapshots` are those under way and
-    the last that ended. `templates` are of what machines can be made here without a boot.
+    the last that ended. `templates` are of what machines can be made here without a boot. `registry_hosts`: the
+    patterns that the profile `registry` permits here. `default_bandwidth_mbit`: of a machine whose order names none;
+    None from workers that limit nothing. `addresses`: those of this host, which no bunker of any worker may reach.
     """
 
     name: Name
@@ -45,6 +54,13 @@ class Heartbeat(Introduction):
     snapshots: list[SnapshotStatus] = Field(default_factory=list)
     cached_images: list[Name] = Field(default_factory=list)
     templates: Annotated[list[TemplateShape], Field(max_length=MAX_TEMPLATES)] = Field(
+        default_factory=list
+    )
+    registry_hosts: Annotated[list[HostPattern], Field(max_length=MAX_REGISTRY_HOSTS)] = Field(
+        default_factory=list
+    )
+    default_bandwidth_mbit: BandwidthMbit | None = None
+    addresses: Annotated[list[AddressText], Field(max_length=MAX_WORKER_ADDRESSES)] = Field(
         default_factory=list
     )
 

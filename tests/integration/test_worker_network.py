@@ -1,0 +1,62 @@
+"""What a worker says of its network, as an operator sees it."""
+
+from typing import Any
+
+from tests.integration.simulated_worker import TOKEN, SimulatedWorker
+from tests.integration.stack import Stack
+
+REGISTRIES = ["*.files.registry.test", "pypi.registry.test"]
+
+
+async def shown(stack: Stack) -> dict[str, Any]:
+    found: dict[str, Any] = await stack.data_of("GET", "/workers/wrk_sim", "super_admin")
+    return found
+
+
+async def test_its_registries_and_default_bandwidth_are_shown(
+    bare: Stack, worker: SimulatedWorker
+) -> None:
+    worker.registry_hosts = [*reversed(REGISTRIES), REGISTRIES[0]]
+    worker.default_bandwidth_mbit = 250
+    await worker.beat(bare.client)
+    found = await shown(bare)
+    assert found["registry_hosts"] == REGISTRIES
+    assert found["default_bandwidth_mbit"] == 250
+    [listed] = await bare.data_of("GET", "/workers", "super_admin")
+    assert listed["registry_hosts"] == REGISTRIES
+
+
+async def test_what_has_changed_of_them_is_shown_after_the_next_heartbeat(
+    bare: Stack, worker: SimulatedWorker
+) -> None:
+    worker.registry_hosts = REGISTRIES
+    await worker.beat(bare.client)
+    worker.registry_hosts, worker.default_bandwidth_mbit = REGISTRIES[:1], None
+    await worker.beat(bare.client)
+    found = await shown(bare)
+    assert found["registry_hosts"] == REGISTRIES[:1]
+    assert found["default_bandwidth_mbit"] is None
+
+
+async def test_addresses_of_its_host_are_shown_to_nobody(
+    bare: Stack, worker: SimulatedWorker
+) -> None:
+    worker.addresses = ["203.0.113.77", "2001:db8::77"]
+    await worker.beat(bare.client)
+    response = await bare.call("GET", "/workers/wrk_sim", "super_admin")
+    assert response.status_code == 200
+    for address in worker.addresses:
+        assert address not in response.text
+
+
+async def test_a_worker_of_an_older_release_says_nothing_of_it(
+    bare: Stack, worker: SimulatedWorker
+) -> None:
+    beat = worker.heartbeat().model_dump(
+        mode="json", exclude={"registry_hosts", "default_bandwidth_mbit", "addresses"}
+    )
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    response = await bare.call("POST", "/heartbeat", None, json=beat, headers=headers)
+    assert response.status_code == 200
+    found = await shown(bare)
+    assert (found["registry_hosts"], found["default_bandwidth_mbit"]) == ([], None)
