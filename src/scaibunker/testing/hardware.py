@@ -7,7 +7,7 @@ process that held them were gone.
 import asyncio
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -16,6 +16,8 @@ from scaibunker.testing.faults import Faults
 from scaibunker.testing.guest import Guest
 from scaibunker.testing.link import Channel, SimulatedLink
 from scaibunker.testing.lives import Life
+from scaibunker.testing.networks import SimulatedNetwork, SimulatedNetworks
+from scaibunker.wire.api.bunkers import NetworkProfile
 from scaibunker.worker.cgroups import Limits
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.images.cache import ImageCache
@@ -115,10 +117,18 @@ class SimulatedVmm:
 
 class Hardware:
     """One host's. `images` maps the SHA-256 of each that is there to its size in bytes; `boot_s` is
-    how many seconds a machine takes to boot."""
+    how many seconds a machine takes to boot; `network_profiles` are those that it can give."""
 
-    def __init__(self, faults: Faults, images: Mapping[str, int], boot_s: float) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        images: Mapping[str, int],
+        boot_s: float,
+        network_profiles: Sequence[str] = (NetworkProfile.ISOLATED,),
+    ) -> None:
         self.boot_s = boot_s
+        self.network_profiles = list(network_profiles)
+        self.networks: dict[str, SimulatedNetwork] = {}
         self.agent_version = "1"
         """What is in its daemon's initramfs; to be changed between two of them."""
         self.store: SnapshotStore | None = None
@@ -169,6 +179,7 @@ class Hardware:
             boot_timeout_s=settings.boot_timeout_s,
             spool_limit_bytes=settings.spool_limit_mb * 1024 * 1024,
             boots=asyncio.Semaphore(settings.concurrent_boots),
+            networks=SimulatedNetworks(self.network_profiles, self.networks, life.check),
         )
 
     def start(self, config: VmmConfig) -> SimulatedVmm:

@@ -7,7 +7,7 @@ nothing, and started again, which recovers what the last one wrote down from the
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from scaibunker.testing.faults import Faults
 from scaibunker.testing.hardware import Hardware, SimulatedVmm
 from scaibunker.testing.lives import Life, detached
+from scaibunker.wire.api.bunkers import NetworkProfile
 from scaibunker.wire.worker.heartbeat import Capacity, Heartbeat
 from scaibunker.worker.api.errors import Handler
 from scaibunker.worker.daemon import Daemon, Surroundings
@@ -52,12 +53,13 @@ class SimulatedHost:
         warm_starts: bool = False,
         warm_slots: int = 1,
         warm_disk_mb: int = 1024,
+        network_profiles: Sequence[str] = (NetworkProfile.ISOLATED,),
     ) -> None:
         self.id = f"wrk_{name}"
         self.address = ""
         """Where the daemon's API is, or was."""
         self.faults = Faults()
-        self.hardware = Hardware(self.faults, images, boot_s)
+        self.hardware = Hardware(self.faults, images, boot_s, network_profiles)
         self._settings = WorkerSettings(
             token=SecretStr(token),
             data_dir=folder / name,

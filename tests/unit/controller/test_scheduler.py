@@ -140,7 +140,7 @@ def test_who_has_the_image_is_preferred_to_the_emptier_one_that_must_fetch_it() 
 
 
 def test_who_has_a_template_is_preferred_to_the_emptier_one_that_must_boot() -> None:
-    template = template_of(SHA, 1000, 512)
+    template = template_of(SHA, 1000, 512, "isolated")
     holder = candidate("wrk_has", held=Held(memory_mb=2048), templates=frozenset({template}))
     other = candidate("wrk_has_not")
     for strategy in ("spread", "pack"):
@@ -151,6 +151,13 @@ def test_who_has_a_template_is_preferred_to_the_emptier_one_that_must_boot() -> 
     assert chosen(larger, holder, other) == "wrk_has_not"
     assert chosen(replace(DEMAND, shape=Shape(700, 512, 9000)), holder, other) == "wrk_has"
     assert chosen(replace(DEMAND, lazy=True), holder, other) == "wrk_has"
+    # The device is part of it, and what passes through it is not.
+    routed = replace(DEMAND, network_profile="registry")
+    offer = frozenset({"isolated", "registry"})
+    holder, other = replace(holder, network_profiles=offer), replace(other, network_profiles=offer)
+    assert chosen(routed, holder, other) == "wrk_has_not"
+    named = frozenset({template_of(SHA, 1000, 512, "allowlisted")})
+    assert chosen(routed, replace(holder, templates=named), other) == "wrk_has"
     # An image that is here counts for more.
     stale = replace(holder, images=frozenset())
     assert chosen(replace(DEMAND, lazy=True), stale, other) == "wrk_has_not"
@@ -164,12 +171,13 @@ def test_the_choice_does_not_depend_on_the_order() -> None:
 
 IMAGES = [SHA, "b" * 64]
 TEMPLATES = [
-    template_of(image, cpu, memory)
+    template_of(image, cpu, memory, profile)
     for image in IMAGES
     for cpu in (100, 4000)
     for memory in (64, 512, 4096)
+    for profile in ("isolated", "registry")
 ]
-PROFILES = ["isolated", "registry"]
+PROFILES = ["isolated", "registry", "transit"]
 GPUS = ["a100", "t4"]
 SOME_GPUS = st.dictionaries(st.sampled_from(GPUS), st.integers(0, 3))
 HELD = st.builds(

@@ -96,7 +96,7 @@ async def test_the_second_machine_of_a_shape_is_made_of_a_template(
     assert prepared not in host.hardware.groups
     assert not (tmp_path / "warm/run/wrk_warm" / prepared).exists()
     told = ear.reports[-1].templates
-    assert [template.name for template in told] == [template_of(IMAGE, 500, 256)]
+    assert [template.name for template in told] == [template_of(IMAGE, 500, 256, "isolated")]
     other = await created(ear, host, "bnk_other1", memory_mb=512)
     assert other.start == "boot"
     await until(lambda: len(ear.reports[-1].templates) == 2)

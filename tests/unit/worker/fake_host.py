@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scaibunker.testing.networks import SimulatedNetworks
 from scaibunker.wire.worker.machines import MachineSpec
 from scaibunker.worker.cgroups import Limits
 from scaibunker.worker.disks.upper import make_growing, make_upper
@@ -118,6 +119,7 @@ class FakeDriver:
     vmms: list[FakeVmm] = field(default_factory=list)
     agents: list[FakeAgent] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    nics: list[list[str]] = field(default_factory=list)
     restored: list[bytes] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     identities: list[dict[str, object]] = field(default_factory=list)
@@ -130,6 +132,9 @@ class FakeDriver:
         if self.refuses:
             raise WorkerFault("QEMU ended at once: no such machine")
         self.tokens.append(config.token_hex)
+        for nic in config.nics:
+            os.fstat(nic.tap)  # open
+        self.nics.append([nic.mac for nic in config.nics])
         agent = FakeAgent(self._answer, deaf=self.deaf, token=bytes.fromhex(config.token_hex))
         vmm = FakeVmm(ProcessId(1000 + len(self.vmms), 1, "boot"), config.run_dir)
         await agent.start(vmm.channel_path)
@@ -164,8 +169,11 @@ class FakeDriver:
         await exchange.answer(bodies.get(path, b""))
 
 
+PROFILES = ("isolated", "registry", "allowlisted", "transit")
+
+
 def make_host(folder: Path, driver: FakeDriver, boot_timeout_s: float = 20) -> Host:
-    """A host whose state lies below `folder`."""
+    """A host whose state lies below `folder`, and which gives networks of all PROFILES."""
     image = folder / SHA
     if not image.exists():
         image.write_bytes(b"image")
@@ -188,6 +196,7 @@ def make_host(folder: Path, driver: FakeDriver, boot_timeout_s: float = 20) -> H
         boot_timeout_s=boot_timeout_s,
         spool_limit_bytes=1 << 20,
         boots=asyncio.Semaphore(2),
+        networks=SimulatedNetworks(PROFILES, {}),
     )
 
 

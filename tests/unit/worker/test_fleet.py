@@ -54,8 +54,8 @@ async def test_an_ordered_machine_runs(host: Host, driver: FakeDriver) -> None:
 
 async def test_a_network_that_this_host_cannot_give_is_refused_at_once(host: Host) -> None:
     fleet = _fleet(host)
-    with pytest.raises(WorkerFault, match="registry") as refused:
-        fleet.order(spec(network={"profile": "registry"}))
+    with pytest.raises(WorkerFault, match="unrestricted") as refused:
+        fleet.order(spec(network={"profile": "unrestricted"}))
     assert refused.value.code is Code.WORKER_UNAVAILABLE  # another worker may have it
     assert list(fleet) == []
 

@@ -55,3 +55,26 @@ async def test_it_is_a_session_of_its_own_and_inherits_nothing(
     sid, pid, *_ = log.read_text().split("\n")
     assert sid.strip() == pid.strip()
     assert "secret" not in log.read_text()
+
+
+async def test_files_are_handed_over_in_their_order_whatever_their_numbers_are(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    ends = [os.pipe() for _ in range(3)]
+    # The number that the first is to have may be the last one's present number, and so on.
+    writers = sorted((write for _, write in ends), reverse=True)
+    script = "; ".join(f"echo {n} >&{n}" for n in range(3, 6))
+    try:
+        identity = identify(spawn(["sh", "-c", script], log, writers))
+        if identity is not None:
+            watched = WatchedProcess.hold(identity)
+            if watched is not None:
+                async with asyncio.timeout(60):
+                    await watched.wait()
+        readers = {write: read for read, write in ends}
+        said = [os.read(readers[writer], 10) for writer in writers]
+    finally:
+        for descriptor in (d for pair in ends for d in pair):
+            os.close(descriptor)
+    assert said == [b"3\n", b"4\n", b"5\n"]

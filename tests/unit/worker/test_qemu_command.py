@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from scaibunker.worker.vmm.port import GuestMemory, VmmConfig
+from scaibunker.worker.vmm.port import GuestMemory, Nic, VmmConfig
 from scaibunker.worker.vmm.qemu import command
 
 CONFIG = VmmConfig(
@@ -48,6 +48,32 @@ def test_an_isolated_machine_has_no_network_device() -> None:
     assert "-nodefaults" in joined
     assert "-netdev" not in joined
     assert "virtio-net" not in joined
+
+
+def test_network_devices_are_descriptors_that_follow_the_memory() -> None:
+    nics = (Nic(98, "02:00:00:00:00:01"), Nic(97, "02:00:00:00:00:02"))
+    config = dataclasses.replace(CONFIG, nics=nics)
+    argv = command.build(config, "tcg")
+    assert command.handed_over(config) == [98, 97]
+    assert argv[argv.index("-netdev") :][:4] == [
+        "-netdev",
+        "tap,id=net0,fd=3,vhost=off",
+        "-device",
+        "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01,romfile=",
+    ]
+    assert "tap,id=net1,fd=4,vhost=off" in argv
+    config = dataclasses.replace(config, memory=GuestMemory(99, shared=True))
+    assert command.handed_over(config) == [99, 98, 97]
+    assert "tap,id=net0,fd=4,vhost=off" in command.build(config, "tcg")
+
+
+def test_the_other_devices_are_the_same_with_a_network_and_without() -> None:
+    """Else what is saved of the one would be of no use after an upgrade."""
+    config = dataclasses.replace(CONFIG, nics=(Nic(98, "02:00:00:00:00:01"),))
+    without, with_one = command.build(CONFIG, "tcg"), command.build(config, "tcg")
+    at = with_one.index("-netdev")
+    assert without == with_one[:at] + with_one[at + 4 :]
+    assert "-device" not in without[at:]
 
 
 def test_the_image_is_read_only_and_commas_cannot_add_options() -> None:

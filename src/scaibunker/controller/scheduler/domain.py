@@ -71,7 +71,10 @@ class Demand:
     @property
     def suiting_template(self) -> str:
         """The name of the template that its machine can be made of."""
-        return template_of(self.image_sha256, self.shape.cpu_millicores, self.shape.memory_mb)
+        shape = self.shape
+        return template_of(
+            self.image_sha256, shape.cpu_millicores, shape.memory_mb, self.network_profile
+        )
 
     @property
     def here(self) -> "Demand":

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from scaibunker.wire.bounds import Count
+from scaibunker.wire.guest.network import GuestNetwork
 
 MAX_START_LINE = 4 * 1024 * 1024
 """Bytes of the JSON line at most."""
@@ -83,7 +84,8 @@ class GuestIdentity(BaseModel):
     older release would refuse it. `generation` names this life of the machine's memory, for programs
     to see; `token_hex` opens the channel from the next session on; `disown_execs` says that
     commands from before are another bunker's; `disk_mb` is the size of the writable disk from now on,
-    which the agent waits for, and has the file system fill.
+    which the agent waits for, and has the file system fill; `network` is what its interfaces are to be, and
+    None for a machine without any.
     """
 
     hostname: str
@@ -94,6 +96,7 @@ class GuestIdentity(BaseModel):
     token_hex: str = ""
     disown_execs: bool = False
     disk_mb: int = 0
+    network: GuestNetwork | None = None
 
 
 class HoldRequest(BaseModel):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from scaibunker.wire.bounds import Count, Reference, Short
+from scaibunker.wire.worker.network import MAX_INTERFACES, MacAddress
 
 SnapshotKind = Literal["disk", "full"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -100,7 +101,8 @@ class SnapshotManifest(BaseModel):
     """Stored beside the parts, last. It names all that a restore depends on.
 
     `token_hex` opens the guest channel of a `full` snapshot until the restored machine has a token of its
-    own; it is in the saved memory too. `state_format` is the VMM's, and None without memory. With a `base`
+    own; it is in the saved memory too. `state_format` is the VMM's, and None without memory; `macs` are those of the
+    network devices in that memory. With a `base`
     (version 2) the disk is what differs from the base's disk; memory is always whole.
     """
 
@@ -118,6 +120,9 @@ class SnapshotManifest(BaseModel):
     image_size: Count
     vcpus: Annotated[int, Field(ge=1)]
     memory_mb: Annotated[int, Field(ge=1)]
+    macs: Annotated[list[MacAddress], Field(max_length=MAX_INTERFACES)] = Field(
+        default_factory=list
+    )
     disk_mb: Annotated[int, Field(ge=1)]
     base: SnapshotBase | None = None
     parts: dict[Short, SnapshotPart]

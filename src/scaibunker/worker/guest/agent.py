@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from scaibunker.wire.codes import Code
 from scaibunker.wire.guest.execs import ExecStart, GuestExec, GuestIdentity, HoldAnswer, HoldRequest
+from scaibunker.wire.guest.network import GuestNetwork
 from scaibunker.worker.errors import GuestUnreachable, WorkerFault
 from scaibunker.worker.guest.port import Body, Link
 from scaibunker.worker.guest.stream import GuestStream, Headers
@@ -54,6 +55,7 @@ class GuestAgent:
         token_hex: str = "",
         disown_execs: bool = False,
         disk_mb: int = 0,
+        network: GuestNetwork | None = None,
     ) -> None:
         """Make this machine this bunker: name, clock, entropy, environment, in one round trip; see
         `GuestIdentity`. With a new token the channel is opened by that from now on."""
@@ -66,6 +68,7 @@ class GuestAgent:
             token_hex=token_hex,
             disown_execs=disown_execs,
             disk_mb=disk_mb,
+            network=network,
         )
         body = identity.model_dump_json(exclude_defaults=True).encode()
         await self._call("PUT", "/v1/identity", body)

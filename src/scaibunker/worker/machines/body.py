@@ -1,14 +1,17 @@
 """A machine's host side while it is being built, runs, or is taken down: what the steps work on."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
 from scaibunker.wire.worker.machines import MachineSpec, MachineTimings
-from scaibunker.wire.worker.templates import machine_memory_mb, vcpus_of
+from scaibunker.wire.worker.templates import NicKind, machine_memory_mb, nic_of, vcpus_of
+from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.guest.agent import GuestAgent
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.record import MachineRecord, StateFolder
+from scaibunker.worker.network.port import MachineNetwork, Owner
 from scaibunker.worker.snapshots.restoring import Restored
 from scaibunker.worker.templates.shape import Shape
 from scaibunker.worker.templates.slot import Slot
@@ -18,19 +21,22 @@ from scaibunker.worker.vmm.port import VmmHandle
 
 
 class Body:
-    """`vmm` and `agent` are there from their step on, `restored` if it is made of a snapshot, `slot` if of a template. `vmm_ended` is set when the
-    VMM's process ends, `saved` when this daemon has written the record down. Where `warm` is None it is booted."""
+    """`vmm` and `agent` are there from their step on, `restored` if it is made of a snapshot, `slot` if of a template, `network` if it is not isolated. `vmm_ended` is set when the
+    VMM's process ends, `saved` when this daemon has written the record down. Where `warm` is None it is booted: always,
+    if its devices are its own."""
 
     def __init__(self, record: MachineRecord, host: Host, warm: WarmStarts | None = None) -> None:
         self.record = record
         self.host = host
-        self.warm = warm
+        self.warm = warm if self.nic != "bridged" else None
         self.slot: Slot | None = None
         self.folder = StateFolder(host.machines_dir / record.spec.bunker_id)
         self.vmm: VmmHandle | None = None
         self.agent: GuestAgent | None = None
         self.console: Console | None = None
         self.restored: Restored | None = None
+        self.network: MachineNetwork | None = None
+        self._sent_bytes = 0
         self.vmm_ended = asyncio.Event()
         self.timings = MachineTimings()
         self.saved = False
@@ -52,7 +58,32 @@ class Body:
     @property
     def shape(self) -> Shape:
         """What a template would have to be of for this machine to be made of it."""
-        return Shape(self.spec.image_sha256, self.spec.image_size, self.vcpus, self.memory_mb)
+        return Shape(
+            self.spec.image_sha256, self.spec.image_size, self.vcpus, self.memory_mb, self.nic
+        )
+
+    @property
+    def nic(self) -> NicKind:
+        """What network device it has."""
+        order = self.spec.network
+        return "none" if order is None else nic_of(order.profile)
+
+    @property
+    def owner(self) -> Owner:
+        """Whose traffic its network carries."""
+        return Owner(self.spec.bunker_id, self.spec.tenant_id)
+
+    @property
+    def macs(self) -> list[str]:
+        """The addresses of its network devices."""
+        return [i.mac for i in self.network.guest.interfaces] if self.network else []
+
+    def egress_bytes(self) -> int:
+        """What it has sent since it was built; what is known of it once its network is gone."""
+        if self.network is not None:
+            with contextlib.suppress(OSError, WorkerFault):
+                self._sent_bytes = max(self._sent_bytes, self.network.egress_bytes())
+        return self._sent_bytes
 
     @property
     def vcpus(self) -> int:

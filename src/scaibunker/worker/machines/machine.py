@@ -7,7 +7,7 @@ A task builds it; after that it changes only by order (pause, resume, destroy) o
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +43,12 @@ VMM_LOG_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True)
 class Shape:
-    """What a copy of its memory depends on; `memory_mb` in MiB."""
+    """What a copy of its memory depends on; `memory_mb` in MiB, `macs` of its network devices."""
 
     vcpus: int
     memory_mb: int
     state_format: str
+    macs: Sequence[str]
 
 
 class Machine:
@@ -128,6 +129,8 @@ class Machine:
             console_tail=record.console_tail,
             timings=self._body.timings,
             start=self._body.start,
+            egress_bytes=self._body.egress_bytes(),
+            incarnation=record.generation if record.spec.network else "",
         )
 
     def write_down(self) -> None:
@@ -167,7 +170,8 @@ class Machine:
 
     @property
     def shape(self) -> Shape:
-        return Shape(self._body.vcpus, self._body.memory_mb, self._host.driver.state_format)
+        body = self._body
+        return Shape(body.vcpus, body.memory_mb, self._host.driver.state_format, body.macs)
 
     async def capture(self, kind: SnapshotKind, folder: Path, progress: Progress) -> Captured:
         """Copy it into `folder`; it stands still meanwhile and goes on, cancelled or not. Raises

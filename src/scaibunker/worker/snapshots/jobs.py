@@ -208,6 +208,7 @@ def _manifest(machine: Machine, status: SnapshotStatus, delivered: Delivered) ->
         image_size=spec.image_size,
         vcpus=shape.vcpus,
         memory_mb=shape.memory_mb,
+        macs=list(shape.macs) if full else [],
         disk_mb=spec.disk_mb,
         base=None if delivered.base is None else delivered.base.base,
         parts=delivered.parts,

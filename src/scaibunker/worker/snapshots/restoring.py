@@ -46,13 +46,14 @@ MIB = 1024 * 1024
 @dataclass(frozen=True)
 class Target:
     """The machine that is to be. `state_format` is that of its VMM, `memory_mb` in MiB, `reserve_bytes` what
-    is left alone of the worker's disk."""
+    is left alone of the worker's disk, `macs` those of its network devices."""
 
     spec: MachineSpec
     vcpus: int
     memory_mb: int
     state_format: str
     reserve_bytes: int
+    macs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def _judge_memory(manifest: SnapshotManifest, target: Target) -> None:
         raise WorkerFault(
             f"the snapshot is of {manifest.vcpus} CPUs and {manifest.memory_mb} MiB of memory, which "
             f"must be the same; asked for are {target.vcpus} and {target.memory_mb}"
+        )
+    if manifest.macs != list(target.macs):
+        raise WorkerFault(
+            "the snapshot's memory knows other network devices: "
+            f"{', '.join(manifest.macs) or 'none'}; the bunker's are {', '.join(target.macs) or 'none'}"
         )
     if manifest.disk_mb != target.spec.disk_mb:
         raise WorkerFault(

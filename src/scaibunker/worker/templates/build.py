@@ -27,13 +27,15 @@ async def build(shelf: Shelf, stand: Stand, basis: str, disk_mb: int) -> Templat
     shape, token_hex = stand.shape, secrets.token_hex(TOKEN_BYTES)
     memory = new_memory(shape.memory_mb)
     vmm: VmmHandle | None = None
+    macs: list[str] = []
     try:
         with shelf.half() as folder:
             try:
-                stand.lay()
+                await stand.lay()
+                macs = stand.macs
                 await stand.host.make_growing(stand.upper_disk, disk_mb)
-                config = stand.config(GuestMemory(memory, shared=True), token_hex)
-                vmm = await stand.host.driver.start(config)
+                with stand.config(GuestMemory(memory, shared=True), token_hex) as config:
+                    vmm = await stand.host.driver.start(config)
                 await _prepare(stand, vmm, token_hex)
                 devices, source, disk = folder / DEVICES, stand.upper_disk, folder / DISK
                 with devices.open("xb") as target:
@@ -49,6 +51,8 @@ async def build(shelf: Shelf, stand: Stand, basis: str, disk_mb: int) -> Templat
                 image_size=shape.image_size,
                 vcpus=shape.vcpus,
                 memory_mb=shape.memory_mb,
+                nic=shape.nic,
+                macs=macs,
                 disk_mb=disk_mb,
                 token_hex=token_hex,
             )
@@ -65,7 +69,7 @@ async def _prepare(stand: Stand, vmm: VmmHandle, token_hex: str) -> None:
     try:
         agent = GuestAgent(link)
         await unless(ended, link.connect(stand.host.boot_timeout_s))
-        await unless(ended, rehearse(agent))
+        await unless(ended, rehearse(agent, stand.network))
         await unless(
             ended, agent.hold(freeze_disk=False, limit_s=HOLD_LIMIT_S, timeout_s=HOLD_TIMEOUT_S)
         )

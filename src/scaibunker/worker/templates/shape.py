@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scaibunker.wire.guest import PROTOCOL_VERSION
+from scaibunker.wire.worker.templates import NicKind
 
 FORMAT = 1
 """Raised when templates of an earlier release are of no use any more."""
@@ -14,13 +15,14 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """An image, and the hardware that it was booted on; `image_size` in bytes, `memory_mb` in MiB. The disk's size
-    is not part of it."""
+    """An image, and the hardware that it was booted on; `image_size` in bytes, `memory_mb` in MiB, `nic` the kind of
+    network device. The disk's size is not part of it."""
 
     image_sha256: str
     image_size: int
     vcpus: int
     memory_mb: int
+    nic: NicKind = "none"
 
 
 class Basis:

@@ -14,6 +14,8 @@ from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.worker.disks.copy import copy_sparse, unseen
 from scaibunker.worker.errors import GuestUnreachable, WorkerFault
 from scaibunker.worker.guest.agent import GuestAgent
+from scaibunker.worker.guest.network import told
+from scaibunker.worker.network.port import MachineNetwork
 from scaibunker.worker.templates.stand import Stand
 from scaibunker.worker.templates.template import DEVICES, DISK, Template
 from scaibunker.worker.threads import in_thread
@@ -46,7 +48,7 @@ class Slot:
         """Let it do what bunkers do first. Raises WorkerFault."""
         await self.vmm.resume()
         await unless(self.ended, self.agent.link.connect(ANSWERS_WITHIN_S))
-        await unless(self.ended, rehearse(self.agent))
+        await unless(self.ended, rehearse(self.agent, self.stand.network))
         await self.vmm.pause()
         self.taken_mb = await self.vmm.memory_taken_mb()
 
@@ -60,11 +62,16 @@ async def restore(template: Template, memory: int, stand: Stand) -> Slot:
     """Make one of `template`, whose memory is open. Raises WorkerFault, OSError; nothing is left then."""
     vmm: VmmHandle | None = None
     try:
-        stand.lay()
+        await stand.lay()
+        if stand.macs != template.manifest.macs:
+            raise WorkerFault("the template has another network device than machines get now")
         source, disk = template.folder / DISK, stand.upper_disk
         await in_thread(lambda stop: copy_sparse(source, disk, stop, unseen))
-        config = stand.config(GuestMemory(memory, shared=False), NO_TOKEN)
-        with (template.folder / DEVICES).open("rb") as devices:
+        private = GuestMemory(memory, shared=False)
+        with (
+            stand.config(private, NO_TOKEN) as config,
+            (template.folder / DEVICES).open("rb") as devices,
+        ):
             vmm = await stand.host.driver.restore(config, devices.fileno(), unwatched)
         token = bytes.fromhex(template.manifest.token_hex)
         agent = GuestAgent(stand.host.open_link(vmm.channel_path, token))
@@ -75,11 +82,12 @@ async def restore(template: Template, memory: int, stand: Stand) -> Slot:
         raise
 
 
-async def rehearse(agent: GuestAgent) -> None:
+async def rehearse(agent: GuestAgent, network: MachineNetwork | None) -> None:
     """An identity, and a command: what every bunker begins with. What becomes of the command does not matter, an
     image need not have it. Raises WorkerFault."""
+    addresses = told(network.guest) if network else None
     for _ in range(REHEARSALS):
-        await agent.set_identity("bunker", {}, disown_execs=True)
+        await agent.set_identity("bunker", {}, disown_execs=True, network=addresses)
         start = ExecStart(argv=["/bin/true"], timeout_s=COMMAND_TIMEOUT_S)
         stream = await agent.start_exec(f"exe_{secrets.token_hex(8)}", start)
         try:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from scaibunker.wire.worker.templates import NicKind
 from scaibunker.worker.disks.copy import extents
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.templates.memory import new_memory, seal, taken_mb
@@ -24,7 +25,7 @@ _CHUNK, _BLOCK = 1024 * 1024, 4096
 
 
 class Manifest(BaseModel):
-    """`disk_mb` is the size of its disk, which those of machines that are made of it have at least. `memory_extents` are offset and length of what `memory` holds, `sha256` the digests of the files. `token_hex`
+    """`disk_mb` is the size of its disk, which those of machines that are made of it have at least. `macs` are those of its network devices. `memory_extents` are offset and length of what `memory` holds, `sha256` the digests of the files. `token_hex`
     opens the guest channel of a copy until it has a token of its own."""
 
     version: Literal[1] = 1
@@ -33,6 +34,8 @@ class Manifest(BaseModel):
     image_size: int
     vcpus: int
     memory_mb: int
+    nic: NicKind = "none"
+    macs: list[str] = Field(default_factory=list)
     disk_mb: int
     token_hex: Annotated[str, Field(repr=False)]
     memory_extents: list[tuple[int, int]] = Field(default_factory=list)
@@ -40,7 +43,7 @@ class Manifest(BaseModel):
 
     @property
     def shape(self) -> Shape:
-        return Shape(self.image_sha256, self.image_size, self.vcpus, self.memory_mb)
+        return Shape(self.image_sha256, self.image_size, self.vcpus, self.memory_mb, self.nic)
 
 
 class Template:

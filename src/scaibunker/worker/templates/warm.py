@@ -102,8 +102,11 @@ class WarmStarts:
         """Those there are, the one that was used last first."""
         known = sorted(self._shelf, key=lambda t: -t.used_at)[:MAX_TEMPLATES]
         return [
-            TemplateShape(image_sha256=s.image_sha256, vcpus=s.vcpus, memory_mb=s.memory_mb)
+            TemplateShape(
+                image_sha256=s.image_sha256, vcpus=s.vcpus, memory_mb=s.memory_mb, nic=s.nic
+            )
             for s in (template.shape for template in known)
+            if s.nic != "bridged"
         ]
 
     async def take(self, shape: Shape, disk_mb: int) -> Slot | None:

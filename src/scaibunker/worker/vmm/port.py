@@ -39,12 +39,21 @@ class GuestMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Nic:
+    """A network device. `tap` is an open descriptor of the TAP device behind it, which has a virtio-net header; the VMM
+    is handed it, and its network namespace matters no more."""
+
+    tap: int
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
 class VmmConfig:
     """One machine's hardware. Paths exist; `memory_mb` in MiB; `token_hex` opens the guest channel.
 
     `upper_disk` is attached writable, `image` read-only. `run_dir` gets the sockets, `log` what
     the VMM itself says. The VMM drops to `uid` before the guest runs and joins `cgroup_procs` first.
-    Without a `memory` the machine gets some of its own.
+    Without a `memory` the machine gets some of its own. `nics` in the order in which the guest finds them.
     """
 
     machine_id: str
@@ -60,6 +69,7 @@ class VmmConfig:
     uid: int
     cgroup_procs: tuple[Path, ...]
     memory: GuestMemory | None = None
+    nics: tuple[Nic, ...] = ()
 
 
 class VmmHandle(Protocol):
@@ -157,7 +167,7 @@ class VmmDriver(Protocol):
         """Start a process with what `save` wrote, read from the open file `source`; it is paused. With a
         `memory` in its configuration, `source` is what `save_devices` wrote.
 
-        `vcpus` and `memory_mb` are those of the machine that was saved, and the disks hold what its disks
+        `vcpus`, `memory_mb` and the MACs of `nics` are those of the machine that was saved, and the disks hold what its disks
         held then; everything else is the new machine's own. Its agent still knows the token of the
         old one. Raises WorkerFault as `start` does.
         """

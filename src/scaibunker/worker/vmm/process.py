@@ -6,9 +6,10 @@ be reused either, so signals go to the process that was meant.
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,29 +51,37 @@ def plain_environment() -> dict[str, str]:
 
 
 HANDED_OVER = 3
-"""The number under which a process knows the file that it is handed."""
+"""The number under which a process knows the first of the files that it is handed; the others follow."""
+_OUT_OF_THE_WAY = 64
 
 
-def spawn(argv: list[str], log: Path, handed: int | None = None) -> int:
-    """Start a process that outlives us: own session, nothing inherited but the open file `handed`, output
+def spawn(argv: list[str], log: Path, handed: Sequence[int] = ()) -> int:
+    """Start a process that outlives us: own session, nothing inherited but the open files `handed`, output
     to `log`.
 
     Not asyncio's subprocesses: those want to reap the child themselves, and ours is watched by
     pidfd whether we or an earlier daemon started it.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    return os.posix_spawnp(
-        argv[0],
-        argv,
-        plain_environment(),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-            *([] if handed is None else [(os.POSIX_SPAWN_DUP2, handed, HANDED_OVER)]),
-        ],
-        setsid=True,
-    )
+    with contextlib.ExitStack() as copies:
+        # Copies with high numbers: one file's new number may be another one's present.
+        sources = []
+        for descriptor in handed:
+            copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+            copies.callback(os.close, copy)
+            sources.append(copy)
+        return os.posix_spawnp(
+            argv[0],
+            argv,
+            plain_environment(),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                *((os.POSIX_SPAWN_DUP2, s, HANDED_OVER + n) for n, s in enumerate(sources)),
+            ],
+            setsid=True,
+        )
 
 
 def private_memory_mb(pid: int) -> int:

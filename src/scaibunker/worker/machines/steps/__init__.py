@@ -9,6 +9,7 @@ from scaibunker.worker.machines.steps.cgroup import MakeCgroup
 from scaibunker.worker.machines.steps.cpu import SettleCpu
 from scaibunker.worker.machines.steps.disk import MakeDisk
 from scaibunker.worker.machines.steps.folders import MakeFolders
+from scaibunker.worker.machines.steps.network import AdmitTraffic, TakeNetwork
 from scaibunker.worker.machines.steps.slot import TakeSlot
 from scaibunker.worker.machines.steps.vmm import RunVmm
 
@@ -16,10 +17,12 @@ STEPS: Sequence[Step[Body]] = (
     TakeSlot(),
     MakeFolders(),
     MakeCgroup(),
+    TakeNetwork(),
     MakeDisk(),
     RunVmm(),
     AttachAgent(),
     GreetAgent(),
+    AdmitTraffic(),
     SettleCpu(),
 )
 

@@ -2,6 +2,7 @@
 
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.guest.agent import GuestAgent
+from scaibunker.worker.guest.network import told
 from scaibunker.worker.machines.body import Body
 from scaibunker.worker.templates.slot import ANSWERS_WITHIN_S, unless
 
@@ -59,4 +60,5 @@ class GreetAgent:
             token_hex=body.record.token_hex if body.goes_on else "",
             disown_execs=body.goes_on and (source is None or not source.keep_execs),
             disk_mb=body.spec.disk_mb if slot and slot.disk_mb != body.spec.disk_mb else 0,
+            network=told(body.network.guest) if body.network else None,
         )

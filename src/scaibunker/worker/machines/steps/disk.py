@@ -40,7 +40,12 @@ class MakeDisk:
             body.save()
         host = body.host
         target = Target(
-            body.spec, body.vcpus, body.memory_mb, host.driver.state_format, host.reserve_bytes
+            body.spec,
+            body.vcpus,
+            body.memory_mb,
+            host.driver.state_format,
+            host.reserve_bytes,
+            body.macs,
         )
         body.folder.base.unlink(missing_ok=True)
         body.restored = await restore(

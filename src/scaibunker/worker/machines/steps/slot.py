@@ -49,6 +49,7 @@ async def _give_up(body: Body) -> None:
         body.vmm = None
     body.host.cgroups.kill(body.host_name)
     body.host.cgroups.delete(body.host_name)
+    await body.host.networks.give_back(body.host_name)
     shutil.rmtree(body.run_dir, ignore_errors=True)
     body.folder.upper_disk.unlink(missing_ok=True)
     body.record.process = body.record.slot = None

@@ -2,6 +2,7 @@
 
 from scaibunker.worker.machines.body import Body
 from scaibunker.worker.vmm.console import Console
+from scaibunker.worker.vmm.nics import wired
 from scaibunker.worker.vmm.port import VmmConfig, VmmHandle, unwatched
 
 
@@ -48,11 +49,13 @@ class RunVmm:
             cgroup_procs=host.cgroups.procs(body.host_name),
         )
         memory = body.restored.memory if body.restored else None
-        if memory is None:
-            vmm = await host.driver.start(config)
-        else:
-            with memory.open("rb") as source:
-                vmm = await host.driver.restore(config, source.fileno(), unwatched)
+        with wired(config, body.network) as config:
+            if memory is None:
+                vmm = await host.driver.start(config)
+            else:
+                with memory.open("rb") as source:
+                    vmm = await host.driver.restore(config, source.fileno(), unwatched)
+        if memory is not None:
             memory.unlink()
         body.record.process = vmm.process
         body.save()

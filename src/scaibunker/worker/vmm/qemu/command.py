@@ -90,10 +90,28 @@ def _memory(config: VmmConfig) -> list[str]:
     ]  # fmt: skip
 
 
+def handed_over(config: VmmConfig) -> list[int]:
+    """The open files that the process needs, in the order of the numbers by which its command line knows them."""
+    memory = [] if config.memory is None else [config.memory.descriptor]
+    return [*memory, *(nic.tap for nic in config.nics)]
+
+
+def _nics(config: VmmConfig) -> list[str]:
+    """Open TAP devices: QEMU makes none, and needs no right to. Frames are not passed on by the host's kernel
+    (`vhost`), for what it is given would be outside of what confines the process."""
+    first = HANDED_OVER + (config.memory is not None)
+    options: list[str] = []
+    for number, nic in enumerate(config.nics):
+        options += ["-netdev", f"tap,id=net{number},fd={first + number},vhost=off"]
+        options += ["-device", f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile="]
+    return options
+
+
 def launch_prefix(cgroup_procs: tuple[Path, ...]) -> list[str]:
     """What runs before QEMU, in the same process: join the cgroups, then fresh namespaces.
 
-    `isolated` machines get no device, and the VMM itself has no network either.
+    The VMM itself has no network; frames of its guest reach it through descriptors alone, and `isolated` machines
+    have none.
     """
     joins = "".join(f'echo $$ > "${index}" && ' for index in range(1, len(cgroup_procs) + 1))
     script = f'{joins}shift {len(cgroup_procs)} && exec "$@"'
@@ -107,7 +125,7 @@ def build(config: VmmConfig, acceleration: str, *, incoming: bool = False) -> li
     """The whole argument vector. `incoming`: it waits to be told where its memory and devices come from.
 
     Devices and their order are part of what a saved state means: a change of them is one of
-    `LAYOUT`.
+    `LAYOUT`. Network devices come last, so that machines without any are what they were before there were some.
     """
     run = config.run_dir
     backend = f",memory-backend={RAM}" if config.memory else ""
@@ -133,6 +151,7 @@ def build(config: VmmConfig, acceleration: str, *, incoming: bool = False) -> li
         "-device", f"virtserialport,chardev=agent,name={PORT_NAME}",
         "-object", "rng-random,id=rng,filename=/dev/urandom",
         "-device", "virtio-rng-pci,rng=rng",
+        *_nics(config),
         "-qmp", f"unix:{_escaped(run / QMP_SOCKET)},server=on,wait=off",
         "-sandbox", "on,obsolete=deny,spawn=deny,resourcecontrol=deny",
         "-chroot", str(run / EMPTY_ROOT),

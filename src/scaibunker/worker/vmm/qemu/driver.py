@@ -148,7 +148,7 @@ class QemuDriver:
         for name in (command.QMP_SOCKET, command.CHANNEL_SOCKET, command.CONSOLE_SOCKET):
             (config.run_dir / name).unlink(missing_ok=True)
         argv = command.build(config, self.acceleration, incoming=incoming)
-        pid = spawn(argv, config.log, config.memory.descriptor if config.memory else None)
+        pid = spawn(argv, config.log, command.handed_over(config))
         identity = identify(pid)
         watched = WatchedProcess.hold(identity) if identity else None
         if watched is None:
