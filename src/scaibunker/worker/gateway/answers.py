@@ -39,6 +39,13 @@ class Answers:
             self._forget(address, name)
         return tuple(sorted(names, key=lambda name: -names[name]))
 
+    def retain(self, permits: Callable[[str], bool]) -> None:
+        """Forget those for names that are not permitted any more."""
+        pairs = [(address, name) for address, names in self._ends.items() for name in names]
+        for address, name in pairs:
+            if not permits(name):
+                self._forget(address, name)
+
     def _make_room(self) -> None:
         now = self._now()
         pairs = [

@@ -27,8 +27,17 @@ class Sockets:
     conntrack: socket.socket | None = None
     refusals: socket.socket | None = None
 
+    def all(self) -> list[socket.socket]:
+        """In the order of the fields."""
+        rare = [sock for sock in (self.conntrack, self.refusals) if sock is not None]
+        return [*self.dns_udp, *self.dns_tcp, *self.proxied, *rare]
 
-@dataclass(slots=True)
+    def close(self) -> None:
+        for sock in self.all():
+            sock.close()
+
+
+@dataclass(slots=True, eq=False)
 class Attachment:
     """`name` is the machine's name on the host; `bunker_id` and `spool` are empty while it is nobody's. `spool`: the
     folder on this host for records of its flows. `answers` is what its resolver has said: per machine, nothing of it

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from scaibunker.worker.gateway.lookup import Lookup
 from scaibunker.worker.gateway.part import Part
+from scaibunker.worker.gateway.resolver.lookup import ResolverLookup
+from scaibunker.worker.gateway.resolver.part import Resolver
 from scaibunker.worker.gateway.surroundings import Surroundings
 
-PartFactory = Callable[[Surroundings, Lookup], Part]
+PartFactory = Callable[[Surroundings, ResolverLookup], Part]
 """Makes the part of one attachment. The surroundings are the same object for all, and are changed in place: look at
 them when they are needed, and keep nothing of them."""
 
-PARTS: Sequence[PartFactory] = ()
+PARTS: Sequence[PartFactory] = (lambda _, lookup: Resolver(lookup),)

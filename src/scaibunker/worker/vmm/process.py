@@ -145,6 +145,13 @@ class WatchedProcess:
     async def wait(self) -> None:
         await self._ended.wait()
 
+    def release(self) -> None:
+        """Watch it no more; it goes on, and is neither signalled nor reaped by us."""
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+
     def _on_end(self) -> None:
         if self._pidfd is None:
             return
