@@ -1,0 +1,70 @@
+"""The worker's tables in the host's own namespace, as nft text: what comes out of slots, and where it may go.
+
+A second fence behind the slots' own rulesets, and the one that knows the host's interfaces. It says nothing of traffic
+that is not of this worker's slots.
+"""
+
+from scaibunker.worker.network.facts import HostFacts
+from scaibunker.worker.network.naming import LINK_PREFIX
+from scaibunker.worker.network.never import Never
+from scaibunker.worker.network.rules import forbidden, never_sets, set_update
+
+BEFORE_ALL = -450
+BEFORE_OTHERS = -10
+"""A drop here is final; what is accepted here may still be dropped by the operator's own rules."""
+COUNTERS = ("host_spoofed", "host_inward", "host_refused", "host_strayed")
+
+
+def host_ruleset(facts: HostFacts, never: Never) -> str:
+    """It takes the place of what this worker had there, in one transaction."""
+    own, any_slot = f'"{facts.uplinks}*"', f'"{LINK_PREFIX}*"'
+    discovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255"
+    elsewhere = [f'oifname != "{facts.outward}" counter name host_refused drop']
+    return "\n".join(
+        [
+            f"add table inet {facts.table}",
+            f"delete table inet {facts.table}",
+            f"table inet {facts.table} {{",
+            *(f"counter {name} {{ }}" for name in COUNTERS),
+            *never_sets(forbidden(never), "vicinity"),
+            "chain guard {",
+            f"type filter hook prerouting priority {BEFORE_ALL}; policy accept;",
+            f"iifname != {own} accept",
+            f"ip saddr {facts.transfer_v4} fib saddr . iif oif exists accept",
+            f"ip6 saddr {facts.transfer_v6} fib saddr . iif oif exists accept",
+            "counter name host_spoofed drop",
+            "}",
+            "chain input {",
+            f"type filter hook input priority {BEFORE_OTHERS}; policy accept;",
+            f"iifname != {own} accept",
+            f"{discovery} accept",
+            "counter name host_inward drop",
+            "}",
+            "chain forward {",
+            f"type filter hook forward priority {BEFORE_OTHERS}; policy accept;",
+            f"iifname {own} goto outbound",
+            f"oifname {own} ct state established,related accept",
+            f"oifname {own} counter name host_strayed drop",
+            "}",
+            "chain outbound {",
+            *(elsewhere if facts.outward else []),
+            f"oifname {any_slot} counter name host_refused drop",
+            "ip daddr @vicinity4 counter name host_refused drop",
+            "ip6 daddr @vicinity6 counter name host_refused drop",
+            "ct state invalid counter name host_refused drop",
+            "accept",
+            "}",
+            "chain mask {",
+            "type nat hook postrouting priority 100; policy accept;",
+            f"ip saddr {facts.transfer_v4} oifname != {any_slot} masquerade",
+            f"ip6 saddr {facts.transfer_v6} oifname != {any_slot} masquerade",
+            "}",
+            "}",
+            "",
+        ]
+    )
+
+
+def host_update(facts: HostFacts, never: Never) -> str:
+    """Puts another Never in the place of the one that the host's table was made with."""
+    return set_update(facts.table, forbidden(never), "vicinity")

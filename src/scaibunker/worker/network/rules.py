@@ -1,0 +1,353 @@
+"""The ruleset of a slot's namespace, as nft text: a pure function of the policy, how the slot is laid out, and what no
+bunker may reach. Applied in one transaction (`nft.apply`), it takes the place of whatever was there.
+
+The chains, in the order in which a packet meets them:
+
+| chain | hook, priority | what it judges |
+|---|---|---|
+| `guard` | prerouting, before fragments are put together | who sent it, and whether it is of a form that is judged at all |
+| `admission` | prerouting, when the connection is known | how many connections there are, and how fast new ones come |
+| `divert` | prerouting, destination NAT | NAMED: TCP goes to the proxy |
+| `input` | input | what may be said to the gateway: DNS, and what was diverted |
+| `forward` | forward | OPEN: where it goes, and that what comes is an answer |
+| `leave` | postrouting, source NAT | OPEN: packets leave with the slot's own address |
+
+All base chains drop what they do not name. What is refused is answered, so that clients fail at once; what is forged or
+malformed is dropped in silence.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address, collapse_addresses
+
+from scaibunker.worker.network.facts import SlotFacts
+from scaibunker.worker.network.never import NOWHERE, WRAPPED, Network, Never
+from scaibunker.worker.network.policy import Passage, Policy
+
+TABLE = "scaibunker"
+"""Of the families inet and arp."""
+
+BEFORE_DEFRAGMENTATION = -450
+AFTER_TRACKING = -150
+NEW_PER_S, NEW_BURST = 500, 2000
+"""Connections that a slot may open in a second, and at once after a pause; the packet that would be one more is lost."""
+DNS_PER_S, DNS_BURST = 1000, 1000
+ECHO_PER_S, ECHO_BURST = 100, 100
+ANSWERS_PER_S, ANSWERS_BURST = 500, 1000
+"""Refusals that are answered. More are silent."""
+TOLD_PER_S, TOLD_BURST = 200, 1000
+"""Refusals that are told to the audit, of each reason. `refused` counts all of them."""
+TOLD_BYTES = 128
+"""Of a refused packet: its headers."""
+
+COUNTERS = ("spoofed_mac", "spoofed_address", "malformed", "strayed", "limited", "refused")
+"""`strayed`: came from the outside and is no answer, or is for a group of hosts."""
+ERRORS_V4 = "destination-unreachable, time-exceeded, parameter-problem"
+ERRORS_V6 = "destination-unreachable, packet-too-big, time-exceeded, parameter-problem"
+"""ICMP that belongs to a flow. Path MTU is found by it; redirects are not among them."""
+
+
+def slot_ruleset(policy: Policy, facts: SlotFacts, never: Never) -> str:
+    """For CLOSED, NAMED and OPEN. ValueError for BRIDGED, which has no slot."""
+    if policy.passage is Passage.BRIDGED:
+        raise ValueError("what is bridged has no slot")
+    if policy.passage is Passage.CLOSED:
+        chains = [_base(hook, "filter", 0) for hook in ("prerouting", "input", "forward", "output")]
+        arp = [_base("input", "filter", 0), _base("output", "filter", 0)]
+    else:
+        chains = _chains(policy, facts)
+        arp = [_arp(facts)]
+    return "\n".join(
+        [
+            *_anew("inet", TABLE),
+            *_anew("arp", TABLE),
+            f"table inet {TABLE} {{",
+            *(f"counter {name} {{ }}" for name in COUNTERS),
+            *never_sets(forbidden(never), "never"),
+            *chains,
+            "}",
+            f"table arp {TABLE} {{",
+            *arp,
+            "}",
+            "",
+        ]
+    )
+
+
+def never_update(never: Never) -> str:
+    """Puts another Never in the place of the one that a slot's ruleset was made with, without touching the rest."""
+    return set_update(TABLE, forbidden(never), "never")
+
+
+def forbidden(never: Never) -> tuple[Network, ...]:
+    """All that OPEN may not reach."""
+    return (*NOWHERE, *WRAPPED, *never.vicinity)
+
+
+def never_sets(ranges: Iterable[Network], name: str) -> list[str]:
+    """`name`4 and `name`6."""
+    lines = []
+    for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
+        elements = _elements(ranges, version)
+        given = f"elements = {{ {elements} }};" if elements else ""
+        lines.append(f"set {name}{version} {{ type {kind}; flags interval; {given} }}")
+    return lines
+
+
+def set_update(table: str, ranges: Iterable[Network], name: str) -> str:
+    """Other elements for those sets, in one transaction."""
+    lines = []
+    for version in (4, 6):
+        lines.append(f"flush set inet {table} {name}{version}")
+        elements = _elements(ranges, version)
+        if elements:
+            lines.append(f"add element inet {table} {name}{version} {{ {elements} }}")
+    return "\n".join([*lines, ""])
+
+
+def link_local(mac: str) -> IPv6Address:
+    """The address that an interface with this MAC gives itself (RFC 4291, appendix A)."""
+    parts = [int(part, 16) for part in mac.split(":")]
+    tail = bytes([parts[0] ^ 2, parts[1], parts[2], 0xFF, 0xFE, *parts[3:]])
+    return IPv6Address(b"\xfe\x80" + bytes(6) + tail)
+
+
+def _chains(policy: Policy, facts: SlotFacts) -> list[str]:
+    opened = policy.passage is Passage.OPEN
+    chains = [
+        *_refusals(policy.audited, facts),
+        *_discovery(facts),
+        *_guests(facts),
+        _guard(facts, opened=opened),
+        _admission(facts),
+        _input(facts, opened=opened),
+    ]
+    return [*chains, *(_forwarding(facts) if opened else _diverting(facts))]
+
+
+def _guard(facts: SlotFacts, *, opened: bool) -> str:
+    lines = [f'iifname "{facts.tap}" goto from_guest']
+    if opened:  # nothing comes that way unless something was forwarded
+        lines += [
+            f'iifname "{facts.uplink}" ip daddr {facts.transfer_v4} accept',
+            f'iifname "{facts.uplink}" ip6 daddr {facts.transfer_v6} accept',
+        ]
+    lines.append("counter name strayed")
+    return _base("prerouting", "filter", BEFORE_DEFRAGMENTATION, lines, name="guard")
+
+
+def _guests(facts: SlotFacts) -> list[str]:
+    """What a guest may send at all. A next header that is not TCP, UDP or ICMP is an extension header or a protocol
+    without ports, which could not be told apart behind one address."""
+    return [
+        _chain(
+            "from_guest",
+            f"ether saddr != {facts.guest_mac} counter name spoofed_mac drop",
+            "meta protocol ip goto guest_v4",
+            "meta protocol ip6 goto guest_v6",
+            "drop",
+        ),
+        _chain(
+            "guest_v4",
+            f"ip saddr != {facts.guest_v4.ip} counter name spoofed_address drop",
+            "ip hdrlength != 5 counter name malformed drop",
+            "ip frag-off & 0x3fff != 0 counter name malformed drop",
+            "meta pkttype != host counter name strayed drop",
+            "ip protocol { icmp, tcp, udp } accept",
+            "counter name malformed drop",
+        ),
+        _chain(
+            "guest_v6",
+            "ip6 nexthdr icmpv6 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } goto discovery",
+            f"ip6 saddr != {facts.guest_v6.ip} counter name spoofed_address drop",
+            "ip6 nexthdr != { icmpv6, tcp, udp } counter name malformed drop",
+            "meta pkttype != host counter name strayed drop",
+            "accept",
+        ),
+    ]
+
+
+def _discovery(facts: SlotFacts) -> list[str]:
+    """The guest asks for the gateway and answers for itself. The tables of neighbours are the host's as a whole: it
+    could fill them with others."""
+    own = f"{{ {facts.guest_v6.ip}, {link_local(facts.guest_mac)} }}"
+    gateways = (facts.gateway_v6, facts.gateway_link_local)
+    asked = ", ".join(str(a) for a in (*gateways, *sorted({_solicited(a) for a in gateways})))
+    targets = "{ " + ", ".join(_hex(a) for a in gateways) + " }"
+    own_targets = f"{{ {_hex(facts.guest_v6.ip)}, {_hex(link_local(facts.guest_mac))} }}"
+    return [
+        _chain(
+            "discovery",
+            f"ip6 saddr != {own} counter name spoofed_address drop",
+            "ip6 hoplimit != 255 counter name malformed drop",
+            f"ip6 daddr != {{ {asked} }} counter name strayed drop",
+            f"icmpv6 type nd-neighbor-solicit @th,64,128 {targets} accept",
+            f"icmpv6 type nd-neighbor-advert @th,64,128 {own_targets} accept",
+            "counter name spoofed_address drop",
+        )
+    ]
+
+
+def _admission(facts: SlotFacts) -> str:
+    return _base(
+        "prerouting", "filter", AFTER_TRACKING,
+        [
+            f'iifname != "{facts.tap}" accept',
+            "ct state != new accept",
+            "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+            f"limit rate over {NEW_PER_S}/second burst {NEW_BURST} packets counter name limited drop",
+            f"ct count over {facts.max_flows} goto refuse_limit",
+            "accept",
+        ],
+        name="admission",
+    )  # fmt: skip
+
+
+def _input(facts: SlotFacts, *, opened: bool) -> str:
+    dns = f"dport {facts.dns_port}"
+    addresses = (f"ip daddr {facts.gateway_v4}", f"ip6 daddr {facts.gateway_v6}")
+    lines = [
+        f'iifname != "{facts.tap}" drop',
+        "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+        f"udp {dns} limit rate over {DNS_PER_S}/second burst {DNS_BURST} packets counter name limited drop",
+    ]
+    for address in addresses:
+        lines += [f"{address} {protocol} {dns} accept" for protocol in ("udp", "tcp")]
+        if not opened:
+            lines.append(f"{address} tcp dport {facts.proxy_port} ct status dnat accept")
+    lines.append("goto refuse_profile")
+    return _base("input", "filter", 0, lines)
+
+
+def _diverting(facts: SlotFacts) -> list[str]:
+    """NAMED. What the proxy is told of as the wish of the guest is the destination before NAT."""
+    proxy_v4 = f"{facts.gateway_v4}:{facts.proxy_port}"
+    proxy_v6 = f"[{facts.gateway_v6}]:{facts.proxy_port}"
+    gateways = f"{{ {facts.gateway_v6}, {facts.gateway_link_local} }}"
+    tap = f'iifname "{facts.tap}"'
+    return [
+        _base(
+            "prerouting", "nat", -100,
+            [
+                f"{tap} ip daddr != {facts.gateway_v4} meta l4proto tcp dnat ip to {proxy_v4}",
+                f"{tap} ip6 daddr != {gateways} meta l4proto tcp dnat ip6 to {proxy_v6}",
+            ],
+            name="divert", policy="accept",
+        ),
+        _base("forward", "filter", 0, [f"{tap} goto refuse_profile"]),
+    ]  # fmt: skip
+
+
+def _forwarding(facts: SlotFacts) -> list[str]:
+    """OPEN. What may never be reached is looked at for each packet, so that it counts for open connections too."""
+    echo = f"limit rate {ECHO_PER_S}/second burst {ECHO_BURST} packets accept"
+    out = f'oifname "{facts.uplink}"'
+    return [
+        _chain(
+            "outbound",
+            "ip daddr @never4 goto refuse_never",
+            "ip6 daddr @never6 goto refuse_never",
+            "ct state established accept",
+            f"ct state related icmp type {{ {ERRORS_V4} }} accept",
+            f"ct state related icmpv6 type {{ {ERRORS_V6} }} accept",
+            "ct state new meta l4proto { tcp, udp } accept",
+            f"ct state new icmp type echo-request {echo}",
+            f"ct state new icmpv6 type echo-request {echo}",
+            "goto refuse_profile",
+        ),
+        _chain(
+            "inbound",
+            "ct state established ct direction reply accept",
+            f"ct state related icmp type {{ {ERRORS_V4} }} accept",
+            f"ct state related icmpv6 type {{ {ERRORS_V6} }} accept",
+            "counter name strayed drop",
+        ),
+        _base(
+            "forward", "filter", 0,
+            [
+                f'iifname "{facts.tap}" {out} goto outbound',
+                f'iifname "{facts.uplink}" oifname "{facts.tap}" goto inbound',
+                f'iifname "{facts.tap}" goto refuse_never',
+            ],
+        ),
+        _base(
+            "postrouting", "nat", 100,
+            [
+                f"{out} ip saddr {facts.guest_v4.ip} snat ip to {facts.transfer_v4}",
+                f"{out} ip6 saddr {facts.guest_v6.ip} snat ip6 to {facts.transfer_v6}",
+            ],
+            name="leave", policy="accept",
+        ),
+    ]  # fmt: skip
+
+
+def _refusals(audited: bool, facts: SlotFacts) -> list[str]:
+    """For each reason, a chain that tells and counts it; one that answers."""
+    chains = [
+        _chain(
+            "answer",
+            f"limit rate over {ANSWERS_PER_S}/second burst {ANSWERS_BURST} packets drop",
+            "meta l4proto tcp reject with tcp reset",
+            "reject with icmpx type admin-prohibited",
+        )
+    ]
+    for reason in ("profile", "never", "limit"):
+        told = (
+            f"limit rate {TOLD_PER_S}/second burst {TOLD_BURST} packets "
+            f'log prefix "{reason}" group {facts.refusals_group} snaplen {TOLD_BYTES}'
+        )
+        chains.append(
+            _chain(
+                f"refuse_{reason}",
+                *([told] if audited else []),
+                "counter name refused",
+                "goto answer",
+            )
+        )
+    return chains
+
+
+def _arp(facts: SlotFacts) -> str:
+    """The guest asks for the gateway; the slot knows the guest."""
+    return _base(
+        "input", "filter", 0,
+        [
+            f'iifname "{facts.tap}" arp htype 1 arp ptype ip arp operation request'
+            f" arp saddr ether {facts.guest_mac} arp saddr ip {facts.guest_v4.ip}"
+            f" arp daddr ip {facts.gateway_v4} accept",
+        ],
+    )  # fmt: skip
+
+
+def _anew(family: str, table: str) -> list[str]:
+    """In the same transaction: whatever was there goes."""
+    return [f"add table {family} {table}", f"delete table {family} {table}"]
+
+
+def _base(
+    hook: str,
+    kind: str,
+    priority: int,
+    lines: Iterable[str] = (),
+    *,
+    name: str | None = None,
+    policy: str = "drop",
+) -> str:
+    head = f"type {kind} hook {hook} priority {priority}; policy {policy};"
+    return _chain(name or hook, head, *lines)
+
+
+def _chain(name: str, *lines: str) -> str:
+    return "\n".join([f"chain {name} {{", *lines, "}"])
+
+
+def _elements(ranges: Iterable[Network], version: int) -> str:
+    chosen = [r for r in ranges if r.version == version]
+    return ", ".join(str(r) for r in collapse_addresses(chosen))  # type: ignore[type-var]
+
+
+def _solicited(address: IPv6Address) -> IPv6Address:
+    return IPv6Address(bytes.fromhex("ff0200000000000000000001ff") + address.packed[-3:])
+
+
+def _hex(address: IPv6Address) -> str:
+    return f"0x{address.packed.hex()}"
