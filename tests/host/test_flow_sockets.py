@@ -8,6 +8,7 @@ import pytest
 
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import flow_sockets
+from scaibunker.worker.network.facts import REFUSALS_GROUP
 from tests.host.own_namespace import Namespace, namespace
 
 FLOWS = 5000
@@ -21,7 +22,7 @@ table inet t {
 REFUSE = f"""
 table inet t {{
   chain in {{ type filter hook input priority 0
-    udp dport 999 log prefix "closed" group {flow_sockets.REFUSALS_GROUP} drop
+    udp dport 999 log prefix "closed" group {REFUSALS_GROUP} drop
   }}
 }}
 """

@@ -44,3 +44,10 @@ class Recorder(Protocol):
     def record(self, flow: Flow) -> None:
         """Write it down, if the machine's policy is audited."""
         ...
+
+
+class Unrecorded:
+    """A `Recorder` where nothing is kept."""
+
+    def record(self, flow: Flow) -> None:
+        pass

@@ -12,33 +12,42 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.network.facts import REFUSALS_GROUP
 
 SYSCTLS = Path("/proc/sys/net/netfilter")
+TCP_TIMEOUTS = {
+    "syn_sent": 30,
+    "syn_recv": 30,
+    "established": 432_000,
+    "fin_wait": 60,
+    "close_wait": 60,
+    "last_ack": 30,
+    "time_wait": 5,
+    "close": 5,
+}
+"""In the kernel's order of states, from 1 on."""
+TIMEOUTS = {
+    "udp_timeout": 30,
+    "udp_timeout_stream": 120,
+    "icmp_timeout": 30,
+    "icmpv6_timeout": 30,
+    "generic_timeout": 600,
+}
 TRACKING = {
     "nf_conntrack_acct": 1,
     "nf_conntrack_timestamp": 1,
-    "nf_conntrack_tcp_timeout_syn_sent": 30,
-    "nf_conntrack_tcp_timeout_syn_recv": 30,
-    "nf_conntrack_tcp_timeout_fin_wait": 60,
-    "nf_conntrack_tcp_timeout_close_wait": 60,
-    "nf_conntrack_tcp_timeout_last_ack": 30,
-    "nf_conntrack_tcp_timeout_time_wait": 5,
-    "nf_conntrack_tcp_timeout_close": 5,
-    "nf_conntrack_udp_timeout": 30,
-    "nf_conntrack_udp_timeout_stream": 120,
-    "nf_conntrack_icmp_timeout": 30,
-    "nf_conntrack_icmpv6_timeout": 30,
-    "nf_conntrack_generic_timeout": 600,
+    **{f"nf_conntrack_tcp_timeout_{state}": seconds for state, seconds in TCP_TIMEOUTS.items()},
+    **{f"nf_conntrack_{kind}": seconds for kind, seconds in TIMEOUTS.items()},
 }
 """Per namespace. Bytes and times are counted for flows that begin afterwards. A flow ends when its last packet is so
 many seconds old: they are known, so that the record can say when that packet was."""
 
-REFUSALS_GROUP = 17
-"""NFLOG group of a machine's namespace. Rules log to it what they refuse; the prefix says why, in a word."""
+REFUSALS_DELAY_CS = 5
+"""Hundredths of a second that the kernel gathers refused packets for one message."""
 HEAD_BYTES = 96
 """Of each refused packet: enough for addresses and ports."""
-RECEIVE_BUFFER = 1024 * 1024
-"""Bytes that wait in a socket, as the kernel counts them; about a thousand events. A flow's end for which there is no
+RECEIVE_BUFFER = 4 * 1024 * 1024
+"""Bytes that wait in a socket, as the kernel counts them; several thousand events. A flow's end for which there is no
 room is not lost: the flow stays in the kernel's table, and its end is told again. So a guest that makes flows faster than they
 are recorded fills its own table, and then it gets no new ones."""
 
@@ -54,7 +63,7 @@ _REQUEST_ACK = 0x5
 _BIND = 1
 _COPY_PACKET = 2
 _COUNT = 1  # NFULNL_CFG_F_SEQ
-_COMMAND, _MODE, _FLAGS = 1, 2, 6  # NFULA_CFG_CMD, NFULA_CFG_MODE, NFULA_CFG_FLAGS
+_COMMAND, _MODE, _DELAY, _FLAGS = 1, 2, 4, 6  # NFULA_CFG_ CMD, MODE, TIMEOUT, FLAGS
 _ANSWER_S = 10.0
 
 
@@ -79,14 +88,15 @@ def open_conntrack() -> socket.socket:
 
 
 def open_refusals(group: int = REFUSALS_GROUP) -> socket.socket:
-    """Bound to an NFLOG group of this namespace: heads of packets, numbered, so that it shows how many did not
-    fit. Non-blocking. Raises WorkerFault; one of them is that somebody is bound to it already."""
+    """Bound to an NFLOG group of this namespace: heads of packets that rules log there, with the reason as prefix. They
+    are numbered, so that it shows how many did not fit. Non-blocking. Raises WorkerFault; one of them is that somebody is bound to it already."""
     with _or_fault("refused packets"), contextlib.ExitStack() as undo:
         netlink = undo.enter_context(_netlink(0))
         netlink.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, RECEIVE_BUFFER)
         for kind, value in (
             (_COMMAND, bytes([_BIND])),
             (_MODE, struct.pack(">IBB", HEAD_BYTES, _COPY_PACKET, 0)),
+            (_DELAY, struct.pack(">I", REFUSALS_DELAY_CS)),
             (_FLAGS, struct.pack(">H", _COUNT)),
         ):
             attribute = struct.pack("=HH", 4 + len(value), kind) + value

@@ -1,0 +1,77 @@
+"""Taking what waits in a netlink socket, without one machine's flood keeping the others waiting."""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable
+
+MAX_MESSAGE = 256 * 1024
+TURN = 64
+"""Datagrams that are taken before others get their turn."""
+QUIET_S = 1.5
+"""After a socket was full, the kernel waits for a second and tells again what did not fit; after so long without a word
+there is nothing left."""
+LOOK_S = 0.02
+
+
+class Reading:
+    """From when it is made. A machine gets at most half of the loop's time: after a full turn, as long as that has
+    taken passes before the next. `take` must not raise."""
+
+    def __init__(self, netlink: socket.socket, take: Callable[[bytes], None]) -> None:
+        self._netlink = netlink
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
+        self._was_full = False
+        self._resume()
+
+    async def finish(self, deadline: float) -> bool:
+        """Take all that there is, then stop. False: there was more at `deadline` (of `time.monotonic`)."""
+        self._stop()
+        quiet_since: float | None = None
+        while (now := time.monotonic()) < deadline:
+            if self._turn():
+                quiet_since = None
+                await asyncio.sleep(0)
+                continue
+            if not self._was_full:
+                return True  # all has been told that is to be told
+            quiet_since = quiet_since or now
+            if now - quiet_since >= QUIET_S:
+                return True
+            await asyncio.sleep(LOOK_S)
+        return False
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._netlink, self._readable)
+
+    def _stop(self) -> None:
+        self._loop.remove_reader(self._netlink)
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+
+    def _readable(self) -> None:
+        begun = time.monotonic()
+        if self._turn() < TURN:
+            return
+        self._loop.remove_reader(self._netlink)
+        self._pause = self._loop.call_later(time.monotonic() - begun, self._resume)
+
+    def _turn(self) -> int:
+        """How many datagrams there were."""
+        for taken in range(TURN):
+            try:
+                data = self._netlink.recv(MAX_MESSAGE)
+            except (BlockingIOError, InterruptedError):
+                return taken
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    return taken
+                self._was_full = True
+                continue
+            self._take(data)
+        return TURN
