@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scaibunker.worker.errors import WorkerFault
-from scaibunker.worker.network.facts import REFUSALS_GROUP
 
 SYSCTLS = Path("/proc/sys/net/netfilter")
 TCP_TIMEOUTS = {
@@ -42,6 +41,8 @@ TRACKING = {
 """Per namespace. Bytes and times are counted for flows that begin afterwards. A flow ends when its last packet is so
 many seconds old: they are known, so that the record can say when that packet was."""
 
+REFUSALS_GROUP = 1
+"""NFLOG group of what rules refuse; groups are counted in each namespace."""
 REFUSALS_DELAY_CS = 5
 """Hundredths of a second that the kernel gathers refused packets for one message."""
 HEAD_BYTES = 96

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from scaibunker.worker.network.flow_sockets import TRACKING
+
 ROOT = Path("/proc/sys/net")
 """What is read and written there is of the namespace of the thread that does it."""
 Setting = tuple[str, str]
@@ -40,9 +42,9 @@ def of_slot() -> list[Setting]:
     for which in ("all", "default"):
         settings += of_interface(which)
     # Flows are counted and told of, and one that was not seen from its first packet is none.
-    for name, value in (("acct", "1"), ("timestamp", "1"), ("events", "1"), ("tcp_loose", "0")):
+    for name, value in (("events", "1"), ("tcp_loose", "0")):
         settings.append((f"netfilter/nf_conntrack_{name}", value))
-    return settings
+    return settings + [(f"netfilter/{name}", str(value)) for name, value in TRACKING.items()]
 
 
 def of_interface(name: str) -> list[Setting]:
