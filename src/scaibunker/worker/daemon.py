@@ -96,13 +96,17 @@ class Daemon:
             snapshots = Snapshots(host.snapshots_dir, host.store, self._news, host.reserve_bytes)
             runner, address = await self._serve(fleet, snapshots, worker_id)
             reporting = self._start_reporting(fleet, snapshots, warm, host, worker_id, address)
-            watching = asyncio.create_task(watch(host.room, fleet), name="disk")
+            watching = [
+                asyncio.create_task(watch(host.room, fleet), name="disk"),
+                asyncio.create_task(host.registries.watch(self._news), name="registries"),
+            ]
             log.info("worker_ready", worker_id=worker_id, address=address)
             try:
                 await self._stop.wait()
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                for task in watching:
+                    task.cancel()
+                await asyncio.gather(*watching, return_exceptions=True)
                 if warm is not None:
                     await warm.close()
                 await self._put_away(fleet, snapshots, host, runner, reporting)
@@ -179,7 +183,8 @@ class Daemon:
                 snapshots=snapshots.statuses(),
                 cached_images=host.images.cached(),
                 templates=warm.templates() if warm else [],
-                default_bandwidth_mbit=settings.default_bandwidth_mbit,
+                registry_hosts=list(host.registries.hosts.patterns),
+                default_bandwidth_mbit=settings.network.bandwidth_mbit,
             )
             return self._surroundings.outgoing(report)
 

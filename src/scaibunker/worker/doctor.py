@@ -4,13 +4,19 @@ import asyncio
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from scaibunker.artifacts.manifest import ArtifactsMissing, load
 from scaibunker.artifacts.settings import from_environment
 from scaibunker.worker import cgroups
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.network.registries import current as registries
+from scaibunker.worker.network.registries.operators_file import RegistryFileInvalid
+from scaibunker.worker.network.settings import NetworkSettings
 from scaibunker.worker.vmm.qemu import command, probe
 
 
@@ -35,6 +41,7 @@ def collect(probe_memory: Path | None = None) -> list[Finding]:
     findings += [_acceleration(probe_memory)]
     findings += [_device("/dev/net/tun", "the tun module (modprobe tun)")]
     findings += [_tool("nft", "nftables", required=False), _tool("ip", "iproute2", required=False)]
+    findings += [*_networks()]
     return sorted(findings, key=lambda finding: not finding.required)
 
 
@@ -93,6 +100,38 @@ def _acceleration(memory: Path | None) -> Finding:
         return Finding(name, True, result.reason, None, required=False)
     advice = "machines run under software emulation: slower, otherwise the same"
     return Finding(name, False, result.reason, advice, required=False)
+
+
+def _networks() -> Iterator[Finding]:
+    try:
+        settings = NetworkSettings()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            name = f"SCAIBUNKER_WORKER_NETWORK_{'_'.join(map(str, problem['loc'])).upper()}"
+            yield Finding(name, False, problem["msg"], "mend the setting", required=True)
+        return
+    yield from _registries(settings.registry_file)
+
+
+def _registries(file: Path | None) -> Iterator[Finding]:
+    """What the profile `registry` may reach here, host by host with who named it; and what was left out."""
+    name = "registry hosts"
+    try:
+        hosts = registries.read(file)
+    except RegistryFileInvalid as error:
+        advice = (
+            "mend the file of SCAIBUNKER_WORKER_NETWORK_REGISTRY_FILE: the worker does not start"
+        )
+        yield Finding(name, False, str(error), advice, required=True)
+        return
+    found = len(hosts.sources)
+    advice = "list hosts in a file, and name it in SCAIBUNKER_WORKER_NETWORK_REGISTRY_FILE"
+    yield Finding(name, found > 0, f"{found} hosts", None if found else advice, required=False)
+    for pattern in hosts.patterns:
+        value = f"{pattern} ({', '.join(hosts.sources[pattern])})"
+        yield Finding("registry host", True, value, None, required=False)
+    for note in hosts.notes:
+        yield Finding("registry host", False, note, None, required=False)
 
 
 def default_probe_memory() -> Path:

@@ -15,6 +15,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.guest.link import GuestLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
+from scaibunker.worker.network.registries.current import Registries
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.stores import store_of
 from scaibunker.worker.vmm.qemu import probe
@@ -34,6 +35,9 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
     memory = settings.probe_cache or settings.data_dir / "acceleration.json"
     acceleration = await probe.choose(settings.acceleration, kernel, initramfs, memory)
     log.info("acceleration", kind=acceleration.kind, reason=acceleration.reason)
+    registries = Registries()
+    if settings.network.enabled:
+        registries = await Registries.open(settings.network.registry_file)
     images = ImageCache(settings.data_dir / "images")
     for path in settings.image_files:
         images.link(path)
@@ -55,4 +59,5 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         spool_limit_bytes=settings.spool_limit_mb * 1024 * 1024,
         boots=asyncio.Semaphore(settings.concurrent_boots),
         reserve_bytes=capacity.reserve_bytes(settings),
+        registries=registries,
     )

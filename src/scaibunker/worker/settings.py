@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from scaibunker.wire.worker.network import MAX_BANDWIDTH_MBIT, MIN_BANDWIDTH_MBIT
 from scaibunker.wire.worker.tokens import tokens_of
 from scaibunker.worker.network.settings import NetworkSettings
 
@@ -91,13 +90,6 @@ class WorkerSettings(BaseSettings):
     warm_memory_mb: Annotated[int, Field(ge=0)] | None = None
     """MiB of memory for templates that are in use and for prepared machines, beside `capacity_memory_mb`; null means 8 %
     of the host's."""
-    default_bandwidth_mbit: Annotated[int, Field(ge=MIN_BANDWIDTH_MBIT, le=MAX_BANDWIDTH_MBIT)] = (
-        100
-    )
-    """Mbit/s each way of a bunker with a network that asks for no `bandwidth_mbit`."""
-    registry_hosts_file: Path | None = None
-    """File with the hosts that the network profile `registry` may reach: a host name or first-level wildcard a line, `#`
-    begins a comment. It is read again when it changes. Null means what this host's own package clients say."""
     vmm_uid_base: Annotated[int, Field(ge=1000)] = 700_000
     """Each VMM process runs as a user and group of its own, counted from this id."""
     spool_limit_mb: Annotated[int, Field(ge=1)] = 256

@@ -16,11 +16,11 @@ from scaibunker.controller.bunkers.errors import (
     NetworkProfileDenied,
     TransitMissingInterfaces,
 )
-from scaibunker.controller.bunkers.hostnames import MAX_ENTRIES, BadEntry, normalise
 from scaibunker.controller.images.domain import Image
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.settings import LimitSettings
 from scaibunker.wire.api.bunkers import BunkerCreate, LifecycleMode, NetworkProfile
+from scaibunker.wire.hostnames import MAX_ENTRIES, BadEntry, normalise
 from scaigrid.errors import ValidationFailed, detail
 from scaigrid.operation import Caller
 

@@ -11,6 +11,7 @@ from scaibunker.worker.guest.port import OpenLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.network.none import NoNetworks
 from scaibunker.worker.network.port import Networks
+from scaibunker.worker.network.registries.current import Registries
 from scaibunker.worker.room import Room
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.store import SnapshotStore
@@ -22,7 +23,7 @@ class Host:
     """`machines_dir` holds the state folders, `run_dir` the sockets, `snapshots_dir` what is on its way to
     the `store`, `templates_dir` what machines are made of without a boot. `boots` bounds how many machines boot
     at once. `reserve_bytes` of the disk are left to the machines that run. `networks` that can give none leave
-    `isolated` machines alone."""
+    `isolated` machines alone; `registries` is what the profile `registry` permits."""
 
     driver: VmmDriver
     cgroups: Cgroups
@@ -42,6 +43,7 @@ class Host:
     boots: asyncio.Semaphore
     reserve_bytes: int = 0
     networks: Networks = field(default_factory=NoNetworks)
+    registries: Registries = field(default_factory=Registries)
 
     @property
     def room(self) -> Room:

@@ -49,8 +49,9 @@ class NetworkSettings(BaseSettings):
     """Private ranges that permitted names of `registry` and `allowlisted` may stand for: a mirror inside the
     company, say. Others are closed to them, whatever a name says."""
     registry_file: Path | None = None
-    """The operator's list of package registries, a host name or `*.` wildcard a line; null means that it is
-    derived from the configuration of the package clients on this host."""
+    """The operator's list of what the profile `registry` may reach: a host name or first-level wildcard a line, `#` begins
+    a comment. It is read again when it changes. Null means that the list is made at start of what the package
+    clients on this host say ([guide](../guides/registries.md))."""
     audit_enabled: bool = True
     """Whether a record is kept of each flow (`[audit].enabled`)."""
     upstream_resolvers: list[str] = Field(default_factory=list)

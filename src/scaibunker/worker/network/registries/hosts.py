@@ -1,10 +1,9 @@
 """The list of registries as data: patterns of host names, each with the sources that named it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-MAX_HOSTS = 256
-"""A longer list is cut, and said to be."""
+from scaibunker.wire.worker.network import MAX_REGISTRY_HOSTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,5 +16,18 @@ class RegistryHosts:
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """Sorted; at most MAX_HOSTS."""
+        """Sorted."""
         return tuple(sorted(self.sources))
+
+
+def gathered(named: Iterable[tuple[str, str]], notes: Iterable[str]) -> RegistryHosts:
+    """The list of pairs of pattern and source; at most MAX_REGISTRY_HOSTS patterns, the first of them in order."""
+    sources: dict[str, dict[str, None]] = {}
+    for pattern, source in named:
+        sources.setdefault(pattern, {})[source] = None
+    kept, said = sorted(sources), list(dict.fromkeys(notes))
+    if len(kept) > MAX_REGISTRY_HOSTS:
+        said.append(f"{len(kept) - MAX_REGISTRY_HOSTS} hosts are over {MAX_REGISTRY_HOSTS}")
+    return RegistryHosts(
+        {pattern: tuple(sources[pattern]) for pattern in kept[:MAX_REGISTRY_HOSTS]}, tuple(said)
+    )

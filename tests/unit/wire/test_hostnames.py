@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaibunker.controller.bunkers.hostnames import BadEntry, normalise
+from scaibunker.wire.hostnames import BadEntry, normalise
 
 
 @pytest.mark.parametrize(
