@@ -72,8 +72,9 @@ def read_addresses(message: bytes, question: bytes) -> Reading:
         # An rcode beside addresses speaks of something else.
         addresses = tuple(dict.fromkeys(address for address, _ in pairs))[:MAX_ADDRESSES]
         return Reading(NOERROR, name, addresses, min(ttl, *(t for _, t in pairs)))
-    open_end = bool(steps) and rcode == NOERROR and authority is None
-    return Reading(rcode, name, (), min(ttl, 0 if authority is None else authority), open_end)
+    if steps and rcode == NOERROR and authority is None:
+        return Reading(rcode, name, (), ttl, open_end=True)
+    return Reading(rcode, name, (), min(ttl, authority or 0))
 
 
 def pass_on(message: bytes, question: bytes, ttl_range: tuple[int, int], now: float) -> Prepared:
