@@ -5,6 +5,11 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from scaibunker.controller.bridges.create import CreateBridge
+from scaibunker.controller.bridges.reading import BridgeReading
+from scaibunker.controller.bridges.reconcile import BridgeReconciler
+from scaibunker.controller.bridges.remove import Remove, TakeDown
+from scaibunker.controller.bridges.routes import BridgeEndpoints
 from scaibunker.controller.bunkers.activity import Activity
 from scaibunker.controller.bunkers.change import Changes
 from scaibunker.controller.bunkers.create import Create
@@ -165,6 +170,17 @@ class Controller:
             metrics=metrics,
             hint_bunker=hint,
         )
+        take_down = TakeDown(database, self._client, presence)
+        self.bridges = BridgeReconciler(
+            database,
+            clock,
+            reconcile.reconcile_interval_s,
+            reconcile.reconcile_concurrency,
+            presence=presence,
+            client=self._client,
+            take_down=take_down,
+            good_for_s=workers.offline_after_s,
+        )
         delete_snapshot = DeleteSnapshot(database, self.snapshots.hint)
         take = Take(database, states, self._activity, snapshots, self.snapshots.hint)
         end_with_snapshot = EndWithSnapshot(
@@ -185,6 +201,7 @@ class Controller:
             Compatibility(database, spoken),
             Identity(database, presence, self._client.worker_id),
             self.snapshots.heard,
+            self.bridges.heard,
             require_https=workers.worker_require_https,
         )
         self._routes = [
@@ -192,6 +209,11 @@ class Controller:
                 create, reading, changes, end_with_snapshot, self._activity, platform.stopping
             ).routes(),
             SnapshotEndpoints(take, SnapshotReading(database), delete_snapshot).routes(),
+            BridgeEndpoints(
+                CreateBridge(database, self._client),
+                BridgeReading(database),
+                Remove(database, take_down, self.bridges.hint),
+            ).routes(),
             ExecEndpoints(relaying, platform.stopping).routes(),
             FileEndpoints(Files(relaying, FileLog(self._writer))).routes(),
             ImageEndpoints(database).routes(),
@@ -232,6 +254,7 @@ class Controller:
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "reconciler": self.reconciler.run(),
             "snapshots": self.snapshots.run(),
+            "bridges": self.bridges.run(),
             "activity": self._activity.run(),
             "listener": self._listener.run(),
             "fleet view": self._view.run(),
@@ -244,6 +267,7 @@ class Controller:
         await end(self._loops)
         await self.reconciler.close()
         await self.snapshots.close()
+        await self.bridges.close()
         await self._keeper.close()
         self._activity.flush()
         await self._writer.stop()

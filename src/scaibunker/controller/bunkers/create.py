@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 
+from scaibunker.controller.bridges import ports
 from scaibunker.controller.bunkers import repository
 from scaibunker.controller.bunkers.domain import (
     Bunker,
@@ -99,6 +100,8 @@ class Create:
         check_source(body)
         network = network_of(body)
         check_limits(body, self._limits)
+        async with self._database.read() as db:
+            network = await ports.resolve(op, db, network)
         if body.snapshot_id is not None:
             origin = await self._snapshot(op, body, body.snapshot_id)
         else:
@@ -145,12 +148,21 @@ class Create:
         async def write(db: Writer, place: Place) -> Bunker:
             if draft.source and not await snapshots.hold(op, db, draft.source.snapshot_id):
                 raise SnapshotNotFound  # deleted since it was looked at
-            placed = replace(draft, worker_id=place.worker_id, gpu_type_held=place.gpu_type)
+            placed = replace(
+                draft,
+                network=await ports.assign(op, db, draft.id, draft.network),
+                worker_id=place.worker_id,
+                gpu_type_held=place.gpu_type,
+            )
             await repository.add(op, db, placed)
+            await ports.plug(op, db, placed.id, placed.network)
             await self._ledger.write(op, db, wanted, hold)
             return placed
 
-        demand = Demand(draft.shape, draft.network.profile.value, draft.image.sha256)
+        network = draft.network
+        demand = Demand(
+            draft.shape, network.profile.value, draft.image.sha256, only=network.bound_to
+        )
         return await self._placement.place(op, demand, write)
 
     def _maxima(self, draft: Bunker) -> list[Applied]:

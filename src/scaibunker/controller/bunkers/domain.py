@@ -41,12 +41,18 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What it may reach. `interfaces` as they were asked for, for `transit` only."""
+    """What it may reach. `interfaces` for `transit` only: as they were asked for, and once their bridges are known
+    with `bridge_id` and `worker_id`, and an address each."""
 
     profile: NetworkProfile
     allowlist: Sequence[str] | None = None
     interfaces: Sequence[Mapping[str, Any]] | None = None
     bandwidth_mbit: int | None = None
+
+    @property
+    def bound_to(self) -> str | None:
+        """The worker that owns its bridges; None if it may be anywhere."""
+        return self.interfaces[0].get("worker_id") if self.interfaces else None
 
 
 @dataclass(frozen=True, slots=True)

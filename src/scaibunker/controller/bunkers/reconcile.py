@@ -485,4 +485,5 @@ def _demand(bunker: Bunker, refused_by: Sequence[str]) -> Demand:
         bunker.network.profile.value,
         bunker.image.sha256,
         refused_by=frozenset(refused_by),
+        only=bunker.network.bound_to,
     )

@@ -7,6 +7,7 @@ one, so that no way of writing a value slips past it.
 from collections.abc import Mapping
 from typing import Any
 
+from scaibunker.controller.bridges import macs
 from scaibunker.controller.bunkers.domain import DEFAULT_LIMITS, Limits, Network, Shape
 from scaibunker.controller.bunkers.errors import (
     InterfacesNotAllowed,
@@ -19,8 +20,9 @@ from scaibunker.controller.bunkers.errors import (
 from scaibunker.controller.images.domain import Image
 from scaibunker.controller.permissions import Key
 from scaibunker.controller.settings import LimitSettings
-from scaibunker.wire.api.bunkers import BunkerCreate, LifecycleMode, NetworkProfile
+from scaibunker.wire.api.bunkers import BunkerCreate, Interface, LifecycleMode, NetworkProfile
 from scaibunker.wire.hostnames import MAX_ENTRIES, BadEntry, normalise
+from scaibunker.wire.worker.network import MAX_INTERFACES
 from scaigrid.errors import ValidationFailed, detail
 from scaigrid.operation import Caller
 
@@ -34,7 +36,7 @@ PROFILE_KEYS: Mapping[str, Key] = {
     NetworkProfile.UNRESTRICTED: Key.NETWORK_UNRESTRICTED,
     NetworkProfile.TRANSIT: Key.NETWORK_TRANSIT,
 }
-MAX_INTERFACES = 16
+LOOPBACK = "lo"
 
 
 def check_claims(caller: Caller, body: Mapping[str, Any]) -> None:
@@ -64,6 +66,16 @@ def is_unguarded(body: Mapping[str, Any]) -> bool:
     interfaces = body.get("interfaces")
     entries = interfaces if isinstance(interfaces, list) else []
     return any(isinstance(e, dict) and e.get("spoof_guard") is False for e in entries)
+
+
+def unguarded(body: Mapping[str, Any]) -> list[str]:
+    """The names of those interfaces, as far as they have any; for the audit log."""
+    interfaces = body.get("interfaces")
+    entries = interfaces if isinstance(interfaces, list) else []
+    named = [
+        e.get("if_name") for e in entries if isinstance(e, dict) and e.get("spoof_guard") is False
+    ]
+    return [name[:15] for name in named if isinstance(name, str)][:MAX_INTERFACES]
 
 
 def check_source(body: BunkerCreate) -> None:
@@ -128,7 +140,30 @@ def _interfaces(body: BunkerCreate) -> list[dict[str, Any]] | None:
     names = [interface.if_name for interface in wanted]
     if len(set(names)) < len(names):
         raise ValidationFailed.of("interfaces", "the names of interfaces must differ")
-    return [interface.model_dump() for interface in wanted]
+    faults = [fault for index, each in enumerate(wanted) if (fault := _fault(index, each))]
+    given = [each.mac.lower() for each in wanted if each.mac is not None]
+    faults += [
+        detail(f"interfaces.{index}.mac", "each interface needs an address of its own")
+        for index, each in enumerate(wanted)
+        if each.mac is not None and given.count(each.mac.lower()) > 1
+    ]
+    if faults:
+        raise ValidationFailed(f"{faults[0]['field']}: {faults[0]['message']}", details=faults)
+    return [
+        {**each.model_dump(), "mac": macs.normal(each.mac) if each.mac else None} for each in wanted
+    ]
+
+
+def _fault(index: int, interface: Interface) -> dict[str, Any] | None:
+    """What is wrong with one interface by itself."""
+    if interface.if_name == LOOPBACK:
+        return detail(f"interfaces.{index}.if_name", "is the name of another interface")
+    try:
+        if interface.mac is not None:
+            macs.normal(interface.mac)
+    except ValueError as error:
+        return detail(f"interfaces.{index}.mac", str(error))
+    return None
 
 
 def check_limits(body: BunkerCreate, maxima: LimitSettings) -> None:

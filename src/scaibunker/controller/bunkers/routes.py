@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Header, Query
 from starlette.datastructures import QueryParams
 
+from scaibunker.controller.bridges.errors import BridgeNotFound
 from scaibunker.controller.bunkers import errors
 from scaibunker.controller.bunkers.activity import Activity
 from scaibunker.controller.bunkers.change import Changes
@@ -15,7 +16,7 @@ from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.bunkers.repository import Filter
-from scaibunker.controller.bunkers.request import check_claims, is_unguarded
+from scaibunker.controller.bunkers.request import check_claims, is_unguarded, unguarded
 from scaibunker.controller.bunkers.resources import BUNKER
 from scaibunker.controller.bunkers.view import view, view_change
 from scaibunker.controller.images.errors import ImageNotFound, ImageNotReady
@@ -80,6 +81,7 @@ class BunkerEndpoints:
                 errors.NetworkAllowlistInvalid,
                 errors.InterfacesNotAllowed,
                 errors.TransitMissingInterfaces,
+                BridgeNotFound,
                 SnapshotNotFound,
                 SnapshotNotReady,
                 ImageNotFound,
@@ -244,7 +246,7 @@ class BunkerEndpoints:
 
 def _create_claims(op: Operation, query: QueryParams, body: Mapping[str, Any]) -> None:  # noqa: ARG001
     if is_unguarded(body):
-        op.note(spoof_guard=False)
+        op.note(spoof_guard=False, unguarded_interfaces=" ".join(unguarded(body)))
     check_claims(op.user, body)
 
 

@@ -1,6 +1,8 @@
 """A bunker as its owner sees it."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from scaibunker.controller.bunkers.domain import Bunker, Desired, StatusChange
 from scaibunker.wire.api import bunkers as wire
@@ -24,7 +26,7 @@ def view(b: Bunker, last_activity_at: datetime) -> wire.Bunker:
         network_profile=b.network.profile,
         network_allowlist=list(b.network.allowlist) if b.network.allowlist is not None else None,
         interfaces=(
-            [wire.Interface(**entry) for entry in b.network.interfaces]
+            [_interface(entry) for entry in b.network.interfaces]
             if b.network.interfaces is not None
             else None
         ),
@@ -46,6 +48,11 @@ def view(b: Bunker, last_activity_at: datetime) -> wire.Bunker:
         expires_at=b.expires_at,
         passivated=b.passivated,
     )
+
+
+def _interface(entry: Mapping[str, Any]) -> wire.Interface:
+    """As it was asked for, with the address that it has; not where its bridge is."""
+    return wire.Interface(**{name: entry[name] for name in wire.Interface.model_fields})
 
 
 def _reason(b: Bunker) -> str | None:

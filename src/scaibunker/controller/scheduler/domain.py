@@ -59,7 +59,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a bunker needs of its worker. `lazy`: a worker may fetch the image when it is ordered.
-    `refused_by`: workers that could not build it. `template`: the worker has it, so that the machine need not boot."""
+    `refused_by`: workers that could not build it. `template`: the worker has it, so that the machine need not boot.
+    `only`: the worker that owns its bridges."""
 
     shape: Shape
     network_profile: str
@@ -67,6 +68,7 @@ class Demand:
     lazy: bool = False
     refused_by: AbstractSet[str] = frozenset()
     template: str | None = None
+    only: str | None = None
 
     @property
     def suiting_template(self) -> str:
@@ -132,12 +134,19 @@ def emptiness(candidate: Candidate) -> tuple[float, str]:
 def refusal(demand: Demand, candidates: Sequence[Candidate]) -> GridError:
     """Why none of these workers takes it: WorkerUnavailable or NoSuitableWorker, which name what is
     missing."""
+    if demand.only is not None:
+        candidates = [c for c in candidates if c.worker_id == demand.only]
+        if not candidates:
+            return _lacking(NoSuitableWorker, "interfaces", "no worker owns the bridges")
+    which = "the worker that owns the bridges" if demand.only else None
     left: Sequence[Candidate] = [c for c in candidates if c.online]
     if not left:
-        return _lacking(WorkerUnavailable, "worker", "no worker is online")
+        message = f"{which} is not online" if which else "no worker is online"
+        return _lacking(WorkerUnavailable, "worker", message)
     left = [c for c in left if not c.draining]
     if not left:
-        return _lacking(WorkerUnavailable, "worker", "every worker that is online is draining")
+        message = f"{which} is draining" if which else "every worker that is online is draining"
+        return _lacking(WorkerUnavailable, "worker", message)
     profile = demand.network_profile
     left = [c for c in left if profile in c.network_profiles]
     if not left:
@@ -159,6 +168,7 @@ def _is_equipped(demand: Demand, candidate: Candidate) -> bool:
         and (demand.lazy or demand.image_sha256 in candidate.images)
         and (demand.template is None or demand.template in candidate.templates)
         and candidate.worker_id not in demand.refused_by
+        and demand.only in (None, candidate.worker_id)
     )
 
 

@@ -81,6 +81,9 @@ class Index:
 
     def best(self, demand: Demand, strategy: Strategy) -> Candidate | None:
         """The worker that should take it; None if none can now."""
+        if demand.only is not None:
+            one = self._all.get(demand.only)
+            return choose(demand, [one] if one else [], strategy)
         if demand.lazy:
             here = self.best(demand.here, strategy)
             if here is not None:

@@ -9,7 +9,7 @@ from scaibunker.controller.bunkers.request import refuse_above
 from scaibunker.controller.settings import LimitSettings
 from scaibunker.controller.snapshots.domain import Snapshot
 from scaibunker.controller.snapshots.errors import SnapshotNotReady
-from scaibunker.wire.api.bunkers import BunkerCreate
+from scaibunker.wire.api.bunkers import BunkerCreate, NetworkProfile
 from scaibunker.wire.api.snapshots import SnapshotKind
 from scaigrid.errors import ValidationFailed, detail
 
@@ -41,6 +41,9 @@ def shape_of(
     asked = {name: getattr(body, name) for name in _SIZES}
     faults = []
     if kind is SnapshotKind.FULL:
+        if body.network_profile is NetworkProfile.TRANSIT:
+            message = "must be disk: interfaces on bridges are not what they were for its memory"
+            faults.append(detail("snapshot_kind", message, required="disk"))
         faults += [
             detail(name, f"must be the snapshot's, {had[name]}", required=had[name])
             for name in _SIZES

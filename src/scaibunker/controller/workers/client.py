@@ -19,6 +19,7 @@ from scaibunker.controller.settings import WorkerSettings
 from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
 from scaibunker.wire.codes import Code
 from scaibunker.wire.worker import PROTOCOL_HEADER, TOKEN_HEADER
+from scaibunker.wire.worker.bridges import BridgeSpec, BridgeState
 from scaibunker.wire.worker.machines import (
     ExecStatus,
     MachineSpec,
@@ -240,6 +241,19 @@ class WorkerClient:
     async def forget_snapshot(self, address: str, snapshot_id: str) -> None:
         """Have a snapshot given up if it is not stored yet, and forgotten. Idempotent."""
         await self._json("DELETE", address, f"/v1/snapshots/{snapshot_id}")
+
+    async def make_bridge(self, address: str, spec: BridgeSpec) -> BridgeState:
+        """Have a bridge made; ordering it again is no error."""
+        path, within_s = f"/v1/bridges/{spec.bridge_id}", min(self._request_s, ORDER_S)
+        answer = await self._json(
+            "PUT", address, path, data=spec.model_dump_json(), within_s=within_s
+        )
+        return parsed(BridgeState, answer)
+
+    async def remove_bridge(self, address: str, bridge_id: str) -> None:
+        """Have a bridge taken down that nothing is plugged into. Idempotent."""
+        within_s = min(self._request_s, ORDER_S)
+        await self._json("DELETE", address, f"/v1/bridges/{bridge_id}", within_s=within_s)
 
     async def exec_status(self, address: str, bunker_id: str, exec_id: str) -> ExecStatus | None:
         """What the worker knows of a spooled command; None if it knows none."""

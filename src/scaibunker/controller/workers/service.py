@@ -29,6 +29,8 @@ Finished = Callable[[Operation, str, Sequence[ExecStatus]], Awaitable[list[str]]
 """Takes commands that ended by a worker's word; returns the ids of those it need not repeat."""
 Copies = Callable[[str, Sequence[SnapshotStatus]], None]
 """Takes what a worker says of the snapshots that it makes."""
+Bridges = Callable[[str, Sequence[str] | None], None]
+"""Takes what a worker says of the bridges that it has; None if it says nothing."""
 Hint = Callable[[str], None]
 """Tells the reconciler that a bunker may need it."""
 
@@ -54,6 +56,7 @@ class Heartbeats:
         compatibility: Compatibility,
         identity: Identity,
         copies: Copies,
+        bridges: Bridges,
         *,
         require_https: bool = False,
     ) -> None:
@@ -67,6 +70,7 @@ class Heartbeats:
         self._hint = hint
         self._finished = finished
         self._copies = copies
+        self._bridges = bridges
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def take(self, op: Operation, beat: Heartbeat | Introduction) -> HeartbeatAnswer:
@@ -82,6 +86,7 @@ class Heartbeats:
             self._fleet.report(beat.worker_id, beat.machines)
             await self._egress.report(op, beat.worker_id, beat.machines)
             self._copies(beat.worker_id, beat.snapshots)
+            self._bridges(beat.worker_id, beat.bridges)
             self._wake(expected, {m.bunker_id: m for m in beat.machines})
             acknowledged = await self._finished(op, beat.worker_id, beat.finished_execs)
         strays = [m.bunker_id for m in beat.machines if m.bunker_id not in expected]

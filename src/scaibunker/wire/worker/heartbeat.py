@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from scaibunker.wire.bounds import Amount, Name, Short, WorkerId
+from scaibunker.wire.bounds import Amount, Name, Reference, Short, WorkerId
+from scaibunker.wire.worker.bridges import MAX_BRIDGES
 from scaibunker.wire.worker.machines import ExecStatus, MachineStatus
 from scaibunker.wire.worker.network import (
     MAX_REGISTRY_HOSTS,
@@ -42,6 +43,7 @@ class Heartbeat(Introduction):
     the last that ended. `templates` are of what machines can be made here without a boot. `registry_hosts`: the
     patterns that the profile `registry` permits here. `default_bandwidth_mbit`: of a machine whose order names none;
     None from workers that limit nothing. `addresses`: those of this host, which no bunker of any worker may reach.
+    `bridges` are all that it has, None if it says nothing of them.
     """
 
     name: Name
@@ -63,6 +65,7 @@ class Heartbeat(Introduction):
     addresses: Annotated[list[AddressText], Field(max_length=MAX_WORKER_ADDRESSES)] = Field(
         default_factory=list
     )
+    bridges: Annotated[list[Reference], Field(max_length=MAX_BRIDGES)] | None = None
 
 
 class HeartbeatAnswer(BaseModel):
