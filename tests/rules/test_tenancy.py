@@ -31,6 +31,7 @@ MAKES_STATEMENTS = {
     "scaigrid/tasks/repository.py",
     "scaigrid/tenancy/repository.py",
     "scaigrid/tenancy/scope.py",
+    "scaibunker/controller/bridges/repository.py",
     "scaibunker/controller/bunkers/activity.py",
     "scaibunker/controller/bunkers/repository.py",
     "scaibunker/controller/images/repository.py",

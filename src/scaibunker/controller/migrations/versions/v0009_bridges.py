@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["worker_id"], ["scaibunker_workers.id"], name=f"fk_{table}_worker_id"
         ),
-        sa.UniqueConstraint("tenant_id", "name", name=f"uq_{table}_tenant_id"),
+        sa.UniqueConstraint("tenant_id", "name", name=f"uq_{table}_tenant_id_name"),
         if_not_exists=True,
     )
     op.create_index(
