@@ -130,6 +130,7 @@ async def stack(bare: Stack, worker: SimulatedWorker) -> Stack:
 async def world(stack: Stack, worker: SimulatedWorker) -> World:
     """Callers and things of every kind, once `build` has been called; with room for many bunkers."""
     worker.capacity = Capacity(cpu_millicores=1_000_000, memory_mb=1_000_000, disk_mb=10_000_000)
+    worker.network_profiles.append("transit")
     await worker.beat(stack.client)
     return World(stack, worker)
 

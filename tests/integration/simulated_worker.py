@@ -17,6 +17,7 @@ from aiohttp import web
 from scaibunker.wire.guest.execs import ExecExit, ExecStart
 from scaibunker.wire.guest.frames import CONTENT_TYPE, Decoder, Kind, encode, encode_json
 from scaibunker.wire.worker import PROTOCOL_HEADER
+from scaibunker.wire.worker.bridges import BridgeSpec
 from scaibunker.wire.worker.heartbeat import Capacity, Heartbeat, HeartbeatAnswer
 from scaibunker.wire.worker.machines import (
     ExecStatus,
@@ -27,6 +28,7 @@ from scaibunker.wire.worker.machines import (
 )
 from scaibunker.wire.worker.protocol import SPOKEN, version_of
 from scaibunker.wire.worker.snapshots import SnapshotRequest, SnapshotSource
+from tests.integration.simulated_bridges import SimulatedBridges
 from tests.integration.simulated_files import SimulatedFiles
 from tests.integration.simulated_snapshots import SimulatedSnapshots
 
@@ -176,6 +178,7 @@ class SimulatedWorker:
         self.faults: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse | None]]] = {}
         self.finished: list[ExecStatus] = []
         self.snapshots = SimulatedSnapshots()
+        self.bridges = SimulatedBridges()
         self.port = 0
         self.refused = 0
         self._runner: web.AppRunner | None = None
@@ -196,6 +199,8 @@ class SimulatedWorker:
         app.router.add_post(base + "/snapshot", self._snapshot)
         app.router.add_get("/v1/snapshots/{snapshot}", self._show_snapshot)
         app.router.add_delete("/v1/snapshots/{snapshot}", self._forget_snapshot)
+        app.router.add_put("/v1/bridges/{bridge}", self._make_bridge)
+        app.router.add_delete("/v1/bridges/{bridge}", self._remove_bridge)
         app.router.add_post(base + "/execs/{exec}", self._exec)
         app.router.add_get(base + "/execs/{exec}", self._exec_status)
         app.router.add_get(base + "/execs/{exec}/frames", self._frames)
@@ -241,6 +246,7 @@ class SimulatedWorker:
             registry_hosts=self.registry_hosts,
             default_bandwidth_mbit=self.default_bandwidth_mbit,
             addresses=self.addresses,
+            bridges=sorted(self.bridges.known),
         )
 
     async def send(self, client: httpx.AsyncClient, report: Heartbeat) -> httpx.Response:
@@ -359,6 +365,17 @@ class SimulatedWorker:
 
     async def _forget_snapshot(self, request: web.Request) -> web.Response:
         self.snapshots.forget(request.match_info["snapshot"])
+        return web.Response(status=204)
+
+    async def _make_bridge(self, request: web.Request) -> web.Response:
+        made = self.bridges.make(BridgeSpec.model_validate_json(await request.read()))
+        if made is None:
+            raise refusal(409, "NAME_CONFLICT", "it exists with another specification")
+        return answer_with(made)
+
+    async def _remove_bridge(self, request: web.Request) -> web.Response:
+        if not self.bridges.remove(request.match_info["bridge"]):
+            raise refusal(409, "BRIDGE_IN_USE", "machines are plugged into it")
         return web.Response(status=204)
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:

@@ -163,7 +163,9 @@ async def test_switching_a_spoof_guard_off_is_told(stack: Stack) -> None:
         await stack.call("POST", "/bunkers", who, json=body)
     refused, used = await entries(stack, action="create_bunker")
     assert refused["status"] == 403
-    assert [entry["details"]["spoof_guard"] for entry in (refused, used)] == [False, False]
+    for entry in (refused, used):
+        assert entry["details"]["spoof_guard"] is False
+        assert entry["details"]["unguarded_interfaces"] == "eth0"
     await stack.create()
     assert "spoof_guard" not in (await entries(stack, action="create_bunker"))[0]["details"]
 

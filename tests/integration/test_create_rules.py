@@ -200,7 +200,7 @@ async def test_a_network_profile_needs_its_permission(stack: Stack, profile: str
 async def test_a_spoof_guard_is_switched_off_with_its_permission_only(stack: Stack) -> None:
     off = [{**INTERFACE, "spoof_guard": False}]
     response = await attempt(stack, "super_admin", **TRANSIT, interfaces=off)
-    assert error_of(response) == (503, "NO_SUITABLE_WORKER")
+    assert error_of(response) == (404, "BRIDGE_NOT_FOUND")
 
 
 @ONE_DATABASE

@@ -198,6 +198,10 @@ class World:
                     target_kind="user",
                     target_id=await self._make("user_id", holder, at),
                 )
+            case "bridge_id":
+                owner = f"owner at {at}"
+                body = {"name": self.name(), "worker_id": self.worker.worker_id}
+                made = await self.stack.data_of("POST", "/bridges", owner, json=body)
             case "image_id":
                 return await self._image(at, tenant_id or None)
             case _:
@@ -273,6 +277,8 @@ def _more(operation: str, world: World) -> tuple[dict[str, str], dict[str, Any] 
         case "change_tenant" | "create_user" | "change_user" | "create_group" | "change_group":
             body = {"name": world.name()}
         case "create_custom_role" | "change_custom_role" | "create_quota_profile":
+            body = {"name": world.name()}
+        case "create_bridge":
             body = {"name": world.name()}
         case "change_quota_profile":
             body = {"name": world.name()}

@@ -4,6 +4,7 @@
 one, so that no way of writing a value slips past it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ PROFILE_KEYS: Mapping[str, Key] = {
     NetworkProfile.TRANSIT: Key.NETWORK_TRANSIT,
 }
 LOOPBACK = "lo"
+_IF_NAME = re.compile(r"[a-z][a-z0-9]{0,14}", re.ASCII)
 
 
 def check_claims(caller: Caller, body: Mapping[str, Any]) -> None:
@@ -69,13 +71,14 @@ def is_unguarded(body: Mapping[str, Any]) -> bool:
 
 
 def unguarded(body: Mapping[str, Any]) -> list[str]:
-    """The names of those interfaces, as far as they have any; for the audit log."""
+    """The names of those interfaces, as far as they are names; for the audit log."""
     interfaces = body.get("interfaces")
     entries = interfaces if isinstance(interfaces, list) else []
     named = [
         e.get("if_name") for e in entries if isinstance(e, dict) and e.get("spoof_guard") is False
     ]
-    return [name[:15] for name in named if isinstance(name, str)][:MAX_INTERFACES]
+    names = [name for name in named if isinstance(name, str) and _IF_NAME.fullmatch(name)]
+    return names[:MAX_INTERFACES]
 
 
 def check_source(body: BunkerCreate) -> None:

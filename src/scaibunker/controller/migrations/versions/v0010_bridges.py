@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "scaibunker_0009"
-down_revision = "scaibunker_0008"
+revision = "scaibunker_0010"
+down_revision = "scaibunker_0009"
 branch_labels = None
 depends_on = None
 
