@@ -1,0 +1,23 @@
+"""How a policy comes into force: the ruleset that `rules` makes of it, loaded whole into the namespace it is for."""
+
+from typing import Protocol
+
+from scaibunker.worker.network.facts import HostFacts, SlotFacts
+from scaibunker.worker.network.policy import Policy
+
+
+class Enforcer(Protocol):
+    """Each call replaces all that was in force, in one transaction, in the namespace of the calling thread, and waits
+    for the kernel. Raises WorkerFault; what was in force before still is."""
+
+    def slot(self, policy: Policy, facts: SlotFacts) -> None:
+        """In a slot's namespace."""
+        ...
+
+    def host(self, facts: HostFacts) -> None:
+        """In the host's."""
+        ...
+
+    def leave_host(self, facts: HostFacts) -> None:
+        """Nothing of this worker's is left in the host's rules. Idempotent."""
+        ...

@@ -1,0 +1,71 @@
+"""What this worker changes on the host itself so that machines reach the outside.
+
+The host becomes a router: packets from slots leave by its routes. It stays one when the worker ends, because others
+may have come to rely on it by then; the worker's own rules go.
+"""
+
+from pathlib import Path
+
+import structlog
+
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.network import links, sysctls
+from scaibunker.worker.network.ranges import Ranges
+
+log = structlog.get_logger(__name__)
+
+INTERFACES = Path("/proc/sys/net/ipv6/conf")
+FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
+LARGEST_MTU = 1500
+
+
+def become_router() -> None:
+    """Raises WorkerFault."""
+    for name in FORWARDING:
+        if sysctls.read(name) == "1":
+            continue
+        if name.startswith("ipv6"):
+            _keep_listening_to_routers()
+        try:
+            sysctls.apply([(name, "1")])
+        except OSError as error:
+            raise WorkerFault(f"cannot have the host forward packets: {name}: {error}") from error
+        log.info("host_forwards", setting=name)
+
+
+def default_mtu(outward: str | None) -> int:
+    """Of the interface through which traffic leaves, at most LARGEST_MTU. Raises WorkerFault if `outward` is not
+    there."""
+    with links.netlink() as route:
+        if outward is not None:
+            index = links.index_of(route, outward)
+        else:
+            routes = route.get_default_routes(family=2) or route.get_default_routes(family=10)
+            if not routes or routes[0].get("oif") is None:
+                return LARGEST_MTU
+            index = routes[0].get("oif")
+        (link,) = route.get_links(index)
+        return min(int(link.get("mtu")), LARGEST_MTU)
+
+
+def check_ranges(ranges: Ranges, own_links: str) -> None:
+    """That the host has no address in the transfer ranges but those of slots (of interfaces called `own_links`…).
+    Raises WorkerFault."""
+    with links.netlink() as route:
+        names = {link["index"]: link.get("ifname") for link in route.get_links()}
+        for found in route.get_addr():
+            name = names.get(found["index"], "")
+            address = links.parse(found.get("address"))
+            if name.startswith(own_links) or address is None:
+                continue
+            if address in (ranges.v4 if address.version == 4 else ranges.v6):
+                raise WorkerFault(
+                    f"the host's address {address} ({name}) is in the range for transfers; set another"
+                )
+
+
+def _keep_listening_to_routers() -> None:
+    """A host that forwards stops believing router advertisements, by which it may have its own way out."""
+    for folder in INTERFACES.iterdir():
+        if sysctls.read(f"ipv6/conf/{folder.name}/accept_ra") == "1":
+            sysctls.apply([(f"ipv6/conf/{folder.name}/accept_ra", "2")])
