@@ -25,11 +25,12 @@ RANGES = "ranges-"
 
 
 class Claim(BaseModel):
-    """`machine`: whose slot it is; None while it is nobody's. `v4`, `v6`: the ranges that its addresses are from. `mtu`
-    in bytes. Fixed when it was taken: settings may be others by now."""
+    """`machine`: whose slot it is; None while it is nobody's. `served`: by which sockets the gateway serves it. `v4`,
+    `v6`: the ranges that its addresses are from. `mtu` in bytes. Fixed when it was taken: settings may be others by now."""
 
     worker: str
     machine: str | None = None
+    served: str | None = None
     v4: IPv4Network
     v6: IPv6Network
     mtu: int
@@ -94,11 +95,11 @@ class Claims:
 
     def assign(self, number: int, machine: str) -> None:
         """Write down whose the slot of a number is that this worker has taken."""
-        with self._faults():
-            claim = self._read(number)
-            if claim is None:
-                raise WorkerFault(f"nothing is written down of slot {number}")
-            self._write(number, claim.model_copy(update={"machine": machine}))
+        self._amend(number, machine=machine)
+
+    def serve(self, number: int, served: str) -> None:
+        """Write down by which sockets it is served."""
+        self._amend(number, served=served)
 
     def give_back(self, number: int) -> None:
         """Idempotent."""
@@ -121,6 +122,13 @@ class Claims:
     @property
     def _tag(self) -> str:
         return Names.of(self.worker).tag
+
+    def _amend(self, number: int, **changes: str) -> None:
+        with self._faults():
+            claim = self._read(number)
+            if claim is None:
+                raise WorkerFault(f"nothing is written down of slot {number}")
+            self._write(number, claim.model_copy(update=changes))
 
     def _numbers(self) -> list[int]:
         return [int(name) for name in os.listdir(self.folder) if name.isdigit()]  # noqa: PTH208 - names

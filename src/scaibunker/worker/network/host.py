@@ -15,6 +15,7 @@ from scaibunker.worker.network.ranges import Ranges
 log = structlog.get_logger(__name__)
 
 INTERFACES = Path("/proc/sys/net/ipv6/conf")
+DEVICES = Path("/sys/class/net")
 FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 LARGEST_MTU = 1500
 
@@ -36,32 +37,23 @@ def become_router() -> None:
 def default_mtu(outward: str | None) -> int:
     """Of the interface through which traffic leaves, at most LARGEST_MTU. Raises WorkerFault if `outward` is not
     there."""
-    with links.netlink() as route:
-        if outward is not None:
-            index = links.index_of(route, outward)
-        else:
-            routes = route.get_default_routes(family=2) or route.get_default_routes(family=10)
-            if not routes or routes[0].get("oif") is None:
-                return LARGEST_MTU
-            index = routes[0].get("oif")
-        (link,) = route.get_links(index)
-        return min(int(link.get("mtu")), LARGEST_MTU)
+    names = [outward] if outward is not None else links.default_interfaces()
+    try:
+        found = [int((DEVICES / name / "mtu").read_text()) for name in names]
+    except OSError as error:
+        raise WorkerFault(f"the host has no such interface: {error.filename}") from error
+    return min([LARGEST_MTU, *found])
 
 
 def check_ranges(ranges: Ranges, own_links: str) -> None:
     """That the host has no address in the transfer ranges but those of slots (of interfaces called `own_links`…).
     Raises WorkerFault."""
-    with links.netlink() as route:
-        names = {link["index"]: link.get("ifname") for link in route.get_links()}
-        for found in route.get_addr():
-            name = names.get(found["index"], "")
-            address = links.parse(found.get("address"))
-            if name.startswith(own_links) or address is None:
-                continue
-            if address in (ranges.v4 if address.version == 4 else ranges.v6):
-                raise WorkerFault(
-                    f"the host's address {address} ({name}) is in the range for transfers; set another"
-                )
+    for name, address in links.addresses():
+        taken = address in (ranges.v4 if address.version == 4 else ranges.v6)
+        if taken and not name.startswith(own_links):
+            raise WorkerFault(
+                f"the host's address {address} ({name}) is in the range for transfers; set another"
+            )
 
 
 def _keep_listening_to_routers() -> None:

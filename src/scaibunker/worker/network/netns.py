@@ -9,10 +9,11 @@ import ctypes
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.threads import in_thread
 
 T = TypeVar("T")
@@ -65,16 +66,26 @@ def remove(name: str) -> None:
 
 
 def enter(name: str) -> None:
-    """Move the calling thread there, for good. Raises OSError."""
+    """Move the calling thread there, for good. Raises WorkerFault if there is no such."""
+    try:
+        with opened(name) as descriptor:
+            _call(_libc.setns(descriptor, CLONE_NEWNET))
+    except OSError as error:
+        raise WorkerFault(f"there is no network namespace {name}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def opened(name: str) -> Iterator[int]:
+    """A descriptor of it. Raises OSError."""
     descriptor = os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _call(_libc.setns(descriptor, CLONE_NEWNET))
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
 async def inside(name: str, work: Callable[[], T]) -> T:
-    """Do it in that namespace. It is done to its end, whoever goes away. Raises OSError if there is no such."""
+    """Do it in that namespace. It is done to its end, whoever goes away. Raises WorkerFault if there is no such."""
 
     def entered(_stop: threading.Event) -> T:
         enter(name)

@@ -1,0 +1,135 @@
+"""A worker's routed networks on this host, with names, ranges and claims of their own."""
+
+import contextlib
+from collections.abc import Callable, Collection
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from scaibunker.worker.gateway.attachment import Sockets
+from scaibunker.worker.gateway.port import OpenSockets
+from scaibunker.worker.gateway.surroundings import Surroundings
+from scaibunker.worker.network import links, netns, nft
+from scaibunker.worker.network.claims import Claims
+from scaibunker.worker.network.facts import HostFacts, SlotFacts
+from scaibunker.worker.network.listening import close_sockets
+from scaibunker.worker.network.naming import Names
+from scaibunker.worker.network.policy import Passage, Policy
+from scaibunker.worker.network.ranges import Ranges
+from scaibunker.worker.network.routed import RoutedNetworks, Terms
+from scaibunker.worker.network.slot import Checkpoint, unobserved
+
+RANGES = Ranges(IPv4Network("10.234.0.0/20"), IPv6Network("fd5c:a1ba:7e57::/64"))
+BANDWIDTH_MBIT = 100
+POOL_SIZE = 2
+
+
+class PlainEnforcer:
+    """All or nothing: what these tests are about is not what passes."""
+
+    def slot(self, policy: Policy, facts: SlotFacts) -> None:
+        verdict = "drop" if policy.passage is Passage.CLOSED else "accept"
+        nft.apply(
+            f"""add table inet slot
+            delete table inet slot
+            table inet slot {{
+                chain forward {{ type filter hook forward priority 0; policy {verdict}; ct state new accept; }}
+                chain arrive {{ type filter hook input priority 0; policy {verdict}; }}
+                chain leave {{ type nat hook postrouting priority 100; oifname "{facts.uplink}" masquerade; }}
+            }}"""
+            if verdict == "accept"
+            else """add table inet slot
+            delete table inet slot
+            table inet slot {
+                chain forward { type filter hook forward priority 0; policy drop; }
+                chain arrive { type filter hook input priority 0; policy drop; }
+            }"""
+        )
+
+    def host(self, facts: HostFacts) -> None:
+        self.leave_host(facts)
+        nft.apply(f"add table inet {facts.table}")
+
+    def leave_host(self, facts: HostFacts) -> None:
+        nft.delete_table("inet", facts.table)
+
+
+class NotingGateway:
+    """A `Gateway` that holds sockets and does nothing with them."""
+
+    spools = Path("/nonexistent")
+
+    def __init__(self) -> None:
+        self.held: dict[str, tuple[str, Policy, Sockets]] = {}
+        self.calls: list[tuple[str, str]] = []
+
+    async def attach(
+        self, name: str, bunker_id: str, policy: Policy, open_sockets: OpenSockets
+    ) -> None:
+        self.calls.append(("attach", name))
+        sockets = self.held[name][2] if name in self.held else await open_sockets()
+        self.held[name] = (bunker_id, policy, sockets)
+
+    async def change(self, name: str, bunker_id: str, policy: Policy) -> None:
+        self.held[name] = (bunker_id, policy, self.held[name][2])
+
+    async def detach(self, name: str) -> None:
+        self.calls.append(("detach", name))
+        held = self.held.pop(name, None)
+        if held is not None:
+            close_sockets(held[2])
+
+    async def attached(self) -> frozenset[str]:
+        return frozenset(self.held)
+
+    async def surroundings(self, surroundings: Surroundings) -> None:
+        """It shares nothing."""
+
+
+def networks(
+    worker_id: str,
+    claims_dir: Path,
+    gateway: NotingGateway,
+    done: Checkpoint = unobserved,
+    *,
+    pool_size: int = POOL_SIZE,
+    bandwidth_mbit: int = BANDWIDTH_MBIT,
+    ranges: Ranges = RANGES,
+) -> RoutedNetworks:
+    terms = Terms(
+        registry_hosts=lambda: ("pypi.registry.test",),
+        bandwidth_mbit=bandwidth_mbit,
+        mtu=1500,
+        max_flows=1000,
+        audited=True,
+        pool_size=pool_size,
+    )
+    claims = Claims(claims_dir, worker_id, ranges)
+    return RoutedNetworks(Names.of(worker_id), claims, PlainEnforcer(), gateway, terms, done)
+
+
+def leftovers(worker_id: str, claims_dir: Path) -> list[str]:
+    """Everything of that worker that is on this host."""
+    names = Names.of(worker_id)
+    found = [f"namespace {n}" for n in netns.names() if n.startswith(names.namespaces)]
+    found += [f"link {n}" for n in links.names() if n.startswith(names.links)]
+    found += [f"table {t}" for _, t in nft.tables() if t == names.table]
+    with contextlib.suppress(FileNotFoundError):
+        found += [f"claim {p.name}" for p in claims_dir.iterdir() if p.name.isdigit()]
+    return found
+
+
+def sweep(worker_ids: Collection[str], claims_dir: Path) -> None:
+    """Take away what a test that failed has left."""
+    for worker_id in worker_ids:
+        names = Names.of(worker_id)
+        _each(netns.names(), names.number_of_namespace, lambda n: netns.remove(n))
+        _each(links.names(), names.number_of_link, lambda n: links.remove(n))
+        nft.delete_table("inet", names.table)
+
+
+def _each(
+    found: list[str], number: Callable[[str], int | None], remove: Callable[[str], None]
+) -> None:
+    for name in found:
+        if number(name) is not None:
+            remove(name)
