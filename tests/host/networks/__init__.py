@@ -1,1 +1,1 @@
-"""Networks of this worker without machines: a plain ruleset and a gateway that only notes what it is asked."""
+"""Networks of this worker without machines, and with a gateway that only notes what it is asked."""

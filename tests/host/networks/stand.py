@@ -10,10 +10,10 @@ from scaibunker.worker.gateway.port import OpenSockets
 from scaibunker.worker.gateway.surroundings import Surroundings
 from scaibunker.worker.network import links, netns, nft
 from scaibunker.worker.network.claims import Claims
-from scaibunker.worker.network.facts import HostFacts, SlotFacts
-from scaibunker.worker.network.listening import close_sockets
 from scaibunker.worker.network.naming import Names
-from scaibunker.worker.network.policy import Passage, Policy
+from scaibunker.worker.network.never import Never
+from scaibunker.worker.network.nft_enforcer import NftEnforcer
+from scaibunker.worker.network.policy import Policy
 from scaibunker.worker.network.ranges import Ranges
 from scaibunker.worker.network.routed import RoutedNetworks, Terms
 from scaibunker.worker.network.slot import Checkpoint, unobserved
@@ -21,36 +21,7 @@ from scaibunker.worker.network.slot import Checkpoint, unobserved
 RANGES = Ranges(IPv4Network("10.234.0.0/20"), IPv6Network("fd5c:a1ba:7e57::/64"))
 BANDWIDTH_MBIT = 100
 POOL_SIZE = 2
-
-
-class PlainEnforcer:
-    """All or nothing: what these tests are about is not what passes."""
-
-    def slot(self, policy: Policy, facts: SlotFacts) -> None:
-        verdict = "drop" if policy.passage is Passage.CLOSED else "accept"
-        nft.apply(
-            f"""add table inet slot
-            delete table inet slot
-            table inet slot {{
-                chain forward {{ type filter hook forward priority 0; policy {verdict}; ct state new accept; }}
-                chain arrive {{ type filter hook input priority 0; policy {verdict}; }}
-                chain leave {{ type nat hook postrouting priority 100; oifname "{facts.uplink}" masquerade; }}
-            }}"""
-            if verdict == "accept"
-            else """add table inet slot
-            delete table inet slot
-            table inet slot {
-                chain forward { type filter hook forward priority 0; policy drop; }
-                chain arrive { type filter hook input priority 0; policy drop; }
-            }"""
-        )
-
-    def host(self, facts: HostFacts) -> None:
-        self.leave_host(facts)
-        nft.apply(f"add table inet {facts.table}")
-
-    def leave_host(self, facts: HostFacts) -> None:
-        nft.delete_table("inet", facts.table)
+NEVER = Never()
 
 
 class NotingGateway:
@@ -76,7 +47,7 @@ class NotingGateway:
         self.calls.append(("detach", name))
         held = self.held.pop(name, None)
         if held is not None:
-            close_sockets(held[2])
+            held[2].close()
 
     async def attached(self) -> frozenset[str]:
         return frozenset(self.held)
@@ -104,7 +75,9 @@ def networks(
         pool_size=pool_size,
     )
     claims = Claims(claims_dir, worker_id, ranges)
-    return RoutedNetworks(Names.of(worker_id), claims, PlainEnforcer(), gateway, terms, done)
+    return RoutedNetworks(
+        Names.of(worker_id), claims, NftEnforcer(lambda: NEVER), gateway, terms, done
+    )
 
 
 def leftovers(worker_id: str, claims_dir: Path) -> list[str]:

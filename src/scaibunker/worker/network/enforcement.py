@@ -14,8 +14,16 @@ class Enforcer(Protocol):
         """In a slot's namespace."""
         ...
 
+    def renew_slot(self) -> None:
+        """In a slot's namespace: what no machine may reach is what it is now, whichever policy is in force."""
+        ...
+
     def host(self, facts: HostFacts) -> None:
         """In the host's."""
+        ...
+
+    def renew_host(self, facts: HostFacts) -> None:
+        """The same in the host's."""
         ...
 
     def leave_host(self, facts: HostFacts) -> None:

@@ -25,14 +25,6 @@ def open_sockets(policy: Policy, facts: SlotFacts) -> Sockets:
         return sockets
 
 
-def close_sockets(sockets: Sockets) -> None:
-    for each in (*sockets.dns_udp, *sockets.dns_tcp, *sockets.proxied):
-        each.close()
-    for netlink in (sockets.conntrack, sockets.refusals):
-        if netlink is not None:
-            netlink.close()
-
-
 def _open(policy: Policy, facts: SlotFacts, undo: contextlib.ExitStack) -> Sockets:
     gateways = (str(facts.gateway_v4), str(facts.gateway_v6))
     tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM

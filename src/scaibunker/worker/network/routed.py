@@ -16,6 +16,7 @@ from scaibunker.wire.worker.network import NetworkOrder
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.gateway.attachment import Sockets
 from scaibunker.worker.gateway.port import Gateway
+from scaibunker.worker.gateway.turns import Turns
 from scaibunker.worker.network import host, links, listening, netns
 from scaibunker.worker.network import slot as slots
 from scaibunker.worker.network.claims import Claim, Claims
@@ -28,7 +29,6 @@ from scaibunker.worker.network.policy import CLOSED, Policy
 from scaibunker.worker.network.pool import Pool
 from scaibunker.worker.network.port import Owner
 from scaibunker.worker.network.slot import Checkpoint, Slot, unobserved
-from scaibunker.worker.network.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -158,29 +158,27 @@ class RoutedNetworks:
             del self._given[name]
 
     async def reclaim(self, living: Collection[str]) -> None:
-        for name in await self._gateway.attached():
-            if name not in living and name not in self._given:
-                await self._gateway.detach(name)
+        self._pool.start()
         for name, network in list(self._given.items()):
             if network.adopted and name not in living:
                 await self.give_back(name)
                 log.warning("leftover_removed", what=f"network of {name}")
-        self._pool.start()
+        for name in await self._gateway.attached():
+            if name not in living and name not in self._given:
+                await self._gateway.detach(name)
 
-    async def enforce_again(self) -> None:
-        """Put what is in force into force anew: what no machine may reach has changed. Raises WorkerFault if that failed
-        for any; the others have it."""
-        await netns.outside(partial(self._enforcer.host, self._host_facts))
+    async def renew(self) -> None:
+        """What no machine may reach has changed: put that into force for all of them, and for the host. Raises
+        WorkerFault if that failed for any; the others have it."""
+        await netns.outside(partial(self._enforcer.renew_host, self._host_facts))
         failures = []
         for name in list(self._given):
             async with self._turns.of(name):
                 network = self._given.get(name)
-                policy = network.policy if network else None
-                if network is None or policy is None:
+                if network is None:
                     continue
-                enforce = partial(self._enforcer.slot, policy, network.slot.facts)
                 try:
-                    await netns.inside(network.slot.namespace, enforce)
+                    await netns.inside(network.slot.namespace, self._enforcer.renew_slot)
                 except WorkerFault as fault:
                     failures.append(f"{name}: {fault.message}")
         if failures:

@@ -35,15 +35,18 @@ class Slot:
 
 
 def build(slot: Slot, enforcer: Enforcer, done: Checkpoint = unobserved) -> None:
-    """Make it, closed. Nothing is up before nothing passes. Raises WorkerFault, and leaves what there is of it."""
+    """Make it, closed: interfaces come into a namespace that lets nothing pass already. Raises WorkerFault, and leaves
+    what there is of it."""
     try:
         netns.create(slot.namespace)
         done("namespace")
+        netns.inside_now(slot.namespace, lambda: _shut(slot, enforcer))
+        done("closed")
         links.make_pair(slot.number, slot.link, slot.namespace, slot.facts)
         done("pair")
         sysctls.apply(sysctls.of_interface(slot.link))
-        done("host end")
-        netns.inside_now(slot.namespace, lambda: _furnish(slot, enforcer, done))
+        netns.inside_now(slot.namespace, lambda: _furnish(slot))
+        done("furnished")
         links.raise_host_end(slot.number, slot.link, slot.facts)
         done("raised")
     except OSError as error:
@@ -97,14 +100,15 @@ def close(slot: Slot, enforcer: Enforcer) -> None:
     end_flows()
 
 
-def _furnish(slot: Slot, enforcer: Enforcer, done: Checkpoint) -> None:
+def _shut(slot: Slot, enforcer: Enforcer) -> None:
     sysctls.apply(sysctls.of_slot())
-    done("sysctls")
     enforcer.slot(CLOSED, slot.facts)
-    done("closed")
+    sysctls.apply(sysctls.of_tracking())
     track_flows()
+
+
+def _furnish(slot: Slot) -> None:
     links.furnish(slot.number, slot.facts, slot.mbit)
-    done("furnished")
 
 
 def _empty(namespace: str) -> None:

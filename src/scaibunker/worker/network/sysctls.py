@@ -1,10 +1,7 @@
 """The kernel's settings of a slot's namespace, and of the host's end of its pair."""
 
-import contextlib
 from collections.abc import Iterable
 from pathlib import Path
-
-from scaibunker.worker.network.flow_sockets import TRACKING
 
 ROOT = Path("/proc/sys/net")
 """What is read and written there is of the namespace of the thread that does it."""
@@ -41,10 +38,13 @@ def of_slot() -> list[Setting]:
     settings += [("ipv4/icmp_echo_ignore_broadcasts", "1"), ("ipv4/ip_nonlocal_bind", "0")]
     for which in ("all", "default"):
         settings += of_interface(which)
-    # Flows are counted and told of, and one that was not seen from its first packet is none.
-    for name, value in (("events", "1"), ("tcp_loose", "0")):
-        settings.append((f"netfilter/nf_conntrack_{name}", value))
-    return settings + [(f"netfilter/{name}", str(value)) for name, value in TRACKING.items()]
+    return settings
+
+
+def of_tracking() -> list[Setting]:
+    """When there are rules that track connections: what was not seen from its first packet is none of them, and
+    whoever listens is told of each. How they are counted, `flow_sockets` says."""
+    return [("netfilter/nf_conntrack_tcp_loose", "0"), ("netfilter/nf_conntrack_events", "1")]
 
 
 def of_interface(name: str) -> list[Setting]:
@@ -56,12 +56,6 @@ def apply(settings: Iterable[Setting]) -> None:
     """In the namespace of the calling thread. Raises OSError."""
     for name, value in settings:
         (ROOT / name).write_text(value)
-
-
-def limit_flows(most: int) -> None:
-    """Where the kernel has such a limit for each namespace. Where not, the rules bound them."""
-    with contextlib.suppress(OSError):
-        (ROOT / "netfilter/nf_conntrack_max").write_text(str(most))
 
 
 def read(name: str) -> str | None:
