@@ -6,7 +6,7 @@ from scaibunker.wire.worker.network import NetworkOrder
 from scaibunker.wire.worker.templates import template_of
 from scaibunker.worker.network.port import Owner
 from tests.unit.testing.ear import IMAGE, Ear
-from tests.unit.testing.test_warm import MakeHost, created, make_host, slots, templates
+from tests.unit.testing.test_warm import MakeHost, all_stand, created, make_host, slots, templates
 from tests.waiting import until
 
 __all__ = ["make_host"]
@@ -25,7 +25,7 @@ async def test_a_prepared_machine_is_nobodys_and_closed_until_it_is_a_bunker(
     await host.start()
     given = host.hardware.networks
     assert (await created(ear, host, "bnk_cold1", network=order("registry"))).start == "boot"
-    await until(lambda: len(slots(host)) == 1)
+    await until(lambda: len(slots(host)) == 1 and all_stand(host))
     (prepared,) = slots(host)
     await until(lambda: set(given) == {"bnk_cold1", prepared})  # the template's own is gone
     assert (given[prepared].owner, given[prepared].in_force) == (None, None)
@@ -52,7 +52,7 @@ async def test_one_without_a_device_is_of_no_use_for_one_with(
     host = make_host(warm_slots=1, network_profiles=PROFILES)
     await host.start()
     assert (await created(ear, host, "bnk_cold1")).start == "boot"
-    await until(lambda: len(slots(host)) == 1)
+    await until(lambda: len(slots(host)) == 1 and all_stand(host))
     assert (await created(ear, host, "bnk_cold2", network=order("registry"))).start == "boot"
     await until(lambda: len([t for t in templates(tmp_path) if not t.startswith(".")]) == 2)
 
@@ -63,6 +63,6 @@ async def test_a_daemon_that_ends_leaves_no_network_of_a_prepared_machine(
     host = make_host(warm_slots=2, network_profiles=PROFILES)
     await host.start()
     await created(ear, host, "bnk_cold1", network=order("registry"))
-    await until(lambda: len(slots(host)) == 2)
+    await until(lambda: len(slots(host)) == 2 and all_stand(host))
     await host.stop()
     assert set(host.hardware.networks) <= {"bnk_cold1"}
