@@ -19,6 +19,7 @@ import (
 	"scaibunker/guest-agent/internal/frames"
 	"scaibunker/guest-agent/internal/hold"
 	"scaibunker/guest-agent/internal/identity"
+	"scaibunker/guest-agent/internal/network"
 	"scaibunker/guest-agent/internal/power"
 	"scaibunker/guest-agent/internal/process"
 )
@@ -78,10 +79,13 @@ func serve(machine *boot.Machine) error {
 	go obeySignals(off)
 	listener := channel.NewListener(port, machine.Token)
 	server := &api.Server{
-		Version:      version,
-		Execs:        execs,
-		Users:        &accounts.Directory{},
-		Identity:     &identity.Holder{FillDisk: func(mib int) error { return boot.Fill(machine.Disk, mib) }},
+		Version: version,
+		Execs:   execs,
+		Users:   &accounts.Directory{},
+		Identity: &identity.Holder{
+			FillDisk:   func(mib int) error { return boot.Fill(machine.Disk, mib) },
+			SetNetwork: network.Apply,
+		},
 		Hold:         holder,
 		ReplaceToken: listener.ReplaceToken,
 		PowerOff:     off,

@@ -16,6 +16,7 @@ import (
 	"scaibunker/guest-agent/internal/clock"
 	"scaibunker/guest-agent/internal/entropy"
 	"scaibunker/guest-agent/internal/fault"
+	"scaibunker/guest-agent/internal/network"
 )
 
 // Identity is the wire contract's GuestIdentity.
@@ -32,6 +33,8 @@ type Identity struct {
 	DisownExecs bool `json:"disown_execs"`
 	// DiskMB is the size that the writable disk has from now on, in MiB; 0 leaves it as it is.
 	DiskMB int `json:"disk_mb"`
+	// Network is what its interfaces are to be; nil in a machine without any.
+	Network *network.Config `json:"network"`
 }
 
 // maxDiskMB is 1 PiB.
@@ -50,9 +53,13 @@ func (i Identity) Token() []byte {
 type Holder struct {
 	// FillDisk has the writable file system fill a disk of so many MiB.
 	FillDisk func(mib int) error
+	// SetNetwork makes the interfaces what they are to be.
+	SetNetwork func(*network.Config) error
 
 	mu  sync.Mutex
 	env map[string]string
+	// connected is the life of the machine, and what was set up in it.
+	connected *connection
 }
 
 // Env is part of the environment of every command. It is not to be changed.
@@ -91,6 +98,9 @@ func (h *Holder) Apply(identity Identity) error {
 	if err := writeGeneration(runDir, identity.Generation); err != nil {
 		return fault.Internal(err)
 	}
+	if err := h.connect(identity); err != nil {
+		return err
+	}
 	h.env = identity.Env
 	return nil
 }
@@ -114,6 +124,11 @@ func check(identity Identity) (random []byte, err error) {
 	}
 	if !isGeneration(identity.Generation) {
 		return nil, fault.Invalid("generation", "generation must be up to %d letters, digits and hyphens", maxGeneration)
+	}
+	if identity.Network != nil {
+		if err := identity.Network.Check(); err != nil {
+			return nil, err
+		}
 	}
 	token, err := hex.DecodeString(identity.TokenHex)
 	if err != nil || (len(token) != 0 && len(token) != channel.TokenBytes) {
