@@ -108,8 +108,9 @@ def _take_place(path: Path) -> TextIO | None:
 def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    os.umask(0o077)
+    os.umask(0o177)
     listener.bind(str(path))
+    os.umask(0o077)
     listener.listen(BACKLOG)
     return listener
 

@@ -70,12 +70,17 @@ async def end(process: WatchedProcess) -> None:
 
 
 async def stop(home: Home) -> None:
-    """End the one that runs, if any does."""
-    running = await _found(home)
-    if running is not None:
-        await running.session.close()
-        await end(running.process)
-    await _end_holder(home)
+    """End the one that runs, or is about to, if any does. Raises TimeoutError."""
+    async with asyncio.timeout(2 * STOP_TIMEOUT_S):
+        while True:
+            running = await _found(home)
+            if running is not None:
+                await running.session.close()
+                await end(running.process)
+            with contextlib.suppress(GatewayUnavailable):
+                await _end_holder(home)
+                break
+            await asyncio.sleep(POLL_S)
     for path in (home.socket, home.lock):
         path.unlink(missing_ok=True)
 
@@ -98,6 +103,8 @@ async def _started(home: Home) -> Running:
                 if running is not None:
                     if child is not None and child.identity == running.process.identity:
                         child.release()
+                    elif child is not None:  # another was quicker; ours would take its place later
+                        await child.kill()
                     return running
                 if child is None or not child.alive:
                     raise GatewayUnavailable(f"the gateway ended at its start; see {home.log}")
