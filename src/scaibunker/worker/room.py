@@ -28,7 +28,12 @@ class Room:
         """Raises WorkerFault unless so many bytes may be taken for `what`."""
         free = self.free()
         if free < needed:
-            raise WorkerFault(
-                f"the worker's disk has {free >> 20} MiB to give, {what} needs {-(-needed >> 20)}",
-                Code.STORAGE_FULL,
-            )
+            raise _fault(free, f"{what} needs {-(-needed >> 20)}")
+
+    def exceeded(self, what: str) -> WorkerFault:
+        """For who found the file system full while writing. Raises OSError."""
+        return _fault(self.free(), f"{what} needs more")
+
+
+def _fault(free: int, need: str) -> WorkerFault:
+    return WorkerFault(f"the worker's disk has {free >> 20} MiB to give, {need}", Code.STORAGE_FULL)

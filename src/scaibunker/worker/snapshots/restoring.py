@@ -75,12 +75,12 @@ async def restore(
     disk.unlink(missing_ok=True)
     memory = folder / "memory" if source.kind == "full" else None
     fresh = folder / "disk"
+    room = Room(folder.parent, target.reserve_bytes)
     try:
         folder.mkdir(mode=0o700)
         manifest = await manifest_of(store, source.snapshot_id, source.manifest_sha256)
         judge(manifest, source, target)
         chain = await chain_of(store, manifest)
-        room = Room(folder, target.reserve_bytes)
         _check_room(chain, source, room)
         works = [_disk(store, chain, fresh, room), _base(store, chain, source, folder, room)]
         if memory is not None:
@@ -89,10 +89,11 @@ async def restore(
         os.truncate(fresh, target.spec.disk_mb * MIB)  # the guest has its file system fill it
         fresh.rename(disk)
     except BaseException as error:
+        told = (
+            _told(error, room) if isinstance(error, OSError) else error
+        )  # as full as it was found
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _told(error) from error
-        raise
+        raise told from (None if told is error else error)
     base = folder / "base"
     return Restored(manifest, memory, base if base.exists() else None)
 
@@ -211,6 +212,7 @@ def _check_room(chain: Sequence[SnapshotManifest], source: SnapshotSource, room:
     room.check(needed, "the snapshot")
 
 
-def _told(error: OSError) -> WorkerFault:
-    code = Code.STORAGE_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
-    return WorkerFault(f"cannot restore the snapshot: {error.strerror}", code)
+def _told(error: OSError, room: Room) -> WorkerFault:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return room.exceeded("the snapshot")
+    return WorkerFault(f"cannot restore the snapshot: {error.strerror}")
