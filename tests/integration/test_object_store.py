@@ -111,6 +111,7 @@ async def test_writing_again_replaces_all_or_nothing(store: ObjectStore) -> None
 async def test_an_object_whose_writing_breaks_off_does_not_appear(
     store: ObjectStore, size: int, tmp_path: Path, s3_server: S3Server
 ) -> None:
+    before = s3_server.unfinished()
     writer = store.write("x")
 
     async def broken_off() -> None:
@@ -123,7 +124,7 @@ async def test_an_object_whose_writing_breaks_off_does_not_appear(
     with pytest.raises(NoSuchObject):
         await store.size("x")
     await until(lambda: not [p for p in tmp_path.rglob("*") if p.is_file()])
-    assert s3_server.unfinished() == []
+    assert set(s3_server.unfinished()) <= set(before)
     with pytest.raises(ValueError, match="closed"):
         await writer.write(b"more")
 

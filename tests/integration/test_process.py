@@ -106,9 +106,8 @@ async def test_background_workers_run_side_by_side_until_they_are_stopped(
         each.send_signal(signal.SIGTERM)
         _, log = await asyncio.wait_for(each.communicate(), 60)
         assert each.returncode == 0
-        assert [json.loads(line)["event"] for line in log.splitlines()][-1] == (
-            "background worker stops"
-        )
+        # Not the last word: a task that runs is let finish, and may have something to say.
+        assert "background worker stops" in [json.loads(line)["event"] for line in log.splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,13 @@ async def got_before(error: type[StoreError], store: ObjectStore) -> int:
 
 
 async def test_a_large_object_in_parts(s3_server: S3Server) -> None:
+    before = s3_server.unfinished()
     store = ObjectStore(bucket(s3_server))
     sent = await upload(store, "large", LARGE)
     assert await digest_of(store, "large") == (LARGE * MIB, sent)
     edge = 40 * MIB
     assert await content(store, "large", edge - 2, edge + 4) == PIECE[-2:] + (40).to_bytes(4, "big")
-    assert s3_server.unfinished() == []
+    assert set(s3_server.unfinished()) <= set(before)
 
 
 async def test_the_server_dies_during_an_upload(server: S3Server) -> None:
