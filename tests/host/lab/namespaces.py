@@ -34,11 +34,13 @@ def ip(*arguments: str, batch: str = "") -> str:
 class Namespace:
     """A named one, with its loopback up."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, there: bool = False) -> None:
+        """Make it, unless it is `there`."""
         self.name = name
         self.path = Path("/run/netns") / name
-        ip("netns", "add", name)
-        self.ip("link", "set", "lo", "up")
+        if not there:
+            ip("netns", "add", name)
+            self.ip("link", "set", "lo", "up")
 
     def ip(self, *arguments: str) -> str:
         return ip("-n", self.name, *arguments)
@@ -67,6 +69,10 @@ class Namespace:
                 Path("/proc/sys/net", *key.split("__")).write_text(str(value))
 
         self.call(write)
+
+    def sysctl_of(self, key: str) -> str:
+        """What it is now."""
+        return self.call(lambda: Path("/proc/sys/net", *key.split("__")).read_text().strip())
 
     def call(self, work: Callable[[], T]) -> T:
         """What `work` gives, run by a thread that is in here. Sockets opened by it stay in here."""
