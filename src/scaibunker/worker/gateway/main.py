@@ -106,12 +106,15 @@ def _take_place(path: Path) -> TextIO | None:
 
 
 def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
+    """Nobody finds the socket there before it is listened on: who is refused takes us for dead."""
+    making = path.with_suffix(".new")
+    making.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     os.umask(0o177)
-    listener.bind(str(path))
+    listener.bind(str(making))
     os.umask(0o077)
     listener.listen(BACKLOG)
+    making.rename(path)
     return listener
 
 
