@@ -32,10 +32,19 @@ AWAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEW
 
 
 class HttpStore:
-    """A `SnapshotStore` at a base URL."""
+    """A `SnapshotStore` at a base URL; or a store of other objects, whose `names` are below another `path`."""
 
-    def __init__(self, url: str, token: str, tls: ssl.SSLContext | None = None) -> None:
-        self._url = url.rstrip("/") + PATH
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        tls: ssl.SSLContext | None = None,
+        *,
+        path: str = PATH,
+        names: re.Pattern[str] = NAME,
+    ) -> None:
+        self._url = url.rstrip("/") + path
+        self._names = names
         self._headers = {TOKEN_HEADER: f"Bearer {token}"}
         self._tls = tls
 
@@ -93,8 +102,8 @@ class HttpStore:
         )
 
     def _address(self, name: str) -> str:
-        if not NAME.match(name):
-            raise WorkerFault("that is no name of a part of a snapshot")
+        if not self._names.match(name):
+            raise WorkerFault("that is no name of an object of this kind")
         return self._url + name
 
 
