@@ -125,9 +125,9 @@ class World:
                 return await self.object()
             case "worker_id":
                 return self.worker.worker_id
-            case "exec_id":
+            case "exec_id" | "batch_name" as parameter:
                 bunker = await self._get("bunker_id", holder, at)
-                return await self._get("exec_id", bunker, at)
+                return await self._get(parameter, bunker, at)
             case "user_id" if relation is not Relation.OWN:
                 return await self._get("user_id", f"colleague at {at}", at)
         return await self._get(thing.parameter, holder, at)
@@ -182,6 +182,12 @@ class World:
                 path = f"/bunkers/{holder}/exec"
                 made = await self.stack.data_of("POST", path, ROOT, json={"command": "x"})
                 return str(made["exec_id"])
+            case "batch_name":
+                name = f"1700000000000000-{len(self._made)}.ndjson"
+                path = f"/storage/scaibunker/audit/{holder}/{name}"
+                headers = {"Authorization": f"Bearer {TOKEN}"}
+                await self.stack.data_of("PUT", path, None, content=b"{}\n", headers=headers)
+                return name
             case "snapshot_id":
                 bunker = await self._make("bunker_id", holder, at)
                 path = f"{BASE}/bunkers/{bunker}/snapshot"

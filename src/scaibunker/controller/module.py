@@ -18,6 +18,8 @@ from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.bunkers.reconcile import Reconciler
 from scaibunker.controller.bunkers.routes import BunkerEndpoints
 from scaibunker.controller.bunkers.states import States
+from scaibunker.controller.egress.batches import Batches
+from scaibunker.controller.egress.routes import EgressEndpoints
 from scaibunker.controller.images.routes import ImageEndpoints
 from scaibunker.controller.metrics import ControllerMetrics
 from scaibunker.controller.objects import grants
@@ -221,6 +223,7 @@ class Controller:
             StorageEndpoints(
                 Objects(store, storage, platform.metrics), grants.access(signer, workers.tokens)
             ).routes(),
+            EgressEndpoints(reading, Batches(store), storage.storage_idle_timeout_s).routes(),
             *QuotaEndpoints(Profiles(database), Usage(database, counters, maximum)).routes(),
             WorkerEndpoints(database, heartbeats, presence, workers.tokens).routes(),
         ]
