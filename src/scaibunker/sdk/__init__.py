@@ -68,6 +68,7 @@ from scaibunker.wire.api.bunkers import (
 )
 from scaibunker.wire.api.execs import ExecRecord
 from scaibunker.wire.api.files import FileEntry
+from scaibunker.wire.api.flows import AuditBatch, FlowRecord, FlowVerdict, LossRecord
 from scaibunker.wire.api.identity import ApiKey, Me
 from scaibunker.wire.api.images import Image, ImageStatus
 from scaibunker.wire.api.quotas import (
@@ -94,6 +95,7 @@ __all__ = [
     "AsyncExecs",
     "AsyncExecution",
     "AsyncFiles",
+    "AuditBatch",
     "AuditEntry",
     "AuditFilter",
     "AuthenticationFailed",
@@ -123,11 +125,14 @@ __all__ = [
     "Execution",
     "FileEntry",
     "Files",
+    "FlowRecord",
+    "FlowVerdict",
     "Image",
     "ImageStatus",
     "Interface",
     "InvalidArgument",
     "LifecycleMode",
+    "LossRecord",
     "Me",
     "NetworkProfile",
     "NoSpace",

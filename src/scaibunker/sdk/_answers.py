@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from scaibunker.sdk import errors
 from scaibunker.sdk.sse import ServerEvent
 from scaibunker.wire.api.envelope import ErrorBody
+from scaibunker.wire.api.flows import FlowRecord, LossRecord
 from scaibunker.wire.codes import Code
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,6 +69,14 @@ def record(model: type[M], data: object) -> M:
 def event(model: type[M], source: ServerEvent) -> M:
     """The record in an event."""
     return record(model, _object(source.data.encode()))
+
+
+def flow(line: bytes) -> FlowRecord | LossRecord:
+    """The record in a line of a batch of flows."""
+    fields = _object(line) or {}
+    if "dropped" in fields:
+        return record(LossRecord, fields)
+    return record(FlowRecord, fields)
 
 
 def failure(status: int, headers: Mapping[str, str], content: bytes) -> errors.ScaiBunkerError:

@@ -15,10 +15,12 @@ from pydantic import BaseModel, ValidationError
 from scaibunker.sdk.errors import InvalidArgument
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api.envelope import Detail
+from scaibunker.wire.api.flows import BATCH_NAME
 
 QueryValue = str | int | float | bool | Sequence[str] | None
 M = TypeVar("M", bound=BaseModel)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_BATCH = re.compile(BATCH_NAME, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,13 @@ def checked_id(what: str, value: str) -> str:
     if not _ID.fullmatch(value):
         raise InvalidArgument(f"{what}: 1-128 letters, digits, `_` or `-`; got {value!r}")
     return value
+
+
+def checked_batch(name: str) -> str:
+    """The name of a batch, if it is one."""
+    if not _BATCH.fullmatch(name):
+        raise InvalidArgument(f"batch: a name as the list of batches has it; got {name!r}")
+    return name
 
 
 def new_key() -> str:

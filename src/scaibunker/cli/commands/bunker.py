@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scaibunker.cli import texts
-from scaibunker.cli.commands import bunker_execs, bunker_snapshot
+from scaibunker.cli.commands import bunker_execs, bunker_flows, bunker_snapshot
 from scaibunker.cli.creation import bunker_options, origin
 from scaibunker.cli.each import each
 from scaibunker.cli.options import (
@@ -179,3 +179,4 @@ app.command("pause")(connected(pause))
 app.command("resume")(connected(resume))
 bunker_snapshot.add_to(app)
 bunker_execs.add_to(app)
+bunker_flows.add_to(app)

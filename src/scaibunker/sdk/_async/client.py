@@ -13,6 +13,7 @@ from scaibunker.sdk._async.audit import AsyncAuditLog
 from scaibunker.sdk._async.bunkers import AsyncBunkers
 from scaibunker.sdk._async.execs import AsyncExecs
 from scaibunker.sdk._async.files import AsyncFiles
+from scaibunker.sdk._async.flows import AsyncFlows
 from scaibunker.sdk._async.images import AsyncImages
 from scaibunker.sdk._async.quotas import AsyncQuotas
 from scaibunker.sdk._async.snapshots import AsyncSnapshots
@@ -51,6 +52,7 @@ class AsyncClient:
         self.quotas = AsyncQuotas(self._transport)
         self.api_keys = AsyncApiKeys(self._transport)
         self.audit = AsyncAuditLog(self._transport)
+        self.flows = AsyncFlows(self._transport)
 
     @classmethod
     def from_environment(

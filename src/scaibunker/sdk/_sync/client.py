@@ -14,6 +14,7 @@ from scaibunker.sdk._sync.audit import AuditLog
 from scaibunker.sdk._sync.bunkers import Bunkers
 from scaibunker.sdk._sync.execs import Execs
 from scaibunker.sdk._sync.files import Files
+from scaibunker.sdk._sync.flows import Flows
 from scaibunker.sdk._sync.images import Images
 from scaibunker.sdk._sync.quotas import Quotas
 from scaibunker.sdk._sync.snapshots import Snapshots
@@ -52,6 +53,7 @@ class Client:
         self.quotas = Quotas(self._transport)
         self.api_keys = ApiKeys(self._transport)
         self.audit = AuditLog(self._transport)
+        self.flows = Flows(self._transport)
 
     @classmethod
     def from_environment(
