@@ -15,8 +15,8 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import bare
-from benchmarks.figures import Figure, from_samples, save, show
+from benchmarks import bare, resolver
+from benchmarks.figures import Figure, from_samples, save, show, this_host
 from benchmarks.memory import pss_mb
 from scaibunker.artifacts.manifest import Artifacts, ensure
 from scaibunker.dev.layout import Layout
@@ -39,9 +39,16 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--creates", type=int, default=5)
     parser.add_argument("--only-starts", action="store_true")
+    parser.add_argument("--only-resolver", action="store_true")
     parser.add_argument("--execs", type=int, default=200)
     parser.add_argument("--files", type=int, default=5)
     options = parser.parse_args()
+    if options.only_resolver:
+        figures = resolver.measure()
+        show(figures)
+        save(figures, this_host(), options.json)
+        print(f"written to {options.json}")
+        return 0
     artifacts = ensure(lambda text: print(text, file=sys.stderr))
     with tempfile.TemporaryDirectory(prefix="scaibunker-bench-") as folder:
         with _stack(Path(folder) / "cold", warm=False) as cold:
@@ -49,6 +56,7 @@ def main() -> int:
                 figures = uvloop.run(_starts(cold, warm, artifacts, options))
             if not options.only_starts:
                 figures += uvloop.run(_measure(cold, artifacts, options))
+                figures += resolver.measure()
         acceleration = cold.acceleration
     host: dict[str, object] = {
         "cpus": os.cpu_count(),
