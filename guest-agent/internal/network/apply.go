@@ -67,11 +67,12 @@ func number(socket *rtnetlink.Socket, link rtnetlink.Link, w wanted) error {
 	if err := setRoutes(socket, link.Index, w); err != nil {
 		return fmt.Errorf("routes: %w", err)
 	}
-	fixed, err := socket.FixedNeighbours(link.Index)
+	// Where this life goes on, others may be at the same addresses.
+	known, err := socket.Neighbours(link.Index)
 	if err != nil {
 		return fmt.Errorf("neighbours: %w", err)
 	}
-	for _, address := range fixed {
+	for _, address := range known {
 		_ = socket.RemoveNeighbour(link.Index, address)
 	}
 	return nil

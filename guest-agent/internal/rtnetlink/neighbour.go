@@ -6,16 +6,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FixedNeighbours are the addresses on a link whose hardware addresses somebody has laid down: the kernel
-// does not ask for them any more.
-func (s *Socket) FixedNeighbours(index int) ([]netip.Addr, error) {
+// Neighbours are the addresses on a link whose hardware addresses the kernel has learnt, or was told.
+func (s *Socket) Neighbours(index int) ([]netip.Addr, error) {
 	var found []netip.Addr
 	err := s.dump(unix.RTM_GETNEIGH, make([]byte, unix.SizeofNdMsg), func(message []byte) {
 		if len(message) < unix.SizeofNdMsg || int(int32(order.Uint32(message[4:]))) != index {
 			return
 		}
-		if order.Uint16(message[8:])&unix.NUD_PERMANENT == 0 {
-			return
+		if order.Uint16(message[8:])&unix.NUD_NOARP != 0 {
+			return // groups: they have no neighbour to ask
 		}
 		if address, ok := netip.AddrFromSlice(attributes(message, unix.SizeofNdMsg)[unix.NDA_DST]); ok {
 			found = append(found, address)
