@@ -51,5 +51,17 @@ class SnapshotNotFound(WorkerFault):
     code = Code.SNAPSHOT_NOT_FOUND
 
 
+class BridgeNotFound(WorkerFault):
+    """This worker has no bridge of that id, or none that may be used for this."""
+
+    code = Code.BRIDGE_NOT_FOUND
+
+
+class BridgeInUse(WorkerFault):
+    """Machines are plugged into the bridge."""
+
+    code = Code.BRIDGE_IN_USE
+
+
 class StepFailed(WorkerFault):
     """A step of a machine's plan failed; the message names it."""

@@ -17,8 +17,10 @@ STATUS = {
     Code.BUNKER_NOT_FOUND: 404,
     Code.EXEC_NOT_FOUND: 404,
     Code.SNAPSHOT_NOT_FOUND: 404,
+    Code.BRIDGE_NOT_FOUND: 404,
     Code.BUNKER_NOT_RUNNING: 409,
     Code.NAME_CONFLICT: 409,
+    Code.BRIDGE_IN_USE: 409,
     Code.IMAGE_NOT_READY: 409,
     Code.WORKER_UNAVAILABLE: 409,  # no use in asking this one again: another one may have room
     Code.VALIDATION_ERROR: 422,

@@ -47,6 +47,12 @@ def counters(family: str, table: str) -> dict[str, Counter]:
     }
 
 
+def elements(family: str, table: str, name: str) -> list[str]:
+    """Of a set, as nft writes them. Raises RulesNotApplied if there is no such set."""
+    [found] = _listed(f"list set {family} {table} {name}", "set")
+    return [str(entry["elem"]["val"]) for entry in found.get("elem", [])]
+
+
 def tables() -> list[tuple[str, str]]:
     """Family and name of each. Raises RulesNotApplied."""
     return [(found["family"], found["name"]) for found in _listed("list tables", "table")]

@@ -1,0 +1,1 @@
+"""Frames made by hand, and ports of bridges to send them by."""
