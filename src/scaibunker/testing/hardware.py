@@ -12,12 +12,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from scaibunker.testing.bridges import SimulatedBridges
 from scaibunker.testing.faults import Faults
 from scaibunker.testing.guest import Guest
 from scaibunker.testing.link import Channel, SimulatedLink
 from scaibunker.testing.lives import Life
 from scaibunker.testing.networks import SimulatedNetwork, SimulatedNetworks
 from scaibunker.wire.api.bunkers import NetworkProfile
+from scaibunker.wire.worker.bridges import BridgeSpec
 from scaibunker.worker.cgroups import Limits
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.images.cache import ImageCache
@@ -129,6 +131,7 @@ class Hardware:
         self.boot_s = boot_s
         self.network_profiles = list(network_profiles)
         self.networks: dict[str, SimulatedNetwork] = {}
+        self.bridges: dict[str, BridgeSpec] = {}
         self.agent_version = "1"
         """What is in its daemon's initramfs; to be changed between two of them."""
         self.store: SnapshotStore | None = None
@@ -180,7 +183,12 @@ class Hardware:
             spool_limit_bytes=settings.spool_limit_mb * 1024 * 1024,
             boots=asyncio.Semaphore(settings.concurrent_boots),
             networks=SimulatedNetworks(self.network_profiles, self.networks, life.check),
+            bridges=SimulatedBridges(self.bridges, self._plugged, life.check),
         )
+
+    def _plugged(self, bridge_id: str) -> int:
+        orders = [network.order for network in self.networks.values()]
+        return sum(i.bridge_id == bridge_id for order in orders for i in order.interfaces)
 
     def start(self, config: VmmConfig) -> SimulatedVmm:
         """Switch a machine on."""

@@ -31,6 +31,7 @@ class SimulatedNetwork:
 
     guest: GuestNetwork
     owner: Owner | None
+    order: NetworkOrder
     in_force: NetworkOrder | None = None
     sent_bytes: int = 0
 
@@ -59,7 +60,7 @@ class SimulatedNetworks:
         self._do("take", order)
         network = self.given.get(name)
         if network is None:
-            network = self.given[name] = SimulatedNetwork(_guest(order), owner)
+            network = self.given[name] = SimulatedNetwork(_guest(order), owner, order)
         return network
 
     async def admit(self, name: str, owner: Owner, order: NetworkOrder) -> None:

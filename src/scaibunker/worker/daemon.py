@@ -30,6 +30,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.fullness import promised, watch
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host, HostFactory
+from scaibunker.worker.network.bridges.port import Bridges
 from scaibunker.worker.report import Reporter
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.jobs import Snapshots
@@ -94,7 +95,7 @@ class Daemon:
                 warm.start(fleet.free_uid, fleet.building)
             await fleet.settle(SETTLE_TIMEOUT_S)
             snapshots = Snapshots(host.snapshots_dir, host.store, self._news, host.reserve_bytes)
-            runner, address = await self._serve(fleet, snapshots, worker_id)
+            runner, address = await self._serve(fleet, snapshots, host.bridges, worker_id)
             reporting = self._start_reporting(fleet, snapshots, warm, host, worker_id, address)
             watching = [
                 asyncio.create_task(watch(host.room, fleet), name="disk"),
@@ -126,13 +127,14 @@ class Daemon:
         return WarmStarts(host, limits, self._news)
 
     async def _serve(
-        self, fleet: Fleet, snapshots: Snapshots, worker_id: str
+        self, fleet: Fleet, snapshots: Snapshots, bridges: Bridges, worker_id: str
     ) -> tuple[web.AppRunner, str]:
         """Start the API; returns its runner and the URL to reach it at."""
         settings = self._settings
         app = build_api(
             fleet,
             snapshots,
+            bridges,
             worker_id,
             settings.tokens,
             outer=self._surroundings.gates,
@@ -185,6 +187,7 @@ class Daemon:
                 templates=warm.templates() if warm else [],
                 registry_hosts=list(host.registries.hosts.patterns),
                 default_bandwidth_mbit=settings.network.bandwidth_mbit,
+                bridges=[bridge.bridge_id for bridge in host.bridges.all()],
             )
             return self._surroundings.outgoing(report)
 
@@ -212,6 +215,7 @@ class Daemon:
         await snapshots.close()
         if self._settings.stop_machines_on_exit:
             await fleet.destroy_all()
+            await host.bridges.put_away()
         else:
             await fleet.let_go()
         await self._tracing.close()

@@ -15,6 +15,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.guest.link import GuestLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
+from scaibunker.worker.network.bridges.assembly import open_bridges
 from scaibunker.worker.network.registries.current import Registries
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.stores import store_of
@@ -41,6 +42,7 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
     images = ImageCache(settings.data_dir / "images")
     for path in settings.image_files:
         images.link(path)
+    bridges, _ = await open_bridges(settings, worker_id)
     return Host(
         driver=QemuDriver(acceleration.kind),
         cgroups=cgroups.detect(worker_id),
@@ -60,4 +62,5 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         boots=asyncio.Semaphore(settings.concurrent_boots),
         reserve_bytes=capacity.reserve_bytes(settings),
         registries=registries,
+        bridges=bridges,
     )

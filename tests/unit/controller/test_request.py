@@ -15,6 +15,7 @@ from scaibunker.controller.bunkers.request import (
     limits_of,
     network_of,
     shape_of,
+    unguarded,
 )
 from scaibunker.controller.images.domain import Image
 from scaibunker.controller.permissions import Key
@@ -105,6 +106,48 @@ def test_limits_by_mode(mode: str, limits: tuple[int | None, int | None]) -> Non
     set_by_hand = body.model_copy(update={"max_lifetime_s": 5, "idle_timeout_s": 6})
     found = limits_of(set_by_hand)
     assert (found.max_lifetime_s, found.idle_timeout_s) == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "field"),
+    [
+        ([{"if_name": "lo", "bridge_name": "lan"}], "interfaces.0.if_name"),
+        (
+            [{"if_name": "eth0", "bridge_name": "lan", "mac": "03:00:00:00:00:01"}],
+            "interfaces.0.mac",
+        ),
+        (
+            [
+                {"if_name": "eth0", "bridge_name": "lan", "mac": "02:00:00:00:00:aa"},
+                {"if_name": "eth1", "bridge_name": "wan", "mac": "02:00:00:00:00:AA"},
+            ],
+            "interfaces.0.mac",
+        ),
+        (
+            [{"if_name": "eth0", "bridge_name": "lan"}, {"if_name": "eth0", "bridge_name": "wan"}],
+            "interfaces",
+        ),
+        ([{"if_name": f"eth{n}", "bridge_name": "lan"} for n in range(9)], "interfaces"),
+    ],
+)
+def test_interfaces_that_no_machine_can_have_are_refused(
+    interfaces: list[dict[str, str]], field: str
+) -> None:
+    body = BunkerCreate.model_validate(
+        {"image": "x", "network_profile": "transit", "interfaces": interfaces}
+    )
+    with pytest.raises(ValidationFailed) as refused:
+        network_of(body)
+    assert refused.value.details[0]["field"] == field
+
+
+def test_what_the_audit_log_is_told_of_guards_are_names_alone() -> None:
+    off = {"bridge_name": "lan", "spoof_guard": False}
+    named = [{**off, "if_name": name} for name in ("eth0", "a secret", 7, "x" * 16, "eth1")]
+    named.append({"if_name": "eth2", "spoof_guard": True})
+    assert unguarded({"interfaces": [*named, off, "eth3"]}) == ["eth0", "eth1"]
+    for nonsense in ({}, {"interfaces": None}, {"interfaces": "eth0"}):
+        assert unguarded(nonsense) == []
 
 
 def test_a_network_keeps_what_was_asked_for() -> None:

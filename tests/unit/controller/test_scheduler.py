@@ -65,6 +65,19 @@ def test_a_worker_that_fits_is_taken() -> None:
     assert chosen(DEMAND, candidate()) == "wrk_1"
 
 
+def test_who_owns_the_bridges_takes_it_or_nobody() -> None:
+    bound, two = replace(DEMAND, only="wrk_1"), candidate("wrk_2")
+    assert chosen(bound, candidate(held=Held(1, 2000, 2000)), two) == "wrk_1"
+    refused(NoSuitableWorker, "interfaces", two, demand=bound)
+    refused(WorkerUnavailable, "worker", candidate(online=False), two, demand=bound)
+    refused(WorkerUnavailable, "worker", candidate(draining=True), two, demand=bound)
+    refused(NoSuitableWorker, "image", candidate(images=frozenset()), two, demand=bound)
+    full = candidate(held=Held(1, 4000, 0))
+    refused(WorkerUnavailable, "cpu_millicores", full, two, demand=bound)
+    failed = replace(bound, refused_by=frozenset({"wrk_1"}))
+    refused(WorkerUnavailable, "worker", candidate(), two, demand=failed)
+
+
 def test_what_is_missing_is_said() -> None:
     refused(WorkerUnavailable, "worker")
     refused(WorkerUnavailable, "worker", candidate(online=False))
@@ -221,6 +234,7 @@ DEMANDS = st.builds(
     image_sha256=st.sampled_from(IMAGES),
     lazy=st.booleans(),
     refused_by=st.frozensets(st.sampled_from(["wrk_1", "wrk_2"])),
+    only=st.sampled_from([None, None, "wrk_1", "wrk_2", "wrk_3"]),
 )
 
 

@@ -9,6 +9,7 @@ from scaibunker.wire.worker import PROTOCOL_HEADER, TOKEN_HEADER
 from scaibunker.wire.worker.protocol import Versions, version_of
 from scaibunker.worker.api.app import build
 from scaibunker.worker.machines.fleet import Fleet
+from scaibunker.worker.network.bridges.none import NoBridges
 from tests.unit.worker.fake_host import FakeDriver, make_host, make_snapshots, spec
 
 TOKEN = "a-token-for-the-worker"
@@ -33,7 +34,9 @@ async def test_a_request_of_another_version_does_nothing(
     if header is not None:
         headers[PROTOCOL_HEADER] = header
     async with TestClient(
-        TestServer(build(fleet, make_snapshots(tmp_path), "wrk_1", (TOKEN,), (), spoken))
+        TestServer(
+            build(fleet, make_snapshots(tmp_path), NoBridges(), "wrk_1", (TOKEN,), (), spoken)
+        )
     ) as client:
         order = spec()
         response = await client.put(
@@ -49,7 +52,7 @@ async def test_a_request_of_another_version_does_nothing(
 async def test_a_request_that_names_no_version_is_of_version_1(tmp_path: Path) -> None:
     fleet = Fleet(make_host(tmp_path, FakeDriver()), 700_000, lambda: None)
     async with TestClient(
-        TestServer(build(fleet, make_snapshots(tmp_path), "wrk_1", (TOKEN,)))
+        TestServer(build(fleet, make_snapshots(tmp_path), NoBridges(), "wrk_1", (TOKEN,)))
     ) as client:
         response = await client.get("/v1/machines", headers={TOKEN_HEADER: f"Bearer {TOKEN}"})
     assert response.status == 200

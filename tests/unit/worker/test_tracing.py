@@ -13,6 +13,7 @@ from scaibunker.wire.worker.machines import MachineState
 from scaibunker.worker import recover
 from scaibunker.worker.api.app import build
 from scaibunker.worker.machines.fleet import Fleet
+from scaibunker.worker.network.bridges.none import NoBridges
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.jobs import Snapshots
 from scaibunker.worker.snapshots.store import LocalStore
@@ -54,7 +55,7 @@ def settings(folder: Path, endpoint: str | None) -> WorkerSettings:
 
 async def order(fleet: Fleet, tracing: Tracing, traceparent: str, token: str = TOKEN) -> int:
     snapshots = Snapshots(Path("/nonexistent"), LocalStore(Path("/nonexistent")), lambda: None)
-    app = build(fleet, snapshots, "wrk_1", (TOKEN,), inner=tracing.middlewares())
+    app = build(fleet, snapshots, NoBridges(), "wrk_1", (TOKEN,), inner=tracing.middlewares())
     async with TestClient(TestServer(app)) as client:
         response = await client.put(
             "/v1/machines/bnk_abcd1234",

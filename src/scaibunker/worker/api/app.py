@@ -8,8 +8,10 @@ from aiohttp.typedefs import Middleware
 from scaibunker import __version__
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaibunker.worker.api import auth, errors, execs, files, machines, protocol
+from scaibunker.worker.api import bridges as bridge_routes
 from scaibunker.worker.api import snapshots as snapshot_routes
 from scaibunker.worker.machines.fleet import Fleet
+from scaibunker.worker.network.bridges.port import Bridges
 from scaibunker.worker.snapshots.jobs import Snapshots
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -19,6 +21,7 @@ BODY_LIMIT = 32 * 1024 * 1024
 def build(
     fleet: Fleet,
     snapshots: Snapshots,
+    bridges: Bridges,
     worker_id: str,
     tokens: tuple[str, ...],
     inner: Sequence[Middleware] = (),
@@ -40,6 +43,7 @@ def build(
     )
     app[machines.FLEET] = fleet
     app[snapshot_routes.SNAPSHOTS] = snapshots
+    app[bridge_routes.BRIDGES] = bridges
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response(
@@ -51,4 +55,5 @@ def build(
     execs.add_routes(app.router)
     files.add_routes(app.router)
     snapshot_routes.add_routes(app.router)
+    bridge_routes.add_routes(app.router)
     return app

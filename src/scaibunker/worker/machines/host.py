@@ -9,6 +9,8 @@ from scaibunker.worker.cgroups import Cgroups
 from scaibunker.worker.disks.upper import MakeUpper
 from scaibunker.worker.guest.port import OpenLink
 from scaibunker.worker.images.cache import ImageCache
+from scaibunker.worker.network.bridges.none import NoBridges
+from scaibunker.worker.network.bridges.port import Bridges
 from scaibunker.worker.network.none import NoNetworks
 from scaibunker.worker.network.port import Networks
 from scaibunker.worker.network.registries.current import Registries
@@ -43,6 +45,7 @@ class Host:
     boots: asyncio.Semaphore
     reserve_bytes: int = 0
     networks: Networks = field(default_factory=NoNetworks)
+    bridges: Bridges = field(default_factory=NoBridges)
     registries: Registries = field(default_factory=Registries)
 
     @property

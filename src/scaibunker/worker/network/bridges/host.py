@@ -86,6 +86,16 @@ class HostBridges:
     def all(self) -> Sequence[BridgeState]:
         return [self.get(bridge_id) for bridge_id in sorted(self._specs)]
 
+    async def put_away(self) -> None:
+        for bridge_id in list(self._specs):
+            async with self._turn(bridge_id):
+                if self._ports.get(bridge_id):
+                    continue  # a machine could not be taken down
+                try:
+                    await _aside(partial(netns.remove, namespace_of(self._names, bridge_id)))
+                except OSError as error:
+                    log.warning("bridge_left", bridge_id=bridge_id, error=repr(error))
+
     def ports(self) -> dict[str, set[str]]:
         """What is plugged in, by the bridge's id."""
         return {bridge_id: set(ports) for bridge_id, ports in self._ports.items()}
@@ -126,11 +136,11 @@ class HostBridges:
             if name not in netns.names():
                 await _aside(lambda: netns.create(name))
             try:
-                found = await netns.inside(name, _built)
-            except OSError:  # the name of one that is no more: the host has been started anew
+                await netns.inside(name, layout.stands)
+            except WorkerFault:  # the name of one that is no more: the host has been started anew
                 await _aside(lambda: netns.remove(name))
                 await _aside(lambda: netns.create(name))
-                found = await netns.inside(name, _built)
+            found = await netns.inside(name, _built)
         self._specs[spec.bridge_id] = spec
         self._ports[spec.bridge_id] = found
 

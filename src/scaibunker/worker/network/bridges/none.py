@@ -19,5 +19,8 @@ class NoBridges:
     def get(self, bridge_id: str) -> BridgeState:
         raise BridgeNotFound(f"this worker has no bridge {bridge_id}")
 
+    async def put_away(self) -> None:
+        """There is none."""
+
     def all(self) -> Sequence[BridgeState]:
         return ()

@@ -22,6 +22,11 @@ class Bridges(Protocol):
         """Raises WorkerFault if there is none."""
         ...
 
+    async def put_away(self) -> None:
+        """The daemon ends, and machines with it: nothing is left on the host but what is written down, of which the next
+        daemon makes them again."""
+        ...
+
     def all(self) -> Sequence[BridgeState]:
         """All of this worker, by id."""
         ...

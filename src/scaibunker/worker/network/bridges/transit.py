@@ -5,12 +5,13 @@ says.
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
+from scaibunker.wire.api.bunkers import NetworkProfile
 from scaibunker.wire.codes import Code
 from scaibunker.wire.worker.network import InterfaceOrder, NetworkOrder
 from scaibunker.worker.errors import BridgeNotFound, WorkerFault
@@ -54,10 +55,10 @@ class TransitNetwork:
                 netns.inside_now(port.namespace, partial(taps.attach, port.name))
                 for port in self._ports
             )
-        except OSError as error:
+        except (OSError, WorkerFault) as error:
             for descriptor in opened:
                 os.close(descriptor)
-            raise WorkerFault(f"cannot open a port of a bridge: {error.strerror}") from error
+            raise WorkerFault(f"cannot open a port of a bridge: {error}") from error
         return opened
 
     def egress_bytes(self) -> int:
@@ -69,19 +70,23 @@ class TransitNetwork:
                 netns.inside_now(namespace, partial(layout.sent_bytes, names))
                 for namespace, names in by_namespace.items()
             )
-        except OSError:  # the bridge is gone, and with it what counted
+        except (OSError, WorkerFault):  # the bridge is gone, and with it what counted
             return 0
 
 
 class TransitNetworks:
-    """What `Networks` asks, of machines with the profile `transit`."""
+    """A `Networks`, of machines with the profile `transit`."""
+
+    profiles = (NetworkProfile.TRANSIT.value,)
 
     def __init__(self, bridges: HostBridges, bandwidth_mbit: int) -> None:
         self._bridges = bridges
         self._bandwidth_mbit = bandwidth_mbit
 
-    async def take(self, name: str, owner: Owner, order: NetworkOrder) -> TransitNetwork:
+    async def take(self, name: str, owner: Owner | None, order: NetworkOrder) -> TransitNetwork:
         """Closed ports, of bridges of the owner's tenant. Raises WorkerFault; then there are none."""
+        if owner is None:
+            raise WorkerFault(f"nobody's machine {name} is on no bridge")
         self._check(owner, order)
         mbit = self._mbit(order)
         ports = []
@@ -90,7 +95,7 @@ class TransitNetworks:
                 port = port_of(name, index)
                 async with self._bridges.held(interface.bridge_id) as namespace:
                     self._bridges.plugged(interface.bridge_id, port)
-                    await _inside(namespace, partial(layout.make_port, port, mbit))
+                    await netns.inside(namespace, partial(layout.make_port, port, mbit))
                 ports.append(Port(interface, port, namespace))
         except BaseException:
             await self.give_back(name)
@@ -106,7 +111,7 @@ class TransitNetworks:
                 port = port_of(name, index)
                 async with self._bridges.held(interface.bridge_id) as namespace:
                     opened = partial(layout.open_port, port, interface, mbit)
-                    await _inside(namespace, opened)
+                    await netns.inside(namespace, opened)
         except BaseException:
             await self._close(name)
             raise
@@ -125,9 +130,8 @@ class TransitNetworks:
                     log.warning("port_reclaimed", bridge_id=bridge_id, port=port)
                     await self._drop(bridge_id, port)
 
-    def has(self, name: str) -> bool:
-        """Whether a machine has ports here."""
-        return bool(self._ports_of(name))
+    async def close(self) -> None:
+        """Bridges and ports stay as they are."""
 
     def _check(self, owner: Owner, order: NetworkOrder) -> None:
         if not order.interfaces:
@@ -153,16 +157,9 @@ class TransitNetworks:
     async def _close(self, name: str) -> None:
         for bridge_id, port in self._ports_of(name):
             async with self._bridges.held(bridge_id) as namespace:
-                await _inside(namespace, partial(layout.close_port, port))
+                await netns.inside(namespace, partial(layout.close_port, port))
 
     async def _drop(self, bridge_id: str, port: str) -> None:
         async with self._bridges.held(bridge_id) as namespace:
-            await _inside(namespace, partial(layout.drop_port, port))
+            await netns.inside(namespace, partial(layout.drop_port, port))
             self._bridges.unplugged(bridge_id, port)
-
-
-async def _inside(namespace: str, work: Callable[[], None]) -> None:
-    try:
-        await netns.inside(namespace, work)
-    except OSError as error:
-        raise WorkerFault(f"cannot enter a bridge's namespace: {error.strerror}") from error
