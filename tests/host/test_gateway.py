@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import dns.asyncquery
@@ -82,6 +83,8 @@ async def test_serves_machines_by_their_policies(client: GatewayClient) -> None:
     for tcp in (False, True):
         assert await machine.rcode(OTHER, tcp=tcp) == dns.rcode.NXDOMAIN
         assert await machine.rcode(PERMITTED, tcp=tcp) == dns.rcode.SERVFAIL  # nobody to ask
+    assert not client.spools.joinpath("bunker").exists()
+    await client.change("m", "bunker", replace(POLICY, audited=True))
     assert client.spools.joinpath("bunker").is_dir()
     await client.change("m", "bunker", CLOSED)
     assert await machine.rcode() == dns.rcode.REFUSED

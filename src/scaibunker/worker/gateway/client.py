@@ -71,6 +71,8 @@ class _Link:
         answer = await self.session.ask(make, files)
         if answer.error:
             raise WorkerFault(f"gateway: {answer.error}")
+        for machine, parts in answer.failed.items():
+            log.error("gateway_part_failed", machine=machine, parts=parts)
         return answer
 
 

@@ -54,7 +54,9 @@ class Table:
                 await self._close(name)
                 for sock in sockets.all():
                     sock.setblocking(False)
-                attachment = Attachment(name, bunker_id, policy, sockets, self._spool(bunker_id))
+                attachment = Attachment(
+                    name, bunker_id, policy, sockets, self._spool(bunker_id, policy)
+                )
             except BaseException:
                 sockets.close()
                 raise
@@ -69,7 +71,7 @@ class Table:
             if served is None:
                 raise NotAttached(f"{name} is not attached")
             attachment = served.attachment
-            attachment.spool = self._spool(bunker_id)
+            attachment.spool = self._spool(bunker_id, policy)
             attachment.bunker_id, attachment.policy = bunker_id, policy
             for part in list(served.parts):
                 try:
@@ -113,8 +115,8 @@ class Table:
         finally:
             served.attachment.sockets.close()
 
-    def _spool(self, bunker_id: str) -> Path | None:
-        if not bunker_id:
+    def _spool(self, bunker_id: str, policy: Policy) -> Path | None:
+        if not (bunker_id and policy.audited):
             return None
         spool = self._spools / bunker_id
         spool.mkdir(mode=0o700, exist_ok=True)

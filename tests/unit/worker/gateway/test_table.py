@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,13 +62,15 @@ async def test_parts_start_in_order_and_close_in_reverse(tmp_path: Path) -> None
     assert served.names == ()
 
 
-async def test_records_have_a_folder_once_there_is_a_bunker(tmp_path: Path) -> None:
+async def test_records_have_a_folder_once_a_bunker_is_audited(tmp_path: Path) -> None:
     part = FakePart([], "a")
     served = table([], tmp_path, lambda: part)
     await served.attach("m", "", CLOSED, sockets())
     assert part.attachment is not None
     assert part.attachment.spool is None
     await served.change("m", "bunker", NAMED)
+    assert part.attachment.spool is None
+    await served.change("m", "bunker", replace(NAMED, audited=True))
     assert part.attachment.spool == tmp_path / "bunker"
     assert part.attachment.spool.is_dir()
     await served.close()

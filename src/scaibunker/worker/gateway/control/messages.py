@@ -145,8 +145,8 @@ REQUEST: TypeAdapter[Attach | Change | Detach | Surround | StatusQuery] = TypeAd
 
 
 class Answer(_Message):
-    """`error` empty: done. `version`: what the gateway runs; `machines`: whom it serves, and `failed`: which of their
-    parts do not work. Those three with the answer to `status` alone."""
+    """`error` empty: done. `failed`: which parts of whom do not work, though the others do. `version`, what the gateway
+    runs, and `machines`, whom it serves: with the answer to `status` alone."""
 
     id: int
     error: str = ""

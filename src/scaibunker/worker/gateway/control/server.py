@@ -101,10 +101,12 @@ class ControlServer:
                     await self._table.attach(
                         request.name, request.bunker_id, request.policy.policy(), sockets
                     )
+                    return self._with_failed(request)
                 case Change():
                     await self._table.change(
                         request.name, request.bunker_id, request.policy.policy()
                     )
+                    return self._with_failed(request)
                 case Detach():
                     await self._table.detach(request.name)
                 case Surround():
@@ -122,6 +124,10 @@ class ControlServer:
             log.error("gateway_control_failed", kind=request.kind, exc_info=error)
             return Answer(id=request.id, error=f"{type(error).__name__}: {error}")
         return Answer(id=request.id)
+
+    def _with_failed(self, request: Attach | Change) -> Answer:
+        failed = self._table.failed.get(request.name)
+        return Answer(id=request.id, failed={request.name: failed} if failed else {})
 
     def _surround(self, new: Surroundings) -> None:
         shared = self._surroundings

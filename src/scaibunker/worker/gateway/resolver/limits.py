@@ -19,6 +19,7 @@ class Limits:
     cached: int = 2048  # answers that are kept
     cached_bytes: int = 1024  # the largest of them
     connections: int = 32  # by TCP
+    connections_per_second: float = 50.0  # new ones; twice as many at once
     pipelined: int = 32  # questions of one connection that wait for their answers
     idle_s: float = 10.0  # after which a connection without a question is closed
 

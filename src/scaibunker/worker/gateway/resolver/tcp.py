@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 import structlog
 
 from scaibunker.worker.gateway.resolver.conversation import Conversation, Heard
-from scaibunker.worker.gateway.resolver.limits import Limits
+from scaibunker.worker.gateway.resolver.limits import Limits, TokenBucket
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,8 @@ class TcpServer:
         self._conversation = conversation
         self._limits = limits
         self._connections = 0
+        rate = limits.connections_per_second
+        self._new = TokenBucket(rate, 2 * rate)
         self._tasks: set[asyncio.Task[None]] = set()
         for listener in listeners:
             self._go(self._accept(listener))
@@ -42,6 +44,9 @@ class TcpServer:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            if not self._new.take():  # the kernel keeps a few waiting, and drops what is more
+                await asyncio.sleep(BUSY_PAUSE_S)
+                continue
             try:
                 sock, _ = await loop.sock_accept(listener)
             except OSError as error:
