@@ -11,6 +11,7 @@ from scaibunker.worker.network.flow_sockets import TCP_TIMEOUTS, TIMEOUTS
 NEW, DESTROY = 0x100, 0x102
 _CREATED = 0x400  # NLM_F_CREATE: without it, it is news of a flow that is known
 _ORIGINAL, _STATUS, _PROTOCOL_STATE, _SENT, _RECEIVED, _ID, _TIMES = 1, 3, 4, 9, 10, 12, 20
+_TOLD_AT = 27  # since Linux 6.14
 _IP, _PROTOCOL = 1, 2
 _V4_SOURCE, _V4_DESTINATION, _V6_SOURCE, _V6_DESTINATION = 1, 2, 3, 4
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
@@ -71,7 +72,7 @@ def read(data: bytes, message: Message) -> Begun | Ended | None:
     packets_sent, bytes_sent = _counters(data, found.get(_SENT))
     packets_received, bytes_received = _counters(data, found.get(_RECEIVED))
     start, stop = _times(data, found.get(_TIMES))
-    if not message.sender:
+    if not message.sender or _had_expired(data, found, stop):
         stop = _last_packet(start, stop, _timeout(data, found, ends.protocol), ends.protocol)
     return Ended(
         _key(data, found),
@@ -151,6 +152,12 @@ def _tcp_state(data: bytes, found: dict[int, Span]) -> int:
     tcp = attributes(data, found[_PROTOCOL_STATE]).get(_TCP)
     state = attributes(data, tcp).get(_TCP_STATE) if tcp else None
     return data[state[0]] if state else 0
+
+
+def _had_expired(data: bytes, found: dict[int, Span], stop: int) -> bool:
+    """Whether it was over before it was ended: the kernel looks for such flows once a minute."""
+    told_at = _number(_U64, data, found.get(_TOLD_AT))
+    return told_at is not None and told_at - stop > NS // 10
 
 
 def _last_packet(start: int, stop: int, timeout_s: int, protocol: int) -> int:
