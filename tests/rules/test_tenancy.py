@@ -46,6 +46,7 @@ MAKES_STATEMENTS = {
     "scaibunker/controller/usage/egress.py",
     "scaibunker/controller/usage/repository.py",
     "scaibunker/controller/workers/places.py",
+    "scaibunker/controller/workers/replicas.py",
     "scaibunker/controller/workers/repository.py",
 }
 ALLOWED = {

@@ -75,8 +75,10 @@ from scaibunker.controller.workers.domain import Presence
 from scaibunker.controller.workers.fleet import Fleet
 from scaibunker.controller.workers.identity import Identity
 from scaibunker.controller.workers.listener import Listener
+from scaibunker.controller.workers.replicas import Replicas
 from scaibunker.controller.workers.routes import WorkerEndpoints
 from scaibunker.controller.workers.service import Heartbeats
+from scaibunker.controller.workers.vicinity import Vicinity
 from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaigrid.db.batch import BatchWriter
 from scaigrid.http.routes import Routes
@@ -111,7 +113,9 @@ class Controller:
         presence = Presence(workers.offline_after_s, clock.now(), spoken)
         metrics = ControllerMetrics(platform.metrics)
         metrics.watch(database, presence, clock)
-        self._view = FleetView(database, presence, clock, workers.offline_after_s)
+        vicinity = Vicinity(workers.never_reached)
+        self._replicas = Replicas(database, clock, vicinity)
+        self._view = FleetView(database, presence, clock, workers.offline_after_s, vicinity)
         counters = Counters(platform.live)
         recount = Recount(database, counters, metrics)
         ledger = Ledger(database, counters, recount, clock, metrics)
@@ -204,6 +208,7 @@ class Controller:
             Identity(database, presence, self._client.worker_id),
             self.snapshots.heard,
             self.bridges.heard,
+            vicinity=vicinity,
             require_https=workers.worker_require_https,
         )
         self._routes = [
@@ -261,6 +266,7 @@ class Controller:
             "activity": self._activity.run(),
             "listener": self._listener.run(),
             "fleet view": self._view.run(),
+            "replicas": self._replicas.run(),
             "detached": self._count_detached(),
         }
         self._loops = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -24,6 +25,7 @@ from scaibunker.worker.cgroups import Limits
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
+from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.store import SnapshotStore
 from scaibunker.worker.snapshots.stores import store_of
@@ -132,6 +134,10 @@ class Hardware:
         self.network_profiles = list(network_profiles)
         self.networks: dict[str, SimulatedNetwork] = {}
         self.bridges: dict[str, BridgeSpec] = {}
+        self.addresses: list[str] = []
+        """Those of its interfaces, beside loopback."""
+        self.peers = Peers()
+        """What its last daemon knows of other hosts."""
         self.agent_version = "1"
         """What is in its daemon's initramfs; to be changed between two of them."""
         self.store: SnapshotStore | None = None
@@ -165,6 +171,8 @@ class Hardware:
             vmm = next((v for v in self._vmms.values() if channel_path(v.run_dir) == path), None)
             return SimulatedLink(life, vmm.channel if vmm else None, token)
 
+        self.peers = Peers(settings.data_dir / "vicinity.json")
+        self.peers.own = lambda: [ip_network(address) for address in self.addresses]
         return Host(
             driver=SimulatedDriver(life, self),
             cgroups=SimulatedCgroups(life, self),
@@ -184,6 +192,7 @@ class Hardware:
             boots=asyncio.Semaphore(settings.concurrent_boots),
             networks=SimulatedNetworks(self.network_profiles, self.networks, life.check),
             bridges=SimulatedBridges(self.bridges, self._plugged, life.check),
+            peers=self.peers,
         )
 
     def _plugged(self, bridge_id: str) -> int:

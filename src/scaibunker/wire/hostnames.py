@@ -5,11 +5,16 @@ internationalised names in ASCII) or refused with the rule that it breaks.
 """
 
 import re
+import unicodedata
 
 import idna
 
 MAX_ENTRIES = 256
 MAX_NAME = 253
+MAX_WRITTEN = 1024
+"""Characters of an entry that are looked at; any name has fewer, however it is written."""
+JOINERS = "\u200c\u200d"
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
@@ -23,6 +28,10 @@ def normalise(entry: str) -> str:
     name = entry
     if not name.strip():
         raise BadEntry("must not be empty")
+    if len(name) > MAX_WRITTEN:
+        raise BadEntry(f"must have at most {MAX_NAME} characters")
+    if any(_is_unseen(character) for character in name):
+        raise BadEntry("must not contain white space, control or invisible characters")
     if "://" in name:
         raise BadEntry("must be a host name without a scheme")
     if any(mark in name for mark in "/?#@\\"):
@@ -33,7 +42,7 @@ def normalise(entry: str) -> str:
     bare = name.removeprefix("*.") if wildcard else name
     if "*" in bare:
         raise BadEntry("may have a wildcard only as its whole first label (*.example.com)")
-    ascii_name = _to_ascii(bare.removesuffix(".").lower())
+    ascii_name = _to_ascii(bare.lower()).removesuffix(".")  # whichever of the dots it was
     _check(ascii_name)
     whole = f"*.{ascii_name}" if wildcard else ascii_name
     if len(whole) > MAX_NAME:
@@ -41,12 +50,18 @@ def normalise(entry: str) -> str:
     return whole
 
 
+def _is_unseen(character: str) -> bool:
+    """Whether a reader of the entry does not see it: a name must be what it looks like. Joiners decide how some
+    scripts are read; where they may stand, IDNA says."""
+    return character not in JOINERS and unicodedata.category(character) in _UNSEEN
+
+
 def _to_ascii(name: str) -> str:
     if name.isascii():
         return name
     try:
         return idna.encode(name, uts46=True).decode().lower()
-    except idna.IDNAError:
+    except ValueError:  # of which idna's own are
         raise BadEntry("is not a valid internationalised host name") from None
 
 

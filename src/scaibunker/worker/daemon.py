@@ -188,6 +188,8 @@ class Daemon:
                 registry_hosts=list(host.registries.hosts.patterns),
                 default_bandwidth_mbit=settings.network.bandwidth_mbit,
                 bridges=[bridge.bridge_id for bridge in host.bridges.all()],
+                addresses=host.peers.reported(),
+                vicinity=host.peers.digest,
             )
             return self._surroundings.outgoing(report)
 
@@ -196,6 +198,7 @@ class Daemon:
             settings.tokens[0],
             compose,
             settings.heartbeat_interval_s,
+            peers=host.peers,
             tls=self._asking,
         )
         return asyncio.create_task(self._reporter.run(fleet), name="heartbeats")

@@ -16,6 +16,7 @@ from scaibunker.worker.guest.link import GuestLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.network.bridges.assembly import open_bridges
+from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.registries.current import Registries
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.stores import store_of
@@ -63,4 +64,5 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         reserve_bytes=capacity.reserve_bytes(settings),
         registries=registries,
         bridges=bridges,
+        peers=Peers(settings.data_dir / "vicinity.json"),
     )

@@ -18,6 +18,7 @@ from scaibunker.wire.worker.protocol import SPOKEN, Versions
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.machine import Machine
+from scaibunker.worker.network.peers import Peers
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +45,13 @@ class Reporter:
         compose: Callable[[], Heartbeat],
         interval_s: float,
         *,
+        peers: Peers | None = None,
         tls: ssl.SSLContext | None = None,
         spoken: Versions = SPOKEN,
         mismatch_retry_s: float = MISMATCH_RETRY_S,
     ) -> None:
         self._tls = tls
+        self._peers = peers or Peers()
         self._spoken = spoken
         self._mismatch_retry_s = mismatch_retry_s
         self._url = url.rstrip("/") + PATH
@@ -120,6 +123,7 @@ class Reporter:
         """Do what the answer says. A machine that was built since may have the id of one that was `told` of:
         the answer is not about it."""
         self._interval_s = answer.interval_s
+        self._peers.take(answer.vicinity)
         for machine in fleet:
             for exec_id in answer.acknowledged_execs:
                 machine.spools.acknowledge(exec_id)

@@ -202,6 +202,7 @@ def test_which_tables_belong_to_tenants() -> None:
         "task_runs",
         "scaibunker_workers",
         "scaibunker_worker_gpus",
+        "scaibunker_controllers",
         quota_epoch.name,
     }
 

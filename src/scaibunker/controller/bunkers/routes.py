@@ -246,7 +246,11 @@ class BunkerEndpoints:
 
 def _create_claims(op: Operation, query: QueryParams, body: Mapping[str, Any]) -> None:  # noqa: ARG001
     if is_unguarded(body):
-        op.note(spoof_guard=False, unguarded_interfaces=" ".join(unguarded(body)))
+        op.note(
+            spoof_guard=False,
+            permission=Key.L2_TRANSPARENCY,
+            unguarded_interfaces=" ".join(unguarded(body)),
+        )
     check_claims(op.user, body)
 
 

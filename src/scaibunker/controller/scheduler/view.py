@@ -16,6 +16,7 @@ from scaibunker.controller.scheduler.index import Index
 from scaibunker.controller.workers import repository as workers
 from scaibunker.controller.workers.domain import Held, Presence
 from scaibunker.controller.workers.repository import Description, Standing
+from scaibunker.controller.workers.vicinity import Vicinity
 from scaigrid.clock import Clock
 from scaigrid.db import Database
 from scaigrid.db.errors import DatabaseUnavailable
@@ -39,7 +40,9 @@ class FleetView:
         presence: Presence,
         clock: Clock,
         offline_after_s: float,
+        vicinity: Vicinity | None = None,
     ) -> None:
+        self._vicinity = vicinity or Vicinity()
         self._database = database
         self._presence = presence
         self._clock = clock
@@ -123,6 +126,9 @@ class FleetView:
             described = await workers.descriptions(op, db, unknown) if unknown else {}
             silent = await workers.silent(op, db, now - self._offline_after)
         self._described |= described
+        for worker_id, description in described.items():
+            self._vicinity.put(worker_id, description.addresses)
+        self._vicinity.all_read()
         self._standing |= {each: changed[each] for each in changed if each in self._described}
         gone = {
             worker_id

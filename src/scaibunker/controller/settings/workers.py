@@ -1,5 +1,6 @@
 """How the controller deals with workers."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -45,8 +46,20 @@ class WorkerSettings(Section):
     worker_require_https: bool = False
     """Whether a worker's heartbeat is refused, and nothing asked of it, unless its address is https."""
 
+    worker_never_reached: list[IPv4Network | IPv6Network] = Field(default_factory=list)
+    """Addresses and ranges that no bunker may reach, whatever its network profile, beside those that workers and
+    controllers have themselves: load balancers, databases, Redis, object storage. Workers are told them."""
+
     scheduler_strategy: Literal["spread", "pack"] = "spread"
     """Which of the workers that could take a bunker gets it: the emptiest or the fullest."""
+
+    @property
+    def never_reached(self) -> tuple[str, ...]:
+        """`worker_never_reached` as workers are told it: a single address without a prefix length."""
+        return tuple(
+            str(each.network_address if each.prefixlen == each.max_prefixlen else each)
+            for each in self.worker_never_reached
+        )
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from scaibunker.controller.bunkers.lifecycle import LIVE
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.workers.domain import Capacity, Held, Worker
 from scaibunker.controller.workers.tables import worker_gpus, workers
+from scaibunker.controller.workers.vicinity import addresses_of
 from scaigrid.db import Reader, Writer
 from scaigrid.db.server_time import server_now
 from scaigrid.http.paging import PageRequest, Slice, newest_first
@@ -46,6 +47,7 @@ class Description:
     images: AbstractSet[str]
     templates: AbstractSet[str]
     protocol: int
+    addresses: frozenset[str] = frozenset()
 
 
 async def heard(op: Operation, db: Writer, said: Sequence[Worker]) -> set[str]:
@@ -222,6 +224,7 @@ async def descriptions(
                 frozenset(row["cached_images"]),
                 frozenset(row["templates"] or ()),
                 row["protocol"],
+                addresses_of(row["address"], row["network_addresses"] or ()),
             )
     return found
 

@@ -15,6 +15,7 @@ from scaibunker.controller.workers.domain import Capacity, Presence, Worker
 from scaibunker.controller.workers.fleet import Fleet
 from scaibunker.controller.workers.identity import Identity
 from scaibunker.controller.workers.roll import Expected, Roll
+from scaibunker.controller.workers.vicinity import Vicinity
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer, Introduction
 from scaibunker.wire.worker.machines import ExecStatus, MachineState, MachineStatus
 from scaibunker.wire.worker.snapshots import SnapshotStatus
@@ -58,8 +59,10 @@ class Heartbeats:
         copies: Copies,
         bridges: Bridges,
         *,
+        vicinity: Vicinity,
         require_https: bool = False,
     ) -> None:
+        self._vicinity = vicinity
         self._schemes = ("https",) if require_https else ("http", "https")
         self._compatibility = compatibility
         self._roll = Roll(database, identity)
@@ -97,6 +100,7 @@ class Heartbeats:
             protocol=self._compatibility.current,
             terminate=strays,
             acknowledged_execs=acknowledged,
+            vicinity=None if beat.vicinity is None else self._vicinity.change_since(beat.vicinity),
         )
 
     async def _store(self, op: Operation, worker: Worker) -> Expected:

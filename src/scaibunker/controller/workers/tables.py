@@ -43,6 +43,14 @@ workers = Table(
 """`held_*` is what its live bunkers have, written in the transactions that give and take. `facts`
 names what the worker says of itself beyond amounts, so that a reader knows whether that has changed."""
 
+controllers = Table(
+    "scaibunker_controllers",
+    metadata,
+    Column("address", String(45), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+"""Addresses of the hosts that controllers run on, and when one last said so."""
+
 worker_gpus = Table(
     "scaibunker_worker_gpus",
     metadata,

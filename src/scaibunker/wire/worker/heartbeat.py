@@ -16,6 +16,7 @@ from scaibunker.wire.worker.network import (
 )
 from scaibunker.wire.worker.snapshots import SnapshotStatus
 from scaibunker.wire.worker.templates import MAX_TEMPLATES, TemplateShape
+from scaibunker.wire.worker.vicinity import Digest, VicinityChange
 
 
 class Capacity(BaseModel):
@@ -42,7 +43,8 @@ class Heartbeat(Introduction):
     `finished_execs` are repeated until an answer acknowledges them. `snapshots` are those under way and
     the last that ended. `templates` are of what machines can be made here without a boot. `registry_hosts`: the
     patterns that the profile `registry` permits here. `default_bandwidth_mbit`: of a machine whose order names none;
-    None from workers that limit nothing. `addresses`: those of this host, which no bunker of any worker may reach.
+    None from workers that limit nothing. `addresses`: those of this host, which no bunker of any worker may reach. `vicinity`
+    names the list of all such addresses that it has; None from workers that keep none.
     `bridges` are all that it has, None if it says nothing of them.
     """
 
@@ -65,14 +67,17 @@ class Heartbeat(Introduction):
     addresses: Annotated[list[AddressText], Field(max_length=MAX_WORKER_ADDRESSES)] = Field(
         default_factory=list
     )
+    vicinity: Digest | None = None
     bridges: Annotated[list[Reference], Field(max_length=MAX_BRIDGES)] | None = None
 
 
 class HeartbeatAnswer(BaseModel):
     """`terminate` names machines that should not exist; the worker takes them down, unless it does
-    not understand the answer's `protocol` (1 if it names none)."""
+    not understand the answer's `protocol` (1 if it names none). `vicinity`: how the list of addresses that no bunker
+    may reach differs from the worker's; None if it does not, or is not known."""
 
     interval_s: float
     protocol: int = 1
     terminate: list[str] = Field(default_factory=list)
     acknowledged_execs: list[str] = Field(default_factory=list)
+    vicinity: VicinityChange | None = None

@@ -32,6 +32,18 @@ AddressText = Annotated[str, Field(max_length=45), AfterValidator(_canonical)]
 """An IPv4 or IPv6 address, in its one form."""
 
 
+def _canonical_range(value: str) -> str:
+    if "/" not in value:  # most of tens of thousands
+        return _canonical(value)
+    network = ipaddress.ip_network(value)
+    alone = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if alone else network)
+
+
+RangeText = Annotated[str, Field(max_length=49), AfterValidator(_canonical_range)]
+"""An address, or a range with its prefix length, in its one form."""
+
+
 class InterfaceOrder(BaseModel):
     """One attachment of a `transit` machine. `spoof_guard`: frames whose source is not `mac` are dropped."""
 

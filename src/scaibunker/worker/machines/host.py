@@ -12,6 +12,7 @@ from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.network.bridges.none import NoBridges
 from scaibunker.worker.network.bridges.port import Bridges
 from scaibunker.worker.network.none import NoNetworks
+from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.port import Networks
 from scaibunker.worker.network.registries.current import Registries
 from scaibunker.worker.room import Room
@@ -25,7 +26,8 @@ class Host:
     """`machines_dir` holds the state folders, `run_dir` the sockets, `snapshots_dir` what is on its way to
     the `store`, `templates_dir` what machines are made of without a boot. `boots` bounds how many machines boot
     at once. `reserve_bytes` of the disk are left to the machines that run. `networks` that can give none leave
-    `isolated` machines alone; `registries` is what the profile `registry` permits."""
+    `isolated` machines alone; `registries` is what the profile `registry` permits, `peers` are addresses of
+    the deployment's hosts, which no machine may reach."""
 
     driver: VmmDriver
     cgroups: Cgroups
@@ -47,6 +49,7 @@ class Host:
     networks: Networks = field(default_factory=NoNetworks)
     bridges: Bridges = field(default_factory=NoBridges)
     registries: Registries = field(default_factory=Registries)
+    peers: Peers = field(default_factory=Peers)
 
     @property
     def room(self) -> Room:

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scaibunker.worker.network.policy import Passage
 
@@ -36,17 +36,30 @@ class Never:
 
     vicinity: tuple[Network, ...] = ()
     permitted: tuple[Network, ...] = ()
+    _alone: frozenset[Address] = field(init=False, repr=False, compare=False, default=frozenset())
+    _ranges: tuple[Network, ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        # Most of the vicinity are single hosts, tens of thousands of them in a large deployment.
+        alone = frozenset(n.network_address for n in self.vicinity if _is_alone(n))
+        object.__setattr__(self, "_alone", alone)
+        object.__setattr__(self, "_ranges", tuple(n for n in self.vicinity if not _is_alone(n)))
 
     def forbids(self, address: Address, passage: Passage) -> bool:
         if (
             _within(address, NOWHERE)
             or _within(address, WRAPPED)
-            or _within(address, self.vicinity)
+            or address in self._alone
+            or _within(address, self._ranges)
         ):
             return True
         if passage is Passage.OPEN:
             return False
         return _within(address, PRIVATE) and not _within(address, self.permitted)
+
+
+def _is_alone(network: Network) -> bool:
+    return network.prefixlen == network.max_prefixlen
 
 
 def _within(address: Address, ranges: Iterable[Network]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from urllib.parse import urlsplit
 
 import structlog
@@ -65,17 +65,21 @@ class Vicinity:
         self._fixed = _hosts(url for url in urls if url)
         self._permitted = tuple(permitted)
         self._peers: tuple[str, ...] = ()
+        self._told: tuple[Network, ...] = ()
         self._look, self._resolve, self._now = look, resolve, now
         self._known: dict[str, dict[Address, float]] = {}
         """For each host, its addresses and when they were last seen."""
         self._lost: set[str] = set()
         """Hosts that could not be resolved when they were last asked for."""
 
-    def set_peers(self, peers: Sequence[str]) -> bool:
-        """Other workers, by URL, host name or address, all there are. Whether they are others than before."""
-        hosts = _hosts(peers)[:MAX_HOSTS]
-        changed = hosts != self._peers
-        self._peers = hosts
+    def set_peers(self, peers: Iterable[str]) -> bool:
+        """The deployment's other hosts, all there are: addresses and ranges, of which there may be tens of thousands;
+        a few host names and URLs, which are looked up. Whether they are others than before."""
+        numbers, names = _sorted_out(_hosts(peers))
+        told = tuple(n for n in _collapsed(numbers) if not self._is_closed(n))
+        hosts = tuple(names[:MAX_HOSTS])
+        changed = (told, hosts) != (self._told, self._peers)
+        self._told, self._peers = told, hosts
         return changed
 
     async def gather(self) -> Never:
@@ -87,9 +91,12 @@ class Vicinity:
             del self._known[gone]
         await asyncio.gather(*(self._learn(host) for host in hosts))
         near = {ipaddress.ip_network(a) for known in self._known.values() for a in known}
-        closed = (*self._ranges, *NOWHERE)
-        beside = [n for n in {*own, *near} if not any(_inside(n, r) for r in closed)]
+        beside = {n for n in {*own, *near} if not self._is_closed(n)}.union(self._told)
         return Never((*self._ranges, *sorted(beside, key=_order)), self._permitted)
+
+    def _is_closed(self, network: Network) -> bool:
+        """Whether it is in a range that is closed anyway."""
+        return any(_inside(network, range_) for range_ in (*self._ranges, *NOWHERE))
 
     async def _learn(self, host: str) -> None:
         known, now = self._known.setdefault(host, {}), self._now()
@@ -125,6 +132,25 @@ def _hosts(urls: Iterable[str]) -> tuple[str, ...]:
     """The host of each; what is no URL is a host itself."""
     hosts = (urlsplit(url).hostname if "//" in url else url.strip("[]") for url in urls)
     return tuple(dict.fromkeys(host for host in hosts if host))
+
+
+def _sorted_out(hosts: Iterable[str]) -> tuple[list[Network], list[str]]:
+    """Addresses and ranges, and what is none."""
+    numbers: list[Network] = []
+    names: list[str] = []
+    for host in hosts:
+        try:
+            numbers.append(ipaddress.ip_network(host))
+        except ValueError:
+            names.append(host)
+    return numbers, names
+
+
+def _collapsed(networks: Iterable[Network]) -> Iterator[Network]:
+    """As few ranges as say the same: hosts of a deployment are often numbered in a row."""
+    told = list(networks)
+    yield from ipaddress.collapse_addresses(n for n in told if n.version == 4)
+    yield from ipaddress.collapse_addresses(n for n in told if n.version == 6)
 
 
 def _inside(network: Network, outer: Network) -> bool:

@@ -87,6 +87,26 @@ async def test_peers_come_and_go(world: World) -> None:
     assert networks("203.0.113.20/32")[0] not in near
 
 
+async def test_addresses_of_peers_are_closed_in_as_few_ranges_as_possible(world: World) -> None:
+    vicinity = world.vicinity()
+    told = ["203.0.113.4", "203.0.113.5", "2001:db8::9", "198.51.100.0/24"]
+    assert vicinity.set_peers(told)
+    assert not vicinity.set_peers(reversed(told))
+    near = (await vicinity.gather()).vicinity
+    assert set(networks("203.0.113.4/31", "2001:db8::9/128", "198.51.100.0/24")) <= set(near)
+    assert not world.asked
+    assert vicinity.set_peers(told[:1])
+    near = (await vicinity.gather()).vicinity
+    assert networks("203.0.113.4/32")[0] in near
+    assert networks("198.51.100.0/24")[0] not in near
+
+
+async def test_more_addresses_than_names_can_be_closed(world: World) -> None:
+    vicinity = world.vicinity()
+    vicinity.set_peers(f"10.{n >> 8}.{n & 255}.{n % 200 & ~1}" for n in range(3 * MAX_HOSTS))
+    assert len((await vicinity.gather()).vicinity) >= 3 * MAX_HOSTS
+
+
 async def test_peers_are_bounded(world: World) -> None:
     vicinity = world.vicinity()
     vicinity.set_peers([f"p{n}.test" for n in range(MAX_HOSTS + 10)])

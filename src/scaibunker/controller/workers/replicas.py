@@ -1,0 +1,104 @@
+"""The addresses of the hosts that controllers run on: each replica says its own, and reads all."""
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import delete, insert, select, update
+
+from scaibunker.controller.workers.tables import controllers
+from scaibunker.controller.workers.vicinity import Vicinity, addresses_of
+from scaigrid.clock import Clock
+from scaigrid.db import Database, Reader, Writer
+from scaigrid.db.errors import DatabaseUnavailable
+from scaigrid.loops import forever
+from scaigrid.operation import Operation, system_operation
+
+SAY_S = 30.0
+"""Seconds between a replica's looks at its own addresses and at those of all."""
+FORGOTTEN_AFTER = timedelta(days=1)
+"""An address stays closed for so long after a replica last had it."""
+MAX_OWN, MAX_ALL = 32, 1024
+_IPV4, _IPV6 = "net/fib_trie", "net/if_inet6"
+
+
+class Replicas:
+    """Keeps `Vicinity` told of the controllers."""
+
+    def __init__(
+        self, database: Database, clock: Clock, vicinity: Vicinity, proc: Path = Path("/proc")
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._vicinity = vicinity
+        self._proc = proc
+
+    async def run(self) -> None:
+        """For ever."""
+
+        async def once() -> None:
+            with contextlib.suppress(DatabaseUnavailable):
+                await self.look()
+
+        await forever("replicas", once, SAY_S)
+
+    async def look(self) -> None:
+        """Say one's own addresses, and tell all. Raises DatabaseUnavailable."""
+        op = system_operation("replicas", self._clock)
+        own = await asyncio.to_thread(own_addresses, self._proc)
+
+        async def say(db: Writer) -> None:
+            await _say(op, db, own)
+
+        await self._database.upsert(say)
+        async with self._database.read() as db:
+            self._vicinity.controllers(await _all(op, db))
+
+
+async def _say(op: Operation, db: Writer, own: Iterable[str]) -> None:
+    """Raises IntegrityError if another replica on this host says the same for the first time just now."""
+    c = controllers.c
+    await db.execute(delete(controllers).where(c.seen_at < op.now() - FORGOTTEN_AFTER))
+    for address in sorted(own):
+        seen = update(controllers).where(c.address == address).values(seen_at=op.now())
+        if await db.execute(seen) == 0:
+            await db.execute(insert(controllers).values(address=address, seen_at=op.now()))
+
+
+async def _all(op: Operation, db: Reader) -> list[str]:
+    c = controllers.c
+    recent = select(c.address).where(c.seen_at >= op.now() - FORGOTTEN_AFTER)
+    return list(await db.values(recent.order_by(c.address).limit(MAX_ALL)))
+
+
+def own_addresses(proc: Path = Path("/proc")) -> frozenset[str]:
+    """Those of this host, as its kernel has them; none that only it can reach itself by."""
+    found = addresses_of("", [*_ipv4(_text(proc / _IPV4)), *_ipv6(_text(proc / _IPV6))])
+    return frozenset(sorted(found)[:MAX_OWN])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # a host without that family
+        return ""
+
+
+def _ipv4(trie: str) -> Iterable[str]:
+    """`|-- 192.0.2.1`, and below it what it is: `/32 host LOCAL`."""
+    address = ""
+    for line in trie.splitlines():
+        words = line.split()
+        if words[:1] == ["|--"]:
+            address = words[1]
+        elif words == ["/32", "host", "LOCAL"]:
+            yield address
+
+
+def _ipv6(table: str) -> Iterable[str]:
+    """`20010db8000000000000000000000001 02 40 00 80 eth0`."""
+    for line in table.splitlines():
+        yield str(ipaddress.IPv6Address(int(line.split()[0], 16)))
