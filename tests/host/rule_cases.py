@@ -227,8 +227,8 @@ MALFORMED = [
          TO_INPUT, Seen.HEARD, BOTH),
 ]  # fmt: skip
 
-NEVER_V4 = "ip daddr @never4 goto refuse_never"
-NEVER_V6 = "ip6 daddr @never6 goto refuse_never"
+NEVER_V4 = "ip daddr != @reach4 goto refuse_never"
+NEVER_V6 = "ip6 daddr != @reach6 goto refuse_never"
 
 
 def _unreachable(name: str, address: str) -> Case:

@@ -8,7 +8,9 @@ from tests.host.lab.namespaces import Namespace
 from tests.waiting import wait_until
 
 ETH_P_ALL = 0x0003
+SO_RCVBUFFORCE = 33
 BUFFER_BYTES = 16 << 20
+SHOWN = 20
 
 
 class Sniffer:
@@ -17,7 +19,7 @@ class Sniffer:
     def __init__(self, namespace: Namespace, device: str) -> None:
         def opened() -> socket.socket:
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
             sock.bind((device, ETH_P_ALL))
             sock.setblocking(False)
             return sock
@@ -38,7 +40,7 @@ class Sniffer:
         wait_until(
             lambda: bool(self.frames(wanted)),
             timeout_s,
-            lambda: f"a frame among {[f.hex() for f in self._frames]}",
+            lambda: f"a frame among {[f.hex() for f in self._frames[-SHOWN:]]}",
             every_s=0.005,
         )
         return self.frames(wanted)[0]

@@ -7,7 +7,7 @@ that is not of this worker's slots.
 from scaibunker.worker.network.facts import HostFacts
 from scaibunker.worker.network.naming import LINK_PREFIX
 from scaibunker.worker.network.never import Never
-from scaibunker.worker.network.rules import forbidden, never_sets, set_update
+from scaibunker.worker.network.rules import reach_sets, reach_update
 
 BEFORE_ALL = -450
 BEFORE_OTHERS = -10
@@ -16,17 +16,19 @@ COUNTERS = ("host_spoofed", "host_inward", "host_refused", "host_strayed")
 
 
 def host_ruleset(facts: HostFacts, never: Never) -> str:
-    """It takes the place of what this worker had there, in one transaction."""
+    """It takes the place of what this worker had there, in one transaction. The base chains stay, so that there is no
+    packet that meets the old ones too late and the new ones too early: nothing but rules stands between slots and the
+    host. So one of them never changes; when what it hooks into has to be another, it gets another name."""
     own, any_slot = f'"{facts.uplinks}*"', f'"{LINK_PREFIX}*"'
     discovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255"
     elsewhere = [f'oifname != "{facts.outward}" counter name host_refused drop']
     return "\n".join(
         [
             f"add table inet {facts.table}",
-            f"delete table inet {facts.table}",
+            f"flush table inet {facts.table}",
             f"table inet {facts.table} {{",
             *(f"counter {name} {{ }}" for name in COUNTERS),
-            *never_sets(forbidden(never), "vicinity"),
+            *reach_sets(),
             "chain guard {",
             f"type filter hook prerouting priority {BEFORE_ALL}; policy accept;",
             f"iifname != {own} accept",
@@ -40,19 +42,19 @@ def host_ruleset(facts: HostFacts, never: Never) -> str:
             f"{discovery} accept",
             "counter name host_inward drop",
             "}",
+            "chain outbound {",
+            *(elsewhere if facts.outward else []),
+            f"oifname {any_slot} counter name host_refused drop",
+            "ct state invalid counter name host_refused drop",
+            "ip daddr @reach4 accept",
+            "ip6 daddr @reach6 accept",
+            "counter name host_refused drop",
+            "}",
             "chain forward {",
             f"type filter hook forward priority {BEFORE_OTHERS}; policy accept;",
             f"iifname {own} goto outbound",
             f"oifname {own} ct state established,related accept",
             f"oifname {own} counter name host_strayed drop",
-            "}",
-            "chain outbound {",
-            *(elsewhere if facts.outward else []),
-            f"oifname {any_slot} counter name host_refused drop",
-            "ip daddr @vicinity4 counter name host_refused drop",
-            "ip6 daddr @vicinity6 counter name host_refused drop",
-            "ct state invalid counter name host_refused drop",
-            "accept",
             "}",
             "chain mask {",
             "type nat hook postrouting priority 100; policy accept;",
@@ -60,11 +62,11 @@ def host_ruleset(facts: HostFacts, never: Never) -> str:
             f"ip6 saddr {facts.transfer_v6} oifname != {any_slot} masquerade",
             "}",
             "}",
-            "",
+            reach_update(facts.table, never),
         ]
     )
 
 
 def host_update(facts: HostFacts, never: Never) -> str:
     """Puts another Never in the place of the one that the host's table was made with."""
-    return set_update(facts.table, forbidden(never), "vicinity")
+    return reach_update(facts.table, never)

@@ -14,13 +14,16 @@ The chains, in the order in which a packet meets them:
 
 All base chains drop what they do not name. What is refused is answered, so that clients fail at once; what is forged or
 malformed is dropped in silence.
+
+Sets say what is permitted, never what is not: while one ruleset takes the place of another, a packet may be judged by the
+rules of the old one when its sets are empty already.
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, collapse_addresses
+from ipaddress import IPv4Address, IPv6Address
 
 from scaibunker.worker.network.facts import SlotFacts
-from scaibunker.worker.network.never import NOWHERE, WRAPPED, Network, Never
+from scaibunker.worker.network.never import NOWHERE, WRAPPED, Never
 from scaibunker.worker.network.policy import Passage, Policy
 
 TABLE = "scaibunker"
@@ -62,46 +65,51 @@ def slot_ruleset(policy: Policy, facts: SlotFacts, never: Never) -> str:
             *_anew("arp", TABLE),
             f"table inet {TABLE} {{",
             *(f"counter {name} {{ }}" for name in COUNTERS),
-            *never_sets(forbidden(never), "never"),
+            *reach_sets(),
             *chains,
             "}",
             f"table arp {TABLE} {{",
             *arp,
             "}",
-            "",
+            never_update(never),
         ]
     )
 
 
 def never_update(never: Never) -> str:
     """Puts another Never in the place of the one that a slot's ruleset was made with, without touching the rest."""
-    return set_update(TABLE, forbidden(never), "never")
+    return reach_update(TABLE, never)
 
 
-def forbidden(never: Never) -> tuple[Network, ...]:
-    """All that OPEN may not reach."""
-    return (*NOWHERE, *WRAPPED, *never.vicinity)
+def reach_sets() -> list[str]:
+    """`reach4` and `reach6`, for all that OPEN may reach; `reach_update` fills them."""
+    return [f"set reach{v} {{ type ipv{v}_addr; flags interval; }}" for v in (4, 6)]
 
 
-def never_sets(ranges: Iterable[Network], name: str) -> list[str]:
-    """`name`4 and `name`6."""
-    lines = []
-    for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
-        elements = _elements(ranges, version)
-        given = f"elements = {{ {elements} }};" if elements else ""
-        lines.append(f"set {name}{version} {{ type {kind}; flags interval; {given} }}")
-    return lines
-
-
-def set_update(table: str, ranges: Iterable[Network], name: str) -> str:
+def reach_update(table: str, never: Never) -> str:
     """Other elements for those sets, in one transaction."""
     lines = []
     for version in (4, 6):
-        lines.append(f"flush set inet {table} {name}{version}")
-        elements = _elements(ranges, version)
-        if elements:
-            lines.append(f"add element inet {table} {name}{version} {{ {elements} }}")
+        name = f"inet {table} reach{version}"
+        lines += [f"flush set {name}", f"add element {name} {{ {_elements(never, version)} }}"]
     return "\n".join([*lines, ""])
+
+
+def reachable(never: Never, version: int) -> list[tuple[int, int]]:
+    """The first and the last of each range of addresses that OPEN may reach, in order."""
+    closed = sorted(
+        (int(r.network_address), int(r.broadcast_address))
+        for r in (*NOWHERE, *WRAPPED, *never.vicinity)
+        if r.version == version
+    )
+    ranges, begin = [], 0
+    for first, last in closed:
+        if first > begin:
+            ranges.append((begin, first - 1))
+        begin = max(begin, last + 1)
+    if begin < 1 << (32 if version == 4 else 128):
+        ranges.append((begin, (1 << (32 if version == 4 else 128)) - 1))
+    return ranges
 
 
 def link_local(mac: str) -> IPv6Address:
@@ -157,7 +165,8 @@ def _guests(facts: SlotFacts) -> list[str]:
         ),
         _chain(
             "guest_v6",
-            "ip6 nexthdr icmpv6 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } goto discovery",
+            "ip6 nexthdr icmpv6 icmpv6 type nd-neighbor-solicit goto discovery",
+            "ip6 nexthdr icmpv6 icmpv6 type nd-neighbor-advert goto discovery",
             f"ip6 saddr != {facts.guest_v6.ip} counter name spoofed_address drop",
             "ip6 nexthdr != { icmpv6, tcp, udp } counter name malformed drop",
             "meta pkttype != host counter name strayed drop",
@@ -193,6 +202,7 @@ def _admission(facts: SlotFacts) -> str:
         [
             f'iifname != "{facts.tap}" accept',
             "ct state != new accept",
+            "ct status confirmed accept",  # it is known, though nothing has come back yet
             "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
             f"limit rate over {NEW_PER_S}/second burst {NEW_BURST} packets counter name limited drop",
             f"ct count over {facts.max_flows} goto refuse_limit",
@@ -244,8 +254,8 @@ def _forwarding(facts: SlotFacts) -> list[str]:
     return [
         _chain(
             "outbound",
-            "ip daddr @never4 goto refuse_never",
-            "ip6 daddr @never6 goto refuse_never",
+            "ip daddr != @reach4 goto refuse_never",
+            "ip6 daddr != @reach6 goto refuse_never",
             "ct state established accept",
             f"ct state related icmp type {{ {ERRORS_V4} }} accept",
             f"ct state related icmpv6 type {{ {ERRORS_V6} }} accept",
@@ -340,9 +350,9 @@ def _chain(name: str, *lines: str) -> str:
     return "\n".join([f"chain {name} {{", *lines, "}"])
 
 
-def _elements(ranges: Iterable[Network], version: int) -> str:
-    chosen = [r for r in ranges if r.version == version]
-    return ", ".join(str(r) for r in collapse_addresses(chosen))  # type: ignore[type-var]
+def _elements(never: Never, version: int) -> str:
+    address = IPv4Address if version == 4 else IPv6Address
+    return ", ".join(f"{address(a)}-{address(b)}" for a, b in reachable(never, version))
 
 
 def _solicited(address: IPv6Address) -> IPv6Address:

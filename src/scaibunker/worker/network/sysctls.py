@@ -35,6 +35,8 @@ def of_slot() -> list[Setting]:
     """Before there is any interface in the namespace: they take these as theirs."""
     settings = [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]
     settings += [("ipv6/conf/default/forwarding", "1"), ("ipv4/tcp_syncookies", "1")]
+    # Each refusal is answered; rules bound how many.
+    settings += [("ipv4/icmp_ratelimit", "0"), ("ipv6/icmp/ratelimit", "0")]
     settings += [("ipv4/icmp_echo_ignore_broadcasts", "1"), ("ipv4/ip_nonlocal_bind", "0")]
     for which in ("all", "default"):
         settings += of_interface(which)

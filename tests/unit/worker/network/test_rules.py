@@ -1,7 +1,6 @@
 """What the rulesets say, whatever they are made of. That packets fare accordingly, `tests/host` shows."""
 
 import ipaddress
-import itertools
 import re
 from ipaddress import IPv4Address, IPv6Address
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from scaibunker.worker.network.facts import HostFacts, SlotFacts
 from scaibunker.worker.network.host_rules import host_ruleset, host_update
-from scaibunker.worker.network.never import Network, Never, networks
+from scaibunker.worker.network.never import Address, Network, Never, networks
 from scaibunker.worker.network.policy import Passage, Policy
 from scaibunker.worker.network.rules import link_local, never_update, slot_ruleset
 
@@ -30,7 +29,7 @@ HOST = HostFacts(
 NEVER = Never(networks("203.0.113.20/32", "2001:db8:1::20/128"))
 SLOTTED = (Passage.CLOSED, Passage.NAMED, Passage.OPEN)
 BASE = re.compile(r"type (\w+) hook (\w+) priority (-?\d+); policy (\w+);")
-SET = re.compile(r"set (\w+) \{ type \w+; flags interval; (?:elements = \{ ([^}]*) \};)? ?\}")
+SET = re.compile(r"add element inet \w+ (\w+) \{ ([^}]*) \}")
 
 v4_ranges = st.builds(
     lambda a, p: ipaddress.ip_network((a, p), strict=False),
@@ -49,11 +48,13 @@ def _policy(passage: Passage, *, audited: bool = False) -> Policy:
     return Policy(passage, 100, audited=audited)
 
 
-def _sets(text: str) -> dict[str, list[Network]]:
-    return {
-        name: [ipaddress.ip_network(e) for e in elements.split(", ")] if elements else []
-        for name, elements in SET.findall(text)
-    }
+def _sets(text: str) -> dict[str, list[tuple[Address, Address]]]:
+    """The first and the last address of each element."""
+    found = {}
+    for name, elements in SET.findall(text):
+        ends = [element.split("-") for element in elements.split(", ")]
+        found[name] = [(ipaddress.ip_address(a), ipaddress.ip_address(b)) for a, b in ends]
+    return found
 
 
 @pytest.mark.parametrize("audited", [False, True])
@@ -66,7 +67,7 @@ def test_whatever_was_there_goes_in_the_same_transaction(passage: Passage, audit
         "add table arp scaibunker",
         "delete table arp scaibunker",
     ]
-    assert not [line for line in lines[4:] if line.startswith(("add", "delete", "flush"))]
+    assert not [line for line in lines[4:-4] if line.startswith(("add", "delete", "flush"))]
 
 
 @pytest.mark.parametrize("passage", SLOTTED)
@@ -140,7 +141,7 @@ def test_a_link_local_address_is_made_of_the_mac() -> None:
 
 @settings(deadline=None)
 @given(vicinity=ranges, probes=st.lists(st.integers(0, 2**128 - 1), max_size=20))
-def test_the_sets_hold_what_is_forbidden_and_nothing_else(
+def test_the_sets_hold_what_is_permitted_and_nothing_else(
     vicinity: list[Network], probes: list[int]
 ) -> None:
     never = Never(tuple(vicinity))
@@ -148,32 +149,41 @@ def test_the_sets_hold_what_is_forbidden_and_nothing_else(
     addresses = [r[0] for r in vicinity] + [r[-1] for r in vicinity]
     addresses += [IPv6Address(p) for p in probes] + [IPv4Address(p % 2**32) for p in probes]
     for address in addresses:
-        held = any(address in r for r in sets[f"never{address.version}"])
-        assert held == never.forbids(address, Passage.OPEN), address
+        held = any(a <= address <= b for a, b in sets[f"reach{address.version}"])  # type: ignore[operator]
+        assert held != never.forbids(address, Passage.OPEN), address
 
 
 @settings(deadline=None)
 @given(vicinity=ranges)
-def test_elements_of_a_set_do_not_overlap(vicinity: list[Network]) -> None:
-    """nftables would refuse them."""
+def test_elements_of_a_set_do_not_touch(vicinity: list[Network]) -> None:
+    """nftables would refuse them, or make one of them."""
     for found in _sets(slot_ruleset(_policy(Passage.OPEN), FACTS, Never(tuple(vicinity)))).values():
-        ordered = sorted(found, key=lambda r: int(r.network_address))
-        assert all(not a.overlaps(b) for a, b in itertools.pairwise(ordered))
+        ends = [int(end) for element in found for end in element]
+        assert all(a <= b for a, b in found)  # type: ignore[operator]
+        assert all(b + 1 < a for b, a in zip(ends[1::2], ends[2::2], strict=False))
+
+
+def test_nothing_is_permitted_by_a_miss() -> None:
+    """A set may be empty for the packet that is judged while rulesets change."""
+    for passage in (Passage.NAMED, Passage.OPEN):
+        for line in slot_ruleset(_policy(passage), FACTS, NEVER).splitlines():
+            if re.search(r"(?<!!= )(@reach|\{ \S+.* \})", line) and not line.startswith(
+                ("set", "add", "flush")
+            ):
+                assert line.endswith(("accept", "packets accept")), line
 
 
 @settings(deadline=None)
 @given(vicinity=ranges)
 def test_an_update_says_the_same_as_a_whole_ruleset(vicinity: list[Network]) -> None:
     never = Never(tuple(vicinity))
-    for whole, update, name in (
-        (slot_ruleset(_policy(Passage.OPEN), FACTS, never), never_update(never), "never"),
-        (host_ruleset(HOST, never), host_update(HOST, never), "vicinity"),
+    for whole, update in (
+        (slot_ruleset(_policy(Passage.OPEN), FACTS, never), never_update(never)),
+        (host_ruleset(HOST, never), host_update(HOST, never)),
     ):
-        for version in (4, 6):
-            elements = ", ".join(map(str, _sets(whole)[f"{name}{version}"]))
-            flush, add = [line for line in update.splitlines() if f" {name}{version}" in line]
-            assert flush.startswith("flush set inet ")
-            assert add.endswith(f" {name}{version} {{ {elements} }}")
+        assert whole.endswith(update)
+        flushed = re.findall(r"flush set inet \w+ (\w+)", update)
+        assert flushed == [name for name, _ in SET.findall(update)] == ["reach4", "reach6"]
 
 
 def test_the_hosts_table_speaks_of_this_workers_slots_only() -> None:
