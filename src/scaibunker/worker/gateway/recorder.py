@@ -20,8 +20,9 @@ class Verdict(StrEnum):
 class Flow:
     """One flow, at its end. `start` in seconds since 1970. `source` is the guest, `destination` where it wanted to go.
     `host`: the name it gave, or that the address stood for. Bytes as the program sends and receives them, from
-    the guest's side; `packets_*` None where nobody counted them. `reason` with REFUSED: one word or a few, of ours,
-    and nothing that the guest wrote."""
+    the guest's side; `packets_*` None where nobody counted them. `reason` with REFUSED, and where
+    it says why an allowed one failed: a few words of ours, and nothing that the guest wrote. `dialled`: where it was
+    taken to by who opened it anew."""
 
     start: float
     duration_s: float
@@ -35,6 +36,7 @@ class Flow:
     packets_sent: int | None = None
     packets_received: int | None = None
     reason: str | None = None
+    dialled: Endpoint | None = None
 
 
 class Recorder(Protocol):

@@ -1,0 +1,401 @@
+"""One connection of a guest: from its first byte to the last, with the server it is let through to."""
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scaibunker.worker.gateway.attachment import Attachment
+from scaibunker.worker.gateway.lookup import Lookup, Unresolved
+from scaibunker.worker.gateway.proxy.dial import Address, dial, order
+from scaibunker.worker.gateway.proxy.judge import Judge, Speech
+from scaibunker.worker.gateway.proxy.limits import Limits
+from scaibunker.worker.gateway.proxy.refusal import Manner, Reason, Refused
+from scaibunker.worker.gateway.proxy.room import Room
+from scaibunker.worker.gateway.proxy.side import JUDGED, Side
+from scaibunker.worker.gateway.proxy.words import UNREAD
+from scaibunker.worker.gateway.recorder import Endpoint, Flow, Recorder, Verdict
+from scaibunker.worker.gateway.surroundings import Surroundings
+
+READ_WHILE_JUDGED = 16 * 1024
+HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+LINGER_BYTES = 1024 * 1024
+"""What a refused guest may still send before it is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all connections of an attachment have in common. `permit` says whether a name is, now."""
+
+    attachment: Attachment
+    surroundings: Surroundings
+    lookup: Lookup
+    recorder: Recorder
+    limits: Limits
+    room: Room
+    permit: Callable[[str], bool]
+    over: Callable[["Connection"], None]
+
+
+class Connection:
+    """`asked`: address and port that the guest chose, and `names` the permitted ones that the address stood for then.
+
+    `start` it once. It ends by itself, or by `end`; then it calls `over`, once.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        sock: socket.socket,
+        source: Endpoint,
+        asked: tuple[Address, int],
+        names: tuple[str, ...],
+    ) -> None:
+        self._setting = setting
+        self._source = source
+        self._asked, self._port = asked
+        self._names = names
+        self._start = time.time()
+        self._began = self._quiet_since = time.monotonic()
+        self._judge = Judge(setting.permit, setting.limits)
+        self._guest = Side(sock, setting.room, self, READ_WHILE_JUDGED)
+        self._server: Side | None = None
+        self._dialled: Address | None = None
+        self._server_for: str | None = None
+        self._reaching: asyncio.Task[None] | None = None
+        self._reaching_for: str | None = None
+        self._passed = bytearray()
+        self._granted = False
+        self._answered = 0
+        self._guest_ended = self._server_ended = self._settled = self._over = False
+        self._verdict = Verdict.ALLOWED
+        self._reason: Reason | None = None
+        self._refused_name: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._moved = 0
+        self._dropped = 0
+        self._lingers_until = 0
+        self._attaching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Read the guest; returns at once."""
+        self._attaching = asyncio.create_task(self._attach())
+
+    def permitted(self) -> bool:
+        """By the policy that is in force now."""
+        names = self._names if self._judge.name is None else (self._judge.name,)
+        return any(self._setting.permit(name) for name in names)
+
+    def end(self, reason: Reason, verdict: Verdict = Verdict.ALLOWED) -> None:
+        """Now: both ends are reset."""
+        if self._reason is None:
+            self._reason, self._verdict = reason, verdict
+        self._guest.reset()
+
+    def sweep(self, now: float) -> None:
+        """End it if it has been idle for too long; `now` of the monotonic clock."""
+        moved = self._guest.received + self._received()
+        if moved != self._moved:
+            self._moved, self._quiet_since = moved, now
+        limits = self._setting.limits
+        half = self._guest_ended or self._server_ended
+        if now - self._quiet_since > (limits.half_s if half else limits.idle_s):
+            self.end(Reason.IDLE)
+
+    async def gone(self) -> None:
+        """Returns when nothing of it runs."""
+        tasks = [t for t in (self._attaching, self._reaching) if t is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Called by the sides.
+
+    def heard(self, side: Side, data: bytes) -> None:
+        if side is self._guest:
+            self._hear_guest(data)
+        elif side is self._server:
+            self._hear_server(data)
+
+    def ended(self, side: Side) -> None:
+        if side is self._guest:
+            self._guest_ended = True
+            if self._reason is not None:
+                side.close()
+            else:
+                self._judged(b"")
+        elif side is self._server:
+            self._server_ended = True
+            self._guest.finish()
+            # What waits for an answer will not get one, and the guest is not read until then.
+            self._guest_ended |= self._judge.waiting
+        self._settle()
+
+    def drained(self) -> None:
+        self._settle()
+
+    def lost(self, side: Side) -> None:
+        if side is self._guest:
+            self._finish()
+        elif side is self._server and not self._settled:
+            if self._server_ended:  # it has said all that it had to say
+                self._guest_ended = True
+                self._settle()
+            else:
+                self._guest.reset()
+
+    # From the first byte to the server.
+
+    async def _attach(self) -> None:
+        try:
+            await self._guest.attach(accepted=True)
+        except OSError:
+            self._finish()
+        else:
+            self._arm(self._setting.limits.silence_s, self._silent)
+
+    def _silent(self) -> None:
+        """The guest says nothing: perhaps it is the server that speaks first."""
+        self._timer = None
+        if self._server is None:
+            self._reach(self._judge.name)
+
+    def _hear_guest(self, data: bytes) -> None:
+        if self._reason is None:
+            if self._guest.received == len(data):
+                self._disarm()
+            self._judged(data)
+        elif self._guest.received > self._lingers_until:
+            self._guest.reset()
+
+    def _hear_server(self, data: bytes) -> None:
+        self._guest.send(data)
+        if self._judge.waiting and self._server is not None:
+            self._take_back()
+            self._judge.server(data)
+            if not self._judge.waiting:
+                self._server.allowance = UNREAD
+                self._judged(b"")
+
+    def _judged(self, data: bytes) -> None:
+        judge = self._judge
+        self._take_back()
+        try:
+            passed = judge.client(data)
+            if self._guest_ended and not judge.waiting:
+                judge.client_end()
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        self._passed += passed
+        if not judge.incomplete or passed:
+            self._disarm()
+        if judge.incomplete and self._timer is None:
+            self._arm(self._setting.limits.judge_s, self._too_slow)
+        self._proceed()
+
+    def _take_back(self) -> None:
+        """What the guest has not used of what it was granted."""
+        if self._granted:
+            self._judge.free, self._guest.allowance = self._guest.allowance, 0
+            self._granted = False
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        self._refuse(self._refusal(Reason.TOO_SLOW))
+
+    def _proceed(self) -> None:
+        """Do what can be done now."""
+        if self._over or self._reason is not None:
+            return
+        judge, server = self._judge, self._server
+        ready = server is not None and self._reaching is None and self._server_for == judge.name
+        bound = bool(self._passed) or judge.speech is Speech.OTHER or judge.name is not None
+        if ready and server is not None:
+            server.allowance = 0 if judge.waiting else UNREAD
+            if self._passed:
+                self._answered = server.received
+                server.send(bytes(self._passed))
+                self._passed.clear()
+            self._guest.allowance, self._granted = judge.free, True
+            if self._guest_ended and not judge.waiting:
+                server.finish()
+        elif bound or self._guest_ended:
+            self._reach(judge.name)
+        if judge.waiting or (bound and not ready):
+            self._guest.pause(JUDGED)
+        else:
+            self._guest.resume(JUDGED)
+        self._settle()
+
+    # The server.
+
+    def _reach(self, name: str | None) -> None:
+        if self._reaching is not None:
+            if self._reaching_for == name:
+                return
+            self._reaching.cancel()
+        self._reaching_for = name
+        self._reaching = asyncio.create_task(self._reached(name))
+
+    async def _reached(self, name: str | None) -> None:
+        try:
+            await self._connect(name)
+        except Refused as refused:
+            self._reaching = None
+            self._refuse(refused)
+        else:
+            self._server_for = name
+            self._reaching = None
+            self._proceed()
+
+    async def _connect(self, name: str | None) -> None:
+        """Have a server for that name; None: for the address. Raises Refused."""
+        addresses = await self._addresses(name)
+        if self._server is not None:
+            if self._dialled in addresses:
+                return
+            if self._server.received:
+                raise self._refusal(Reason.OTHER_SERVER)
+            self._drop_server()
+        try:
+            sock, self._dialled = await dial(
+                order(addresses, self._asked), self._port, self._setting.limits.dial_s
+            )
+        except OSError:
+            raise self._refusal(Reason.UNREACHABLE) from None
+        server = Side(sock, self._setting.room, self, READ_WHILE_JUDGED)
+        server.peer = self._guest
+        server.allowance = UNREAD
+        self._guest.peer = self._server = server
+        try:
+            await server.attach(accepted=False)
+        except OSError:
+            self._drop_server()
+            raise self._refusal(Reason.UNREACHABLE) from None
+
+    async def _addresses(self, name: str | None) -> list[Address]:
+        attachment, never = self._setting.attachment, self._setting.surroundings.never
+        found = [self._asked]
+        if name is not None:
+            try:
+                found = await self._setting.lookup.addresses(name, attachment)
+            except Unresolved:
+                raise self._refusal(Reason.NO_ADDRESS) from None
+        passage = attachment.policy.passage
+        permitted = [a for a in found if not never.forbids(a, passage)]
+        if not permitted:
+            raise self._refusal(Reason.ADDRESS_CLOSED if name is None else Reason.NO_ADDRESS)
+        return permitted
+
+    def _drop_server(self) -> None:
+        if self._server is not None:
+            server, self._server = self._server, None
+            self._guest.peer = None
+            self._dropped += server.received
+            server.reset()
+
+    # The end.
+
+    def _refusal(self, reason: Reason) -> Refused:
+        """In the manner of what the guest speaks."""
+        failed = reason in (Reason.UNREACHABLE, Reason.NO_ADDRESS)
+        if self._judge.speech is Speech.HTTP:
+            return Refused(reason, Manner.HTTP, status=502 if failed else 403)
+        if self._judge.speech is Speech.TLS and reason is not Reason.UNREACHABLE:
+            return Refused(reason, Manner.ALERT)
+        return Refused(reason)
+
+    def _refuse(self, refused: Refused) -> None:
+        if self._over or self._reason is not None:
+            return
+        self._reason, self._refused_name = refused.reason, refused.name
+        if refused.reason is not Reason.UNREACHABLE:
+            self._verdict = Verdict.REFUSED
+        answer = refused.answer()
+        if refused.manner is Manner.HTTP and self._between_answers():
+            answer = b""
+        self._stop()
+        self._drop_server()
+        guest = self._guest
+        if not answer:
+            guest.reset()
+            return
+        self._lingers_until = guest.received + LINGER_BYTES
+        self._arm(self._setting.limits.linger_s, guest.reset)
+        guest.allowance = 0
+        guest.send(answer)
+        guest.finish()
+        guest.resume(JUDGED)
+        if self._guest_ended:
+            guest.close()
+
+    def _between_answers(self) -> bool:
+        """Something of an earlier request may still be on its way: another answer would stand in the midst of it."""
+        server = self._server
+        return server is not None and server.received <= self._answered
+
+    def _settle(self) -> None:
+        """Close it when both have ended, and taken all there was."""
+        server = self._server
+        if self._settled or self._reason is not None or server is None:
+            return
+        if (
+            self._guest_ended
+            and self._server_ended
+            and not (self._passed or server.held or self._guest.held)
+        ):
+            self._settled = True
+            self._guest.close()
+            server.close()
+
+    def _finish(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._stop()
+        if self._attaching is not None:
+            self._attaching.cancel()
+        received = self._received()
+        if self._server is not None and not self._settled:
+            self._server.reset()
+        self._setting.recorder.record(
+            Flow(
+                start=self._start,
+                duration_s=time.monotonic() - self._began,
+                source=self._source,
+                destination=(str(self._asked), self._port),
+                verdict=self._verdict,
+                host=self._host(),
+                bytes_sent=self._guest.received,
+                bytes_received=received,
+                reason=None if self._reason is None else self._reason.value,
+                dialled=None if self._dialled is None else (str(self._dialled), self._port),
+            )
+        )
+        self._setting.over(self)
+
+    def _host(self) -> str | None:
+        """What was asked for by name; else what the address stands for."""
+        name = self._judge.name or self._refused_name
+        if name is not None and HOST.fullmatch(name):
+            return name
+        return self._names[0] if self._names else None
+
+    def _received(self) -> int:
+        return self._dropped + (0 if self._server is None else self._server.received)
+
+    def _stop(self) -> None:
+        self._disarm()
+        if self._reaching is not None:
+            self._reaching.cancel()
+            self._reaching = None
+
+    def _arm(self, after_s: float, call: Callable[[], None]) -> None:
+        self._disarm()
+        self._timer = asyncio.get_running_loop().call_later(after_s, call)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

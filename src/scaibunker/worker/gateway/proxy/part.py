@@ -1,0 +1,170 @@
+"""The proxy as a part of the gateway: accepts what one machine's rules redirect to it, and keeps account of it."""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable
+
+import structlog
+
+from scaibunker.worker.gateway.attachment import Attachment
+from scaibunker.worker.gateway.lookup import Lookup
+from scaibunker.worker.gateway.names import Names
+from scaibunker.worker.gateway.proxy.connection import Connection, Setting
+from scaibunker.worker.gateway.proxy.limits import LIMITS, Limits
+from scaibunker.worker.gateway.proxy.original import Address, original_destination
+from scaibunker.worker.gateway.proxy.refusal import Reason
+from scaibunker.worker.gateway.proxy.room import Room
+from scaibunker.worker.gateway.proxy.side import reset
+from scaibunker.worker.gateway.recorder import Endpoint, Flow, Recorder, Verdict
+from scaibunker.worker.gateway.surroundings import Surroundings
+from scaibunker.worker.network.policy import Passage, Policy
+
+log = structlog.get_logger(__name__)
+
+CLOSED_PORTS = frozenset((53, 853))
+"""Names are asked of the gateway's resolver, and of nobody else."""
+ACCEPTS = 32
+"""At once; then others have their turn."""
+SWEEP_S = 5.0
+OUT_OF_S = 0.5
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+Original = Callable[[socket.socket], tuple[Address, int]]
+
+
+class Proxy:
+    """A `Part`. `original` says where an accepted connection wanted to go; raises OSError."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        lookup: Lookup,
+        recorder: Recorder,
+        limits: Limits = LIMITS,
+        original: Original = original_destination,
+    ) -> None:
+        self._surroundings = surroundings
+        self._lookup = lookup
+        self._recorder = recorder
+        self._limits = limits
+        self._original = original
+        self._connections: dict[Connection, None] = {}
+        self._timers: dict[object, asyncio.TimerHandle] = {}
+        self._names = Names(())
+        self._setting: Setting | None = None
+
+    def start(self, attachment: Attachment) -> None:
+        self._setting = Setting(
+            attachment=attachment,
+            surroundings=self._surroundings,
+            lookup=self._lookup,
+            recorder=self._recorder,
+            limits=self._limits,
+            room=Room(self._limits),
+            permit=self._permit,
+            over=self._over,
+        )
+        self._read(attachment.policy)
+        for listening in attachment.sockets.proxied:
+            self._listen(listening)
+        self._sweep()
+
+    def change(self, policy: Policy) -> None:
+        self._read(policy)
+        for connection in list(self._connections):
+            if not connection.permitted():
+                connection.end(Reason.POLICY_CHANGED, Verdict.REFUSED)
+
+    async def close(self) -> None:
+        if self._setting is None:
+            return
+        loop = asyncio.get_running_loop()
+        for listening in self._setting.attachment.sockets.proxied:
+            loop.remove_reader(listening)
+        for timer in self._timers.values():
+            timer.cancel()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.end(Reason.CLOSED)
+        for connection in connections:
+            await connection.gone()
+        self._setting = None
+
+    def _read(self, policy: Policy) -> None:
+        self._names = Names(policy.names if policy.passage is Passage.NAMED else ())
+
+    def _permit(self, name: str) -> bool:
+        return self._names.permit(name)
+
+    def _listen(self, listening: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                accepted, source = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _OUT_OF:
+                    log.warning("proxy_not_accepting", reason=str(error))
+                self._rest(listening)
+                return
+            self._admit(accepted, (source[0], source[1]))
+
+    def _rest(self, listening: socket.socket) -> None:
+        """Nothing can be accepted now: come back later, instead of at once and for ever."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+        self._timers[listening] = loop.call_later(OUT_OF_S, self._listen, listening)
+
+    def _admit(self, accepted: socket.socket, source: Endpoint) -> None:
+        setting = self._setting
+        try:
+            address, port = self._original(accepted)
+        except OSError:
+            reset(accepted)
+            return
+        if setting is None:
+            reset(accepted)
+            return
+        names = tuple(n for n in setting.attachment.answers.names(address) if self._permit(n))
+        refused = self._refused(port, names)
+        if refused is None:
+            connection = Connection(setting, accepted, source, (address, port), names)
+            self._connections[connection] = None
+            connection.start()
+            return
+        reset(accepted)
+        self._recorder.record(
+            Flow(
+                start=time.time(),
+                duration_s=0.0,
+                source=source,
+                destination=(str(address), port),
+                verdict=Verdict.REFUSED,
+                host=names[0] if names else None,
+                reason=refused.value,
+            )
+        )
+
+    def _refused(self, port: int, names: tuple[str, ...]) -> Reason | None:
+        if not names:
+            return Reason.NOT_RESOLVED
+        if port in CLOSED_PORTS:
+            return Reason.PORT_CLOSED
+        if len(self._connections) >= self._limits.connections:
+            return Reason.TOO_MANY
+        return None
+
+    def _over(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in list(self._connections):
+            connection.sweep(now)
+        loop = asyncio.get_running_loop()
+        self._timers[self] = loop.call_later(SWEEP_S, self._sweep)
