@@ -151,7 +151,9 @@ class Connection:
             await self._guest.attach(accepted=True)
         except OSError:
             self._finish()
-        else:
+            return
+        # It may have been heard already.
+        if not self._guest.received and not self._guest_ended and not self._over:
             self._arm(self._setting.limits.silence_s, self._silent)
 
     def _silent(self) -> None:
