@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scaibunker.worker.gateway.resolver.conversation import Heard
 from scaibunker.worker.gateway.resolver.limits import Limits, TokenBucket
+from scaibunker.worker.network.policy import Passage
 from tests.unit.worker.gateway.scripted import Clock, Machine
 
 QUESTION = dns.message.make_query("evil.test", "A").to_wire()
@@ -37,6 +38,19 @@ def test_token_buckets_hold_no_more_than_their_burst() -> None:
     clock.at += 0.5
     assert bucket.take()
     assert not bucket.take()
+
+
+async def test_long_answers_count_as_several_questions() -> None:
+    limits = Limits(per_second=1, burst=100, bytes_each=256, cached_bytes=0)
+    guest = Machine(passage=Passage.OPEN, limits=limits)
+    guest.upstreams.set("large.test", "TXT", *(f'"{"x" * 250}{i}"' for i in range(30)))
+    assert len((await guest.ask("large.test", "TXT", tcp=True)).answer[0]) == 30
+    answered = 1
+    while (await guest.ask("large.test", "TXT", tcp=True)).rcode() == dns.rcode.NOERROR:
+        answered += 1
+    assert answered == 4  # of about 31 each: the last is owed
+    guest.clock.at += 30
+    assert (await guest.ask("large.test", "TXT", tcp=True)).rcode() == dns.rcode.NOERROR
 
 
 async def test_no_more_wait_than_may() -> None:

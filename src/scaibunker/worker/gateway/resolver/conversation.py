@@ -94,7 +94,9 @@ class Conversation:
                 log.error("resolver_question_failed", exc_info=error)
                 send(bare(query, SERVFAIL))
                 return
-            send(self._resolution.tell(query, task.result(), limit))
+            prepared = task.result()
+            self._questions.spend(prepared.asked_bytes // self._limits.bytes_each)
+            send(self._resolution.tell(query, prepared, limit))
 
         answer.add_done_callback(finished)
         return Heard.WAITS

@@ -11,6 +11,7 @@ class Limits:
 
     per_second: float = 500.0  # questions, on average
     burst: int = 1000  # questions at once
+    bytes_each: int = 256  # of what upstreams say; a longer answer counts as so many more questions
     refusals_per_second: float = (
         50.0  # answers that say so; more questions than that are not read at all
     )
@@ -44,3 +45,7 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
+
+    def spend(self, tokens: float) -> None:
+        """Take what was used already, and have that much less later; no more than a burst can be owed."""
+        self._tokens = max(-self._burst, self._tokens - tokens)

@@ -39,9 +39,11 @@ class Prepared:
     """`body`: the records, as they follow the question, with pointers into a message in which a question of that
     length comes first. `ttls`: where in it TTLs stand; all of them are told the same. `until`: when the answer is over,
     in seconds of a clock that never goes back. `addresses`: those in it. `learned`: whether it is known that the guest
-    was told them."""
+    was told them. `asked_bytes`: how much had to be read for it."""
 
-    __slots__ = ("_body", "_told", "ad", "addresses", "counts", "learned", "rcode", "ttls", "until")
+    __slots__ = (
+        "_body", "_told", "ad", "addresses", "asked_bytes", "counts", "learned", "rcode", "ttls", "until",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Prepared:
         self.ttls = ttls
         self.addresses = tuple(addresses)
         self.learned = False
+        self.asked_bytes = 0
         self.ad = ad
         self._body = body
         self._told = -1

@@ -173,16 +173,23 @@ class Resolution:
     async def _asked(self, key: Key) -> Prepared:
         question, dnssec, unchecked = key
         around = self._surroundings
-        if self._attachment.policy.passage is Passage.OPEN:
-            message = await self._upstreams.ask(question, dnssec=dnssec, unchecked=unchecked)
-            if message[3] & 0xF not in (NOERROR, NXDOMAIN):
-                return Prepared(message[3] & 0xF, self.now() + FAILED_TTL_S)
-            return pass_on(message, question, (around.ttl_min_s, around.ttl_max_s), self.now())
-        ttl, asked, kind = around.ttl_max_s, question, question[-4:]
+        if self._attachment.policy.passage is not Passage.OPEN:
+            return await self._asked_for_addresses(question)
+        message = await self._upstreams.ask(question, dnssec=dnssec, unchecked=unchecked)
+        if message[3] & 0xF not in (NOERROR, NXDOMAIN):
+            return Prepared(message[3] & 0xF, self.now() + FAILED_TTL_S)
+        prepared = pass_on(message, question, (around.ttl_min_s, around.ttl_max_s), self.now())
+        prepared.asked_bytes = len(message)
+        return prepared
+
+    async def _asked_for_addresses(self, question: bytes) -> Prepared:
+        around = self._surroundings
+        ttl, asked, kind, read_bytes = around.ttl_max_s, question, question[-4:], 0
         for _ in range(MAX_LEGS):
             message = await self._upstreams.ask(asked)
             if message[3] & 0xF not in (NOERROR, NXDOMAIN):
                 raise UpstreamFailed("an error")
+            read_bytes += len(message)
             reading = read_addresses(message, asked)
             ttl = min(ttl, reading.ttl)
             if not reading.open_end:
@@ -194,9 +201,10 @@ class Resolution:
         permitted = [a for a in reading.addresses if not around.never.forbids(a, Passage.NAMED)]
         if len(permitted) < len(reading.addresses):
             self._note(text_of(question[:-4]), all_of_them=not permitted)
-        if permitted:
-            return told(permitted, self.now() + ttl)
-        return nothing(reading.rcode, self.now() + ttl, ttl)
+        until = self.now() + ttl
+        prepared = told(permitted, until) if permitted else nothing(reading.rcode, until, ttl)
+        prepared.asked_bytes = read_bytes
+        return prepared
 
     def _keep(self, key: Key, prepared: Prepared) -> None:
         if prepared.size > self._limits.cached_bytes:
