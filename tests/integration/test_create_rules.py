@@ -279,3 +279,22 @@ async def test_the_last_place_is_never_taken_twice(stack: Stack, worker: Simulat
     await worker.beat(stack.client)
     answers = await asyncio.gather(*(attempt(stack, memory_mb=300) for _ in range(12)))
     assert sorted(a.status_code for a in answers) == [201] * 3 + [503] * 9
+
+
+async def test_the_record_says_the_bandwidth_in_force(
+    stack: Stack, worker: SimulatedWorker
+) -> None:
+    worker.network_profiles.append("registry")
+    worker.default_bandwidth_mbit = 80
+    await worker.beat(stack.client)
+    record = await stack.create(wait=False, network_profile="registry")
+    assert record["bandwidth_mbit"] == 80
+    await until(lambda: record["id"] in worker.machines)
+    ordered = worker.machines[record["id"]].spec.network
+    assert ordered is not None
+    assert ordered.bandwidth_mbit == 80
+    asked = await stack.create(wait=False, network_profile="registry", bandwidth_mbit=7)
+    assert asked["bandwidth_mbit"] == 7
+    # Without a device there is nothing to limit.
+    isolated = await stack.create(wait=False, bandwidth_mbit=7)
+    assert isolated["bandwidth_mbit"] is None

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from scaibunker.controller.images.tables import images
+from scaibunker.controller.snapshots.tables import snapshots
 from scaibunker.wire.worker.machines import MachineState
 from scaibunker.wire.worker.snapshots import SnapshotPhase
 from tests.integration.conftest import Template
@@ -175,3 +176,49 @@ async def test_a_deleted_snapshot_stays_for_what_is_being_made_of_it(
     assert objects_of(stack, snapshot["id"]) == set()
     record = await stack.data_of("GET", f"/bunkers/{made['id']}")
     assert record["snapshot_id"] == snapshot["id"]
+
+
+async def test_memory_goes_on_in_a_network_of_the_same_profile(
+    stack: Stack, worker: SimulatedWorker
+) -> None:
+    worker.network_profiles += ["registry", "allowlisted"]
+    await worker.beat(stack.client)
+    snapshot = await stored(stack, "full", network_profile="registry")
+    again = await restore(stack, snapshot)
+    assert again["network_profile"] == "registry"
+    order = worker.machines[again["id"]].spec.network
+    assert order is not None
+    assert order.profile == "registry"
+    # A disk boots with the default, as any other bunker does, or with another one.
+    cold = {"snapshot_kind": "disk", "network_allowlist": ["example.com"]}
+    assert (await restore(stack, snapshot, snapshot_kind="disk"))["network_profile"] == "isolated"
+    other = await restore(stack, snapshot, **cold, network_profile="allowlisted")
+    assert other["network_profile"] == "allowlisted"
+    for body in (
+        {"network_profile": "isolated"},
+        {"network_profile": "allowlisted", "network_allowlist": ["example.com"]},
+    ):
+        refused = await stack.call("POST", "/bunkers", json={"snapshot_id": snapshot["id"], **body})
+        assert error_of(refused) == (422, "VALIDATION_ERROR")
+        assert fields_of(refused) == ["network_profile"]
+
+
+async def test_what_is_inherited_needs_its_permission_and_what_belongs_to_it(
+    stack: Stack, worker: SimulatedWorker
+) -> None:
+    worker.network_profiles += ["allowlisted"]
+    await worker.beat(stack.client)
+    allowed = {"network_profile": "allowlisted", "network_allowlist": ["example.com"]}
+    snapshot = await stored(stack, "full", **allowed)
+    body = {"snapshot_id": snapshot["id"]}
+    refused = await stack.call("POST", "/bunkers", json=body)
+    assert error_of(refused) == (422, "NETWORK_ALLOWLIST_INVALID")
+    again = await restore(stack, snapshot, network_allowlist=["example.org"])
+    assert again["network_profile"] == "allowlisted"
+    assert again["network_allowlist"] == ["example.org"]
+
+    # A key that its owner does not hold any more.
+    async with stack.grid.database.write() as db:
+        await db.execute(whole(update(snapshots).values(network_profile="unrestricted")))
+    refused = await stack.call("POST", "/bunkers", json=body)
+    assert error_of(refused) == (403, "NETWORK_PROFILE_DENIED")

@@ -129,12 +129,26 @@ NetworkOption = Annotated[
     typer.Option(
         "--network",
         metavar="PROFILE",
-        help="isolated, registry, allowlisted, unrestricted or transit [isolated].",
+        help="isolated, registry, allowlisted, unrestricted or transit [isolated, or the memory's].",
     ),
 ]
 AllowOption = Annotated[
     list[str] | None,
-    typer.Option("--allow", metavar="HOST", help="A host that `--network allowlisted` may reach."),
+    typer.Option(
+        "--allow",
+        metavar="HOST",
+        help="A host that `--network allowlisted` may reach: a name, or *.name.",
+    ),
+]
+BandwidthOption = Annotated[
+    int | None,
+    typer.Option(
+        "--bandwidth",
+        min=1,
+        max=10_000,
+        metavar="MBIT",
+        help="Mbit/s each way, with a network [the worker's default].",
+    ),
 ]
 UserOption = Annotated[
     User,

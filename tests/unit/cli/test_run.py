@@ -30,7 +30,7 @@ def test_run_passes_bytes_and_the_code_on(api: FakeApi, shell: Shell) -> None:
 def test_run_sends_the_options(api: FakeApi, shell: Shell) -> None:
     shell.environ["TOKEN"] = "hush"
     argv = "run python-3.11 --cpu 1.5 --memory 2G --disk 512M --env A=b=c --env TOKEN --label k=v"
-    rest = "--name n --network allowlisted --allow a.example --allow b.example --timeout 30"
+    rest = "--name n --network allowlisted --allow a.example --allow b.example --bandwidth 5 --timeout 30"
     done = shell(*argv.split(), *rest.split(), "--user", "root", "--cwd", "/tmp", "--", "true")
     assert done.code == 0
     create, exec_ = api.requests("POST")
@@ -44,6 +44,7 @@ def test_run_sends_the_options(api: FakeApi, shell: Shell) -> None:
         "name": "n",
         "network_profile": "allowlisted",
         "network_allowlist": ["a.example", "b.example"],
+        "bandwidth_mbit": 5,
         "max_lifetime_s": 630,
     }
     assert json.loads(exec_.body) == {

@@ -13,6 +13,7 @@ from scaibunker.cli.creation import bunker_options, origin
 from scaibunker.cli.each import each
 from scaibunker.cli.options import (
     AllowOption,
+    BandwidthOption,
     BunkerArgument,
     BunkersArgument,
     CpuOption,
@@ -62,6 +63,7 @@ def create(
     label: LabelOption = None,
     network: NetworkOption = None,
     allow: AllowOption = None,
+    bandwidth: BandwidthOption = None,
     lifecycle: Annotated[
         str | None,
         typer.Option("--lifecycle", metavar="MODE", help="ephemeral, session or persistent."),
@@ -95,6 +97,7 @@ def create(
         disk_mb=disk,
         network_profile=network,
         network_allowlist=allow,
+        bandwidth_mbit=bandwidth,
         lifecycle_mode=lifecycle,
         max_lifetime_s=max_lifetime,
         idle_timeout_s=idle_timeout,

@@ -10,6 +10,7 @@ from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.options import (
     DEFAULT_TIMEOUT_S,
     AllowOption,
+    BandwidthOption,
     CpuOption,
     CwdOption,
     DiskOption,
@@ -54,6 +55,7 @@ def run(
     name: NameOption = None,
     network: NetworkOption = None,
     allow: AllowOption = None,
+    bandwidth: BandwidthOption = None,
     user: UserOption = "bunker",
     cwd: CwdOption = None,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
@@ -79,6 +81,7 @@ def run(
         disk_mb=disk,
         network_profile=network,
         network_allowlist=allow,
+        bandwidth_mbit=bandwidth,
         max_lifetime_s=None if keep else int(timeout) + _SLACK_S,
     )
     bunker = None

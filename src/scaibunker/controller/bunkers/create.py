@@ -20,6 +20,7 @@ from scaibunker.controller.bunkers.domain import (
     Source,
 )
 from scaibunker.controller.bunkers.lifecycle import State
+from scaibunker.controller.bunkers.networks import settled
 from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.bunkers.request import (
     check_claims,
@@ -98,6 +99,7 @@ class Create:
         """
         check_claims(op.user, body.model_dump(mode="json"))
         check_source(body)
+        body = await self._inherited(op, body)
         network = network_of(body)
         check_limits(body, self._limits)
         async with self._database.read() as db:
@@ -148,9 +150,10 @@ class Create:
         async def write(db: Writer, place: Place) -> Bunker:
             if draft.source and not await snapshots.hold(op, db, draft.source.snapshot_id):
                 raise SnapshotNotFound  # deleted since it was looked at
+            network = await ports.assign(op, db, draft.id, draft.network)
             placed = replace(
                 draft,
-                network=await ports.assign(op, db, draft.id, draft.network),
+                network=await settled(op, db, network, place.worker_id),
                 worker_id=place.worker_id,
                 gpu_type_held=place.gpu_type,
             )
@@ -177,6 +180,19 @@ class Create:
         if image is None:
             raise ImageNotFound
         return Origin(_usable(image), shape_of(body, image, self._limits))
+
+    async def _inherited(self, op: Operation, body: BunkerCreate) -> BunkerCreate:
+        """With the network profile of the snapshot whose memory goes on, where none is asked for: the caller needs
+        the key for it all the same."""
+        if body.snapshot_id is None or not restore.may_inherit(body):
+            return body
+        async with self._database.read() as db:
+            snapshot = await snapshots.get(op, db, body.snapshot_id)
+        if snapshot is None or snapshot.tenant_id != op.user.tenant_id:
+            return body  # it is refused where everything that is named is looked up
+        body = restore.inherited(body, snapshot)
+        check_claims(op.user, body.model_dump(mode="json"))
+        return body
 
     async def _snapshot(self, op: Operation, body: BunkerCreate, snapshot_id: str) -> Origin:
         """The image is what the snapshot's bunker had: it need not be there for others any more. However

@@ -1,7 +1,7 @@
 """What may be asked of a bunker that is made of a snapshot. Pure rules over request and record.
 
 Of its disk any bunker can be made that is large enough for it. Whose memory goes on is as it was: the same
-sizes, the same network.
+sizes, the same network profile, which is the snapshot's unless another one is asked for.
 """
 
 from scaibunker.controller.bunkers.domain import Shape, Source
@@ -32,6 +32,18 @@ def source_of(body: BunkerCreate, snapshot: Snapshot) -> Source:
     return Source(snapshot.id, kind, snapshot.manifest_sha256)
 
 
+def may_inherit(body: BunkerCreate) -> bool:
+    """Whether the network profile is left to the snapshot."""
+    return "network_profile" not in body.model_fields_set and body.snapshot_kind != "disk"
+
+
+def inherited(body: BunkerCreate, snapshot: Snapshot) -> BunkerCreate:
+    """The request with what its memory goes on with, where nothing else is said."""
+    if snapshot.kind is not SnapshotKind.FULL or snapshot.network_profile is NetworkProfile.TRANSIT:
+        return body
+    return body.model_copy(update={"network_profile": snapshot.network_profile})
+
+
 def shape_of(
     body: BunkerCreate, snapshot: Snapshot, kind: SnapshotKind, maxima: LimitSettings
 ) -> Shape:
@@ -41,7 +53,8 @@ def shape_of(
     asked = {name: getattr(body, name) for name in _SIZES}
     faults = []
     if kind is SnapshotKind.FULL:
-        if body.network_profile is NetworkProfile.TRANSIT:
+        is_bridged = NetworkProfile.TRANSIT in (body.network_profile, snapshot.network_profile)
+        if is_bridged:
             message = "must be disk: interfaces on bridges are not what they were for its memory"
             faults.append(detail("snapshot_kind", message, required="disk"))
         faults += [
@@ -51,7 +64,7 @@ def shape_of(
         ]
         if body.gpu_count:
             faults.append(detail("gpu_count", "a machine with memory has no GPUs", required=0))
-        if body.network_profile is not snapshot.network_profile:
+        if not is_bridged and body.network_profile is not snapshot.network_profile:
             profile = snapshot.network_profile.value
             message = f"must be that of the snapshot's bunker, {profile}"
             faults.append(detail("network_profile", message, required=profile))

@@ -310,6 +310,16 @@ async def at_work(
     return found
 
 
+async def default_bandwidth(
+    op: Operation,  # noqa: ARG001
+    db: Reader,
+    worker_id: str,
+) -> int | None:
+    """Mbit/s that a machine gets there whose order names none; None if it has not said so."""
+    query = select(workers.c.default_bandwidth_mbit).where(workers.c.id == worker_id)
+    return next(iter(await db.values(query)), None)
+
+
 async def fell_silent(
     op: Operation,  # noqa: ARG001
     db: Reader,

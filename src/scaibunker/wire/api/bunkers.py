@@ -96,7 +96,8 @@ class BunkerCreate(BaseModel):
     """Body of `POST /bunkers`. A field that is left out means the documented default.
 
     `snapshot_kind`: how a bunker is made of a `full` snapshot; `disk` boots from its disk instead of going on
-    where it stood, and may then have other sizes and another network profile.
+    where it stood, and may then have other sizes and another network profile. One that goes on has the `network_profile`
+    of the snapshot's bunker, which need not be said.
     """
 
     model_config = ConfigDict(extra="forbid")
