@@ -16,7 +16,7 @@ from scaibunker.worker.gateway.proxy.refusal import Manner, Reason, Refused
 from scaibunker.worker.gateway.proxy.room import Room
 from scaibunker.worker.gateway.proxy.side import JUDGED, Side
 from scaibunker.worker.gateway.proxy.words import UNREAD
-from scaibunker.worker.gateway.recorder import Endpoint, Flow, Recorder, Verdict
+from scaibunker.worker.gateway.recorder import Endpoint, Flow, Verdict
 from scaibunker.worker.gateway.surroundings import Surroundings
 
 READ_WHILE_JUDGED = 16 * 1024
@@ -32,7 +32,6 @@ class Setting:
     attachment: Attachment
     surroundings: Surroundings
     lookup: Lookup
-    recorder: Recorder
     limits: Limits
     room: Room
     permit: Callable[[str], bool]
@@ -361,7 +360,7 @@ class Connection:
         received = self._received()
         if self._server is not None and not self._settled:
             self._server.reset()
-        self._setting.recorder.record(
+        self._setting.attachment.recorder.record(
             Flow(
                 start=self._start,
                 duration_s=time.monotonic() - self._began,

@@ -17,7 +17,7 @@ from scaibunker.worker.gateway.proxy.original import Address, original_destinati
 from scaibunker.worker.gateway.proxy.refusal import Reason
 from scaibunker.worker.gateway.proxy.room import Room
 from scaibunker.worker.gateway.proxy.side import reset
-from scaibunker.worker.gateway.recorder import Endpoint, Flow, Recorder, Verdict
+from scaibunker.worker.gateway.recorder import Endpoint, Flow, Verdict
 from scaibunker.worker.gateway.surroundings import Surroundings
 from scaibunker.worker.network.policy import Passage, Policy
 
@@ -41,13 +41,11 @@ class Proxy:
         self,
         surroundings: Surroundings,
         lookup: Lookup,
-        recorder: Recorder,
         limits: Limits = LIMITS,
         original: Original = original_destination,
     ) -> None:
         self._surroundings = surroundings
         self._lookup = lookup
-        self._recorder = recorder
         self._limits = limits
         self._original = original
         self._connections: dict[Connection, None] = {}
@@ -60,7 +58,6 @@ class Proxy:
             attachment=attachment,
             surroundings=self._surroundings,
             lookup=self._lookup,
-            recorder=self._recorder,
             limits=self._limits,
             room=Room(self._limits),
             permit=self._permit,
@@ -138,7 +135,7 @@ class Proxy:
             connection.start()
             return
         reset(accepted)
-        self._recorder.record(
+        setting.attachment.recorder.record(
             Flow(
                 start=time.time(),
                 duration_s=0.0,

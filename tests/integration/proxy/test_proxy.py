@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from scaibunker.worker.gateway.proxy.limits import LIMITS
 from scaibunker.worker.gateway.proxy.refusal import Reason
@@ -17,16 +16,11 @@ from scaibunker.worker.gateway.recorder import Verdict
 from scaibunker.worker.network.never import networks
 from scaibunker.worker.network.policy import CLOSED
 from tests.certificates import Authority
-from tests.integration.proxied import ALSO, BAD, GOOD, NAMED, OnlySome, World, world
+from tests.integration.proxy.proxied import ALSO, BAD, GOOD, NAMED, OnlySome, World, world
 from tests.waiting import until
 
 GET = b"GET / HTTP/1.1\r\nHost: good.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@pytest.fixture(scope="module", params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy])
-def event_loop_policy(request: pytest.FixtureRequest) -> Iterator[object]:
-    return request.param()
 
 
 @pytest.fixture

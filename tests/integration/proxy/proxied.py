@@ -108,7 +108,6 @@ async def world(limits: Limits = LIMITS, policy: Policy = NAMED) -> AsyncIterato
     proxy = Proxy(
         surroundings,
         lookup,
-        _Recorder(holder),
         limits,
         original=lambda _: holder[0].wanted,
     )
@@ -123,6 +122,7 @@ async def world(limits: Limits = LIMITS, policy: Policy = NAMED) -> AsyncIterato
         wanted=(GOOD, port),
     )
     holder.append(made)
+    attachment.recorder = made
     lookup.world = made
     for name in ("good.test", "also.test"):
         attachment.answers.learn(name, made.addresses[name][0], 3600)
@@ -132,11 +132,3 @@ async def world(limits: Limits = LIMITS, policy: Policy = NAMED) -> AsyncIterato
     finally:
         await proxy.close()
         listening.close()
-
-
-class _Recorder:
-    def __init__(self, holder: list[World]) -> None:
-        self._holder = holder
-
-    def record(self, flow: Flow) -> None:
-        self._holder[0].record(flow)

@@ -1,0 +1,10 @@
+"""The proxy is tried on both loops: the gateway's is uvloop, and asyncio's is the one that documents how loops behave."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import uvloop
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
