@@ -1,8 +1,10 @@
 """The record of flows, from the kernel's events to files: in namespaces of the test's own, without a gateway."""
 
 import asyncio
+import ipaddress
 import json
 import re
+import select
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -11,10 +13,13 @@ from typing import Any
 
 from scaibunker.worker.gateway.attachment import Attachment, Sockets
 from scaibunker.worker.gateway.flows.part import FlowsPart
+from scaibunker.worker.gateway.flows.room import Bounds, Room
+from scaibunker.worker.gateway.flows.spool import Spool
 from scaibunker.worker.network import flow_sockets
 from scaibunker.worker.network.facts import REFUSALS_GROUP
 from scaibunker.worker.network.policy import Passage, Policy
 from tests.host.own_namespace import Namespace, namespace
+from tests.waiting import until
 
 BUNKER = "bnk_flows"
 POLICY = Policy(Passage.OPEN, bandwidth_mbit=100, audited=True)
@@ -42,6 +47,10 @@ table inet t {{
 def prepare(space: Namespace) -> Sockets:
     space.inside(flow_sockets.track_flows)
     space.run("nft", "-f", "-", given=RULES)
+    return open_sockets(space)
+
+
+def open_sockets(space: Namespace) -> Sockets:
     return Sockets(
         conntrack=space.inside(flow_sockets.open_conntrack),
         refusals=space.inside(flow_sockets.open_refusals),
@@ -116,8 +125,7 @@ async def test_ten_thousand_short_flows_are_ten_thousand_records(tmp_path: Path)
         await asyncio.to_thread(space.inside, flow_sockets.end_flows)
         await part.close()
         sent, received = counted(space, "sent"), counted(space, "received")
-        sockets.conntrack.close()
-        sockets.refusals.close()
+        sockets.close()
     told = records(tmp_path)
     assert not [r for r in told if "dropped" in r]
     assert len(told) == 2 * EACH
@@ -140,3 +148,69 @@ async def test_ten_thousand_short_flows_are_ten_thousand_records(tmp_path: Path)
         ("127.0.0.1", TCP_PORT),
         ("127.0.0.1", UDP_PORT),
     }
+
+
+async def test_a_flood_of_refused_packets_is_counted_to_the_last(tmp_path: Path) -> None:
+    count = 30_000
+    with namespace() as space:
+        sockets = prepare(space)
+        part = FlowsPart()
+        part.start(Attachment("m1", BUNKER, POLICY, sockets, tmp_path))
+        await asyncio.to_thread(space.inside, lambda: flood(count))
+        # Numbers that are missing show with the next one that is not.
+        await until(lambda: waits_no_more(sockets))
+        await asyncio.to_thread(space.inside, lambda: flood(1))
+        await part.close()
+        sockets.close()
+    told = records(tmp_path)
+    refused = [r for r in told if r.get("verdict") == "refused"]
+    assert {r["reason"] for r in refused} == {"closed"}
+    assert {r["destination_port"] for r in refused} == {999}
+    lost = sum(r["dropped"] for r in told if r.get("reason") == "flood")
+    assert lost
+    assert sum(r["packets_sent"] for r in refused) + lost == count + 1
+
+
+async def test_flows_for_which_the_disk_has_no_room_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "spools" / BUNKER
+    folder.mkdir(parents=True)
+    with namespace() as space:
+        sockets = prepare(space)
+        part = FlowsPart(lambda each: Spool(each, Room(Bounds(one=400_000, free=0))))
+        part.start(Attachment("m1", BUNKER, POLICY, sockets, folder))
+        await asyncio.to_thread(space.inside, lambda: make_udp_flows(EACH))
+        await asyncio.to_thread(space.inside, flow_sockets.end_flows)
+        await part.close()
+        sockets.close()
+    told = records(folder)
+    flows = of(told, "udp")
+    assert 0 < len(flows) < EACH
+    assert len(flows) + sum(r["dropped"] for r in told if "dropped" in r) == EACH
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 400_000 + 64 * 1024
+
+
+async def test_the_name_is_the_one_of_when_the_flow_began(tmp_path: Path) -> None:
+    with namespace() as space:
+        sockets = prepare(space)
+        attachment = Attachment("m1", BUNKER, POLICY, sockets, tmp_path)
+        local = ipaddress.ip_address("127.0.0.1")
+        attachment.answers.learn("pypi.registry.test", local, 3600)
+        part = FlowsPart()
+        part.start(attachment)
+        await asyncio.to_thread(space.inside, lambda: make_udp_flows(1))
+        await until(lambda: waits_no_more(sockets))
+        attachment.answers.learn("evil.test", local, 7200)
+        await asyncio.to_thread(space.inside, lambda: make_tcp_flows(1))
+        await until(lambda: waits_no_more(sockets))
+        await asyncio.to_thread(space.inside, flow_sockets.end_flows)
+        await part.close()
+        sockets.close()
+    told = {r["protocol"]: r["host"] for r in records(tmp_path)}
+    assert told == {"udp": "pypi.registry.test", "tcp": "evil.test"}
+
+
+def waits_no_more(sockets: Sockets) -> bool:
+    """Whether everything that the kernel has told has been read."""
+    told = [sock for sock in (sockets.conntrack, sockets.refusals) if sock is not None]
+    readable, _, _ = select.select(told, [], [], 0)
+    return not readable

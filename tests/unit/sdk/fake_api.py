@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.unit.sdk.fake_flows import FakeFlows
 from tests.unit.sdk.fake_quotas import FakeQuotas
 from tests.unit.sdk.fake_snapshots import FakeSnapshots
 from tests.unit.sdk.fake_transport import OCTETS, FakeTransport, Seen, ok, refused, streamed
@@ -63,6 +64,7 @@ class FakeApi:
     workers: list[dict[str, Any]] = field(default_factory=lambda: deepcopy(WORKERS))
     quotas: FakeQuotas = field(init=False)
     snapshots: FakeSnapshots = field(init=False)
+    flows: FakeFlows = field(default_factory=FakeFlows)
     transport: FakeTransport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +137,8 @@ class FakeApi:
         match seen.method, parts[1:]:
             case "GET", []:
                 return ok(self._looked_at(record))
+            case "GET", ["audit-batches", *name]:
+                return self.flows.answer(seen, parts[0], name[0] if name else None)
             case "DELETE", [] if seen.params.get("snapshot") == "true":
                 if record["status"] == "running":
                     self.snapshots.take_and_end(record, seen.params.get("kind", "disk"))
