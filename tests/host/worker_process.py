@@ -123,8 +123,8 @@ class WorkerProcess:
         left += [str(p) for p in (self.data_dir / "machines").iterdir()]
         left += [str(p) for p in (self.data_dir / "templates/slots").glob("*")]
         left += [str(p) for p in (self.data_dir / "templates/ready").glob(".*")]
-        left += [str(p) for p in self.run_dir.glob("*/*")]
         worker_id = (self.data_dir / "worker-id").read_text()
+        left += [str(p) for p in self.run_dir.glob(f"{worker_id}/*")]
         left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/scaibunker/{worker_id}/*/")]
         left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"scaibunker/{worker_id}/*/")]
         return left

@@ -81,6 +81,9 @@ class SimulatedNetworks:
         for name in self.given.keys() - set(living):
             del self.given[name]
 
+    async def registries_changed(self) -> None:
+        self._check()
+
     async def close(self) -> None:
         """What machines have stays."""
 

@@ -88,29 +88,49 @@ class Daemon:
         with _only_one(settings.data_dir):
             worker_id = _worker_id(settings.data_dir)
             host = await self._surroundings.equip(settings, worker_id)
-            warm = self._warm_starts(host)
-            fleet = Fleet(host, _first_uid(settings.vmm_uid_base, worker_id), self._news, warm)
-            recover.take_over(host, fleet)
-            if warm is not None:
-                warm.start(fleet.free_uid, fleet.building)
-            await fleet.settle(SETTLE_TIMEOUT_S)
-            snapshots = Snapshots(host.snapshots_dir, host.store, self._news, host.reserve_bytes)
-            runner, address = await self._serve(fleet, snapshots, host.bridges, worker_id)
-            reporting = self._start_reporting(fleet, snapshots, warm, host, worker_id, address)
-            watching = [
-                asyncio.create_task(watch(host.room, fleet), name="disk"),
-                asyncio.create_task(host.registries.watch(self._news), name="registries"),
-            ]
-            log.info("worker_ready", worker_id=worker_id, address=address)
             try:
-                await self._stop.wait()
+                await self._work(host, worker_id)
             finally:
-                for task in watching:
-                    task.cancel()
-                await asyncio.gather(*watching, return_exceptions=True)
-                if warm is not None:
-                    await warm.close()
-                await self._put_away(fleet, snapshots, host, runner, reporting)
+                await host.networks.close()
+
+    async def _work(self, host: Host, worker_id: str) -> None:
+        """Until `stop`."""
+        warm = self._warm_starts(host)
+        fleet = Fleet(host, _first_uid(self._settings.vmm_uid_base, worker_id), self._news, warm)
+        recover.take_over(host, fleet)
+        await recover.reclaim_networks(host, fleet)
+        if warm is not None:
+            warm.start(fleet.free_uid, fleet.building)
+        await fleet.settle(SETTLE_TIMEOUT_S)
+        snapshots = Snapshots(host.snapshots_dir, host.store, self._news, host.reserve_bytes)
+        runner, address = await self._serve(fleet, snapshots, host.bridges, worker_id)
+        reporting = self._start_reporting(fleet, snapshots, warm, host, worker_id, address)
+        watching = [
+            asyncio.create_task(watch(host.room, fleet), name="disk"),
+            asyncio.create_task(self._watch_registries(host), name="registries"),
+        ]
+        log.info("worker_ready", worker_id=worker_id, address=address)
+        try:
+            await self._stop.wait()
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            if warm is not None:
+                await warm.close()
+            await self._put_away(fleet, snapshots, host, runner, reporting)
+
+    async def _watch_registries(self, host: Host) -> None:
+        """Whoever follows the list gets another one when there is one."""
+        changing: set[asyncio.Task[None]] = set()
+
+        def changed() -> None:
+            self._news()
+            task = asyncio.create_task(host.networks.registries_changed())
+            changing.add(task)
+            task.add_done_callback(changing.discard)
+
+        await host.registries.watch(changed)
 
     def _news(self) -> None:
         if self._reporter is not None:
@@ -221,6 +241,7 @@ class Daemon:
             await host.bridges.put_away()
         else:
             await fleet.let_go()
+        await host.networks.close()
         await self._tracing.close()
         host.cgroups.close()
         for folder in (host.run_dir, host.run_dir.parent):

@@ -15,6 +15,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.guest.link import GuestLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
+from scaibunker.worker.network.assembly import open_networks
 from scaibunker.worker.network.bridges.assembly import open_bridges
 from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.registries.current import Registries
@@ -43,7 +44,11 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
     images = ImageCache(settings.data_dir / "images")
     for path in settings.image_files:
         images.link(path)
-    bridges, _ = await open_bridges(settings, worker_id)
+    bridges, bridged = await open_bridges(settings, worker_id)
+    peers = Peers(settings.data_dir / "vicinity.json")
+    networks = await open_networks(
+        settings, worker_id, lambda: registries.hosts.patterns, bridged
+    )
     return Host(
         driver=QemuDriver(acceleration.kind),
         cgroups=cgroups.detect(worker_id),
@@ -64,5 +69,6 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         reserve_bytes=capacity.reserve_bytes(settings),
         registries=registries,
         bridges=bridges,
-        peers=Peers(settings.data_dir / "vicinity.json"),
+        peers=peers,
+        networks=networks,
     )

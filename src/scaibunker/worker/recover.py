@@ -37,6 +37,14 @@ def take_over(host: Host, fleet: Fleet) -> None:
     shutil.rmtree(slots_folder(host), ignore_errors=True)  # their processes are gone by now
 
 
+async def reclaim_networks(host: Host, fleet: Fleet) -> None:
+    """Take away the networks that none of the machines has that were taken over."""
+    try:
+        await host.networks.reclaim({machine.host_name for machine in fleet})
+    except WorkerFault as fault:  # they are closed, and the next daemon tries again
+        log.warning("networks_left", reason=fault.message)
+
+
 def remove_leftovers(host: Host, living: set[str]) -> None:
     """Remove control groups and socket folders of machines that are not in `living`."""
     for name in sorted(host.cgroups.names() - living):

@@ -83,6 +83,8 @@ async def stop(home: Home) -> None:
             await asyncio.sleep(POLL_S)
     for path in (home.socket, home.lock):
         path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it is not there
+        home.run_dir.rmdir()
 
 
 async def _started(home: Home) -> Running:

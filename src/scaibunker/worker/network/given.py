@@ -4,10 +4,11 @@ import contextlib
 import os
 from dataclasses import dataclass, field
 
+from scaibunker.wire.worker.network import NetworkOrder
 from scaibunker.worker.network import slot as slots
 from scaibunker.worker.network.facts import SlotFacts
 from scaibunker.worker.network.policy import Policy
-from scaibunker.worker.network.port import GuestInterface, GuestNetwork
+from scaibunker.worker.network.port import GuestInterface, GuestNetwork, Owner
 from scaibunker.worker.network.slot import Slot
 
 GUEST_INTERFACE = "eth0"
@@ -16,13 +17,16 @@ GUEST_INTERFACE = "eth0"
 @dataclass
 class SlotNetwork:
     """A `MachineNetwork`. `mbit`: the limit in force, None if an earlier daemon set it; `policy`: that which this
-    daemon has put into force; `served`: by which sockets the gateway serves it; `adopted`: an earlier daemon gave it."""
+    daemon has put into force; `served`: by which sockets the gateway serves it; `adopted`: an earlier daemon gave it. `owner`,
+    `order`: of the last time that it was admitted."""
 
     slot: Slot
     mbit: int | None
     adopted: bool = False
     policy: Policy | None = None
     served: str | None = None
+    owner: Owner | None = None
+    order: NetworkOrder | None = None
     counters: int | None = field(default=None, repr=False)
     closed: bool = False
 

@@ -26,6 +26,9 @@ class NoNetworks:
     async def reclaim(self, living: Collection[str]) -> None:
         """There is none."""
 
+    async def registries_changed(self) -> None:
+        """There is none."""
+
     async def close(self) -> None:
         """There is none."""
 

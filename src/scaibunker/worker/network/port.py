@@ -82,6 +82,10 @@ class Networks(Protocol):
         """Take away what no machine of `living` owns, whichever daemon left it."""
         ...
 
+    async def registries_changed(self) -> None:
+        """The list of what the profile `registry` permits is another one: machines that have it follow."""
+        ...
+
     async def close(self) -> None:
         """The daemon ends. What machines have stays as it is, and in force."""
         ...

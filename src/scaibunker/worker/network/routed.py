@@ -97,7 +97,11 @@ class RoutedNetworks:
 
     async def start(self) -> None:
         """Take over what machines have of an earlier daemon; what is nobody's goes. Raises WorkerFault."""
-        await netns.outside(self._begin)
+        try:
+            await netns.outside(self._begin)
+        except WorkerFault:
+            self._claims.close()
+            raise
         for number in await netns.outside(self._nobodys):
             try:
                 await netns.outside(partial(self._demolish, number))
@@ -131,6 +135,7 @@ class RoutedNetworks:
             network = self._given.get(name)
             if network is None:
                 raise WorkerFault(f"{name} has no network")
+            network.owner, network.order = owner, order
             try:
                 await self._admit(name, network, owner, policy)
             except BaseException:
@@ -183,6 +188,17 @@ class RoutedNetworks:
                     failures.append(f"{name}: {fault.message}")
         if failures:
             raise WorkerFault(f"rules are behind: {'; '.join(failures)}")
+
+    async def registries_changed(self) -> None:
+        """Those with the profile `registry` get the list as it is now. One for which that fails is closed."""
+        for name, network in list(self._given.items()):
+            owner, order = network.owner, network.order
+            if owner is None or order is None or order.profile is not NetworkProfile.REGISTRY:
+                continue
+            try:
+                await self.admit(name, owner, order)
+            except WorkerFault as fault:
+                log.warning("network_not_renewed", machine=name, reason=fault.message)
 
     async def close(self) -> None:
         await self._pool.close()

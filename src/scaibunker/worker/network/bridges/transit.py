@@ -130,6 +130,9 @@ class TransitNetworks:
                     log.warning("port_reclaimed", bridge_id=bridge_id, port=port)
                     await self._drop(bridge_id, port)
 
+    async def registries_changed(self) -> None:
+        """Bridges know of none."""
+
     async def close(self) -> None:
         """Bridges and ports stay as they are."""
 

@@ -1,0 +1,100 @@
+"""This host's networks, made of the settings; none, if they are switched off or the host lacks what they need."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.gateway import upstreams
+from scaibunker.worker.gateway.client import GatewayClient
+from scaibunker.worker.gateway.home import Home
+from scaibunker.worker.network import features, host, netns
+from scaibunker.worker.network.claims import Claims
+from scaibunker.worker.network.facts import GUEST_V4, GUEST_V6
+from scaibunker.worker.network.naming import Names
+from scaibunker.worker.network.networks import HostNetworks, Upstreams
+from scaibunker.worker.network.nft_enforcer import NftEnforcer
+from scaibunker.worker.network.none import NoNetworks
+from scaibunker.worker.network.port import Networks
+from scaibunker.worker.network.ranges import Ranges
+from scaibunker.worker.network.routed import RoutedNetworks, Terms
+from scaibunker.worker.network.settings import NetworkSettings
+from scaibunker.worker.network.vicinity import Vicinity
+from scaibunker.worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+GATEWAY_UIDS, GATEWAY_UIDS_FROM = 1000, 1_000_000
+"""The gateways' users, counted from `vmm_uid_base`: beyond all those of machines."""
+
+
+RegistryHosts = Callable[[], Iterable[str]]
+
+
+async def open_networks(
+    settings: WorkerSettings,
+    worker_id: str,
+    registry_hosts: RegistryHosts,
+    others: Sequence[Networks],
+) -> HostNetworks | NoNetworks:
+    """Ready to give; what machines have of an earlier daemon is found. `others`: those of the profiles without a slot."""
+    if not settings.network.enabled:
+        return NoNetworks()
+    lacking = await netns.outside(features.missing)
+    if lacking is not None:
+        log.error("networks_unavailable", reason=f"the host lacks {lacking}")
+        return NoNetworks()
+    try:
+        networks = await netns.outside(lambda: _made(settings, worker_id, registry_hosts, others))
+        await networks.start()
+    except WorkerFault as fault:
+        log.error("networks_unavailable", reason=fault.message)
+        return NoNetworks()
+    return networks
+
+
+def gateway_home(settings: WorkerSettings, worker_id: str) -> Home:
+    """Where this worker's gateway lives."""
+    digest = int(hashlib.sha256(worker_id.encode()).hexdigest(), 16)
+    return Home(
+        run_dir=settings.runtime_dir / f"{worker_id}.gateway",
+        root_dir=settings.data_dir / "gateway",
+        uid=settings.vmm_uid_base + GATEWAY_UIDS_FROM + digest % GATEWAY_UIDS,
+    )
+
+
+def _made(
+    settings: WorkerSettings,
+    worker_id: str,
+    registry_hosts: RegistryHosts,
+    others: Sequence[Networks],
+) -> HostNetworks:
+    chosen, ranges = (
+        settings.network,
+        Ranges(settings.network.transfer_v4, settings.network.transfer_v6),
+    )
+    terms = Terms(
+        registry_hosts=registry_hosts,
+        bandwidth_mbit=chosen.bandwidth_mbit,
+        mtu=chosen.mtu or host.default_mtu(chosen.outward),
+        max_flows=chosen.max_flows,
+        audited=chosen.audit_enabled,
+        pool_size=chosen.pool_size,
+        outward=chosen.outward,
+    )
+    vicinity = Vicinity(
+        (ranges.v4, ranges.v6, GUEST_V4.network, GUEST_V6.network),
+        (settings.controller_url, settings.storage_url),
+        chosen.permitted_ranges,
+    )
+    gateway = GatewayClient(gateway_home(settings, worker_id))
+    enforcer = NftEnforcer(lambda: networks.lookout.never)
+    claims = Claims(chosen.claims_dir, worker_id, ranges)
+    routed = RoutedNetworks(Names.of(worker_id), claims, enforcer, gateway, terms)
+    networks = HostNetworks(routed, others, gateway, vicinity, lambda: _upstreams(chosen))
+    return networks
+
+
+def _upstreams(chosen: NetworkSettings) -> Upstreams:
+    return chosen.upstreams or upstreams.read_from()
