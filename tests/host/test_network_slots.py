@@ -209,7 +209,9 @@ async def test_the_namespace_is_hardened(worker_id: str, claims_dir: Path) -> No
 
 
 def _ruleset() -> str:
-    done = subprocess.run(["nft", "-s", "list", "ruleset"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["nft", "-s", "list", "ruleset"], capture_output=True, text=True, check=True
+    )
     return done.stdout
 
 
