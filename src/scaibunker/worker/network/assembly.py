@@ -70,10 +70,8 @@ def _made(
     registry_hosts: RegistryHosts,
     others: Sequence[Networks],
 ) -> HostNetworks:
-    chosen, ranges = (
-        settings.network,
-        Ranges(settings.network.transfer_v4, settings.network.transfer_v6),
-    )
+    chosen = settings.network
+    ranges = Ranges(chosen.transfer_v4, chosen.transfer_v6)
     terms = Terms(
         registry_hosts=registry_hosts,
         bandwidth_mbit=chosen.bandwidth_mbit,
