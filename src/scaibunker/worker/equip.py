@@ -45,14 +45,8 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
     for path in settings.image_files:
         images.link(path)
     bridges, bridged = await open_bridges(settings, worker_id)
-<<<<<<< HEAD
     peers = Peers(settings.data_dir / "vicinity.json")
-    networks = await open_networks(
-        settings, worker_id, lambda: registries.hosts.patterns, bridged
-    )
-=======
-    networks = await open_networks(settings, worker_id, lambda: registries.hosts.patterns, bridged)
->>>>>>> 7f057d9 (worker: give bridged networks beside the routed ones)
+    networks = await open_networks(settings, worker_id, registries, peers, bridged)
     return Host(
         driver=QemuDriver(acceleration.kind),
         cgroups=cgroups.detect(worker_id),

@@ -1,7 +1,7 @@
 """This host's networks, made of the settings; none, if they are switched off or the host lacks what they need."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -16,8 +16,10 @@ from scaibunker.worker.network.naming import Names
 from scaibunker.worker.network.networks import HostNetworks, Upstreams
 from scaibunker.worker.network.nft_enforcer import NftEnforcer
 from scaibunker.worker.network.none import NoNetworks
+from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.port import Networks
 from scaibunker.worker.network.ranges import Ranges
+from scaibunker.worker.network.registries.current import Registries
 from scaibunker.worker.network.routed import RoutedNetworks, Terms
 from scaibunker.worker.network.settings import NetworkSettings
 from scaibunker.worker.network.vicinity import Vicinity
@@ -29,13 +31,11 @@ GATEWAY_UIDS, GATEWAY_UIDS_FROM = 1000, 1_000_000
 """The gateways' users, counted from `vmm_uid_base`: beyond all those of machines."""
 
 
-RegistryHosts = Callable[[], Iterable[str]]
-
-
 async def open_networks(
     settings: WorkerSettings,
     worker_id: str,
-    registry_hosts: RegistryHosts,
+    registries: Registries,
+    peers: Peers,
     others: Sequence[Networks],
 ) -> HostNetworks | NoNetworks:
     """Ready to give; what machines have of an earlier daemon is found. `others`: those of the profiles without a slot."""
@@ -46,7 +46,9 @@ async def open_networks(
         log.error("networks_unavailable", reason=f"the host lacks {lacking}")
         return NoNetworks()
     try:
-        networks = await netns.outside(lambda: _made(settings, worker_id, registry_hosts, others))
+        networks = await netns.outside(
+            lambda: _made(settings, worker_id, registries, peers, others)
+        )
         await networks.start()
     except WorkerFault as fault:
         log.error("networks_unavailable", reason=fault.message)
@@ -67,13 +69,14 @@ def gateway_home(settings: WorkerSettings, worker_id: str) -> Home:
 def _made(
     settings: WorkerSettings,
     worker_id: str,
-    registry_hosts: RegistryHosts,
+    registries: Registries,
+    peers: Peers,
     others: Sequence[Networks],
 ) -> HostNetworks:
     chosen = settings.network
     ranges = Ranges(chosen.transfer_v4, chosen.transfer_v6)
     terms = Terms(
-        registry_hosts=registry_hosts,
+        registry_hosts=lambda: registries.hosts.patterns,
         bandwidth_mbit=chosen.bandwidth_mbit,
         mtu=chosen.mtu or host.default_mtu(chosen.outward),
         max_flows=chosen.max_flows,
@@ -90,7 +93,7 @@ def _made(
     enforcer = NftEnforcer(lambda: networks.lookout.never)
     claims = Claims(chosen.claims_dir, worker_id, ranges)
     routed = RoutedNetworks(Names.of(worker_id), claims, enforcer, gateway, terms)
-    networks = HostNetworks(routed, others, gateway, vicinity, lambda: _upstreams(chosen))
+    networks = HostNetworks(routed, others, gateway, vicinity, peers, lambda: _upstreams(chosen))
     return networks
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from ipaddress import ip_network
 
 import structlog
 
@@ -14,6 +16,7 @@ from scaibunker.worker.gateway.client import GatewayClient
 from scaibunker.worker.gateway.surroundings import Surroundings
 from scaibunker.worker.network.lookout import Lookout
 from scaibunker.worker.network.never import Never
+from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.port import MachineNetwork, Networks, Owner
 from scaibunker.worker.network.routed import RoutedNetworks
 from scaibunker.worker.network.vicinity import Vicinity
@@ -24,8 +27,8 @@ Upstreams = tuple[tuple[str, int], ...]
 
 
 class HostNetworks:
-    """A `Networks`. `others` give the profiles that have no slot. `upstreams` says which resolvers names are asked of, as
-    it is now. `start` first."""
+    """A `Networks`. `others` give the profiles that have no slot. `peers` are told of our own addresses, and
+    their changes are followed. `upstreams` says which resolvers names are asked of, as it is now. `start` first."""
 
     def __init__(
         self,
@@ -33,16 +36,20 @@ class HostNetworks:
         others: Sequence[Networks],
         gateway: GatewayClient,
         vicinity: Vicinity,
+        peers: Peers,
         upstreams: Callable[[], Upstreams],
     ) -> None:
         self._routed = routed
         self._parts: tuple[Networks, ...] = (routed, *others)
         self._gateway = gateway
         self._vicinity = vicinity
+        self._peers = peers
         self._upstreams = upstreams
         self._surroundings: Surroundings | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self.lookout = Lookout(self._gather, self._renew)
+        peers.own = lambda: vicinity.own
+        peers.changed = self.lookout.hint
 
     @property
     def profiles(self) -> Sequence[str]:
@@ -71,11 +78,6 @@ class HostNetworks:
         for part in self._parts:
             await part.reclaim(living)
 
-    def set_peers(self, peers: Sequence[str]) -> None:
-        """Other workers, by URL or address: no machine of this one reaches them."""
-        if self._vicinity.set_peers(peers):
-            self.lookout.hint()
-
     async def registries_changed(self) -> None:
         """The list of registries is another one: machines with the profile `registry` follow it."""
         await self._routed.registries_changed()
@@ -103,6 +105,8 @@ class HostNetworks:
 
     async def _gather(self) -> Never:
         never = await self._vicinity.gather()
+        told = tuple(ip_network(text, strict=False) for text in self._peers.addresses)
+        never = replace(never, vicinity=(*never.vicinity, *told))
         said = self._surroundings
         if said is not None and said.upstreams != self._upstreams():
             self._tell_gateway(never)

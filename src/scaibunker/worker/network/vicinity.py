@@ -71,6 +71,8 @@ class Vicinity:
         """For each host, its addresses and when they were last seen."""
         self._lost: set[str] = set()
         """Hosts that could not be resolved when they were last asked for."""
+        self.own: tuple[Network, ...] = ()
+        """What this host answered for when it was last looked at, but for slots."""
 
     def set_peers(self, peers: Iterable[str]) -> bool:
         """The deployment's other hosts, all there are: addresses and ranges, of which there may be tens of thousands;
