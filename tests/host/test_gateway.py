@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import dns.asyncquery
 import dns.message
@@ -259,3 +260,38 @@ async def test_two_daemons_that_start_one_at_once_have_one(tmp_path: Path) -> No
         for client in clients:
             await client.close()
         await clients[0].stop()
+
+
+async def test_whatever_is_asked_while_gateways_die_is_done_in_the_end(
+    client: GatewayClient,
+) -> None:
+    machines = {f"m{number}": Machine() for number in range(6)}
+    await client.surroundings(around())
+    random = Random(7)
+    killed = set()
+
+    async def use(name: str, machine: Machine) -> None:
+        """A machine that comes, is changed, goes, and comes again: each call may meet a gateway's death."""
+        for _ in range(4):
+            await client.attach(name, "", CLOSED, machine.open)
+            await client.change(name, "bunker", POLICY)
+            await asyncio.sleep(random.random() * 0.2)
+            await client.detach(name)
+        await client.attach(name, "bunker", POLICY, machine.open)
+
+    async def kill() -> None:
+        while len(killed) < 5:
+            await asyncio.sleep(random.random() * 0.5)
+            pid = client.pid
+            if pid is not None and pid not in killed:
+                killed.add(pid)
+                os.kill(pid, random.choice([signal.SIGKILL, signal.SIGTERM]))
+
+    await asyncio.gather(kill(), *(use(name, machine) for name, machine in machines.items()))
+    assert await client.attached() == machines.keys()
+    for machine in machines.values():
+        await until(machine.served)
+        assert await machine.rcode() == dns.rcode.NXDOMAIN
+    assert client.pid not in killed
+    for pid in killed:
+        assert start_ticks(pid) is None

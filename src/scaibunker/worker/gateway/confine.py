@@ -37,7 +37,7 @@ def confine(root: Path, uid: int) -> None:
         raise ValueError("the gateway never serves as root")
     libc = ctypes.CDLL(None, use_errno=True)
     last_capability = int(LAST_CAPABILITY.read_text())
-    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    _limit_files(MAX_OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, MAX_ADDRESS_SPACE_BYTES)
     _limit(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
@@ -61,6 +61,14 @@ def _limit(what: int, most: int) -> None:
     _, hard = resource.getrlimit(what)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (most, most))
+
+
+def _limit_files(most: int) -> None:
+    """Also above what was left to us: each machine's connections need some."""
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        _limit(resource.RLIMIT_NOFILE, most)
 
 
 def _prctl(libc: ctypes.CDLL, option: int, argument: int) -> None:
