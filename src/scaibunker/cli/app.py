@@ -39,6 +39,9 @@ class Commands(LazyGroup):
             "snapshot": Entry(
                 f"{_COMMANDS}.snapshot", "List, show and remove snapshots of bunkers."
             ),
+            "bridge": Entry(
+                f"{_COMMANDS}.bridge", "Make, list, show and remove bridges between bunkers."
+            ),
             "image": Entry(f"{_COMMANDS}.image", "List the images that bunkers can be made from."),
             "worker": Entry(
                 f"{_COMMANDS}.worker", "List, show, drain and resume the workers that run bunkers."

@@ -68,6 +68,8 @@ QuotaProfilesArgument = Annotated[
 ]
 SnapshotArgument = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its id or its name.")]
 SnapshotsArgument = Annotated[list[str], typer.Argument(metavar="SNAPSHOT", help="Ids or names.")]
+BridgeArgument = Annotated[str, typer.Argument(metavar="BRIDGE", help="Its id or its name.")]
+BridgesArgument = Annotated[list[str], typer.Argument(metavar="BRIDGE", help="Ids or names.")]
 ImageArgument = Annotated[
     str | None,
     typer.Argument(metavar="IMAGE", help="An image's name or id; none with --snapshot."),
@@ -148,6 +150,14 @@ BandwidthOption = Annotated[
         max=10_000,
         metavar="MBIT",
         help="Mbit/s each way, with a network [the worker's default].",
+    ),
+]
+InterfaceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interface",
+        metavar="INTERFACE",
+        help=f"What `--network transit` plugs in: {values.INTERFACE_FORM}.",
     ),
 ]
 UserOption = Annotated[

@@ -7,7 +7,7 @@ from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.failures import CommandError
 from scaibunker.sdk import Client
 
-_ID = re.compile(r"(?:bnk|wrk|qpf|snp)_[A-Za-z0-9_-]+")
+_ID = re.compile(r"(?:bnk|wrk|qpf|snp|brg)_[A-Za-z0-9_-]+")
 _PAGE = 200
 
 
@@ -42,6 +42,14 @@ def snapshot_id(client: Client, reference: str) -> str:
         return reference
     found = client.snapshots.list(page_size=_PAGE)
     return _only("snapshot", reference, ((snapshot.id, snapshot.name) for snapshot in found))
+
+
+def bridge_id(client: Client, reference: str) -> str:
+    """A bridge's id. Who sees several tenants may see several of one name."""
+    if _is_id("brg", reference):
+        return reference
+    found = client.bridges.list(page_size=_PAGE)
+    return _only("bridge", reference, ((bridge.id, bridge.name) for bridge in found))
 
 
 def _is_id(prefix: str, reference: str) -> bool:

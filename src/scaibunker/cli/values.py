@@ -15,6 +15,7 @@ _COUNT = re.compile(r"[0-9]{1,9}")
 _MIB = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024}
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+INTERFACE_FORM = "if=NAME,bridge=BRIDGE[,mac=MAC][,spoof-guard=off]"
 HOMES = {"bunker": "/home/bunker", "root": "/root"}
 
 

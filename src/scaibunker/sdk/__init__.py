@@ -58,6 +58,7 @@ from scaibunker.sdk.retries import NO_RETRIES, RetryPolicy
 from scaibunker.sdk.transfers import Progress, Skipped, TransferSummary
 from scaibunker.sdk.waiting import SnapshotProgress
 from scaibunker.wire.api.audit import AuditEntry
+from scaibunker.wire.api.bridges import Bridge, BridgeStatus
 from scaibunker.wire.api.bunkers import (
     BunkerEvent,
     BunkerStatus,
@@ -99,6 +100,8 @@ __all__ = [
     "AuditEntry",
     "AuditFilter",
     "AuthenticationFailed",
+    "Bridge",
+    "BridgeStatus",
     "Bunker",
     "BunkerEvent",
     "BunkerFailed",

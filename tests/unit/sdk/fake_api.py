@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.unit.sdk.fake_bridges import FakeBridges
 from tests.unit.sdk.fake_flows import FakeFlows
 from tests.unit.sdk.fake_quotas import FakeQuotas
 from tests.unit.sdk.fake_snapshots import FakeSnapshots
@@ -65,11 +66,13 @@ class FakeApi:
     quotas: FakeQuotas = field(init=False)
     snapshots: FakeSnapshots = field(init=False)
     flows: FakeFlows = field(default_factory=FakeFlows)
+    bridges: FakeBridges = field(init=False)
     transport: FakeTransport = field(init=False)
 
     def __post_init__(self) -> None:
         self.transport = FakeTransport(self._route)
         self.quotas = FakeQuotas(self._paged)
+        self.bridges = FakeBridges(self._paged)
         self.snapshots = FakeSnapshots(self._paged, self.bunkers)
 
     def requests(self, method: str, ending: str = "") -> list[Seen]:
@@ -97,6 +100,7 @@ class FakeApi:
             "images": lambda s, p: self._records(IMAGES, "IMAGE", s, p),
             "workers": self._workers,
             "snapshots": self.snapshots.route,
+            "bridges": self.bridges.route,
             "quota-profiles": self.quotas.route,
         }
         if parts[0] not in routes:

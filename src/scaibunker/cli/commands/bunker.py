@@ -11,6 +11,7 @@ from scaibunker.cli import texts
 from scaibunker.cli.commands import bunker_execs, bunker_flows, bunker_snapshot
 from scaibunker.cli.creation import bunker_options, origin
 from scaibunker.cli.each import each
+from scaibunker.cli.interfaces import interfaces
 from scaibunker.cli.options import (
     AllowOption,
     BandwidthOption,
@@ -21,6 +22,7 @@ from scaibunker.cli.options import (
     EnvOption,
     FromSnapshotOption,
     ImageArgument,
+    InterfaceOption,
     LabelOption,
     LimitOption,
     MemoryOption,
@@ -33,7 +35,7 @@ from scaibunker.cli.output import Column, as_json, write_fields, write_json, wri
 from scaibunker.cli.progress import working
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
-from scaibunker.sdk import BunkerRecord
+from scaibunker.sdk import BunkerRecord, Interface
 
 app = new_app()
 
@@ -63,6 +65,7 @@ def create(
     label: LabelOption = None,
     network: NetworkOption = None,
     allow: AllowOption = None,
+    interface: InterfaceOption = None,
     bandwidth: BandwidthOption = None,
     lifecycle: Annotated[
         str | None,
@@ -97,6 +100,7 @@ def create(
         disk_mb=disk,
         network_profile=network,
         network_allowlist=allow,
+        interfaces=interfaces(interface or ()),
         bandwidth_mbit=bandwidth,
         lifecycle_mode=lifecycle,
         max_lifetime_s=max_lifetime,
@@ -146,8 +150,14 @@ def show(session: Session, bunker: BunkerArgument) -> None:
         fields["status"] = f"{record.status} (passivated)"
     fields["env_vars"] = ", ".join(sorted(record.env_vars))
     fields["label_set"] = ", ".join(f"{k}={v}" for k, v in sorted(record.label_set.items()))
+    fields["interfaces"] = ", ".join(_interface(each) for each in record.interfaces or ())
     fields["network_allowlist"] = ", ".join(record.network_allowlist or ())
     write_fields(fields)
+
+
+def _interface(interface: Interface) -> str:
+    guard = "" if interface.spoof_guard else ", no spoof guard"
+    return f"{interface.if_name} on {interface.bridge_name} ({interface.mac}{guard})"
 
 
 def pause(session: Session, bunkers: BunkersArgument) -> int:

@@ -10,6 +10,7 @@ import httpx
 from scaibunker.sdk import _calls
 from scaibunker.sdk._async.api_keys import AsyncApiKeys
 from scaibunker.sdk._async.audit import AsyncAuditLog
+from scaibunker.sdk._async.bridges import AsyncBridges
 from scaibunker.sdk._async.bunkers import AsyncBunkers
 from scaibunker.sdk._async.execs import AsyncExecs
 from scaibunker.sdk._async.files import AsyncFiles
@@ -47,6 +48,7 @@ class AsyncClient:
         )
         self.bunkers = AsyncBunkers(self._transport)
         self.snapshots = AsyncSnapshots(self._transport)
+        self.bridges = AsyncBridges(self._transport)
         self.images = AsyncImages(self._transport)
         self.workers = AsyncWorkers(self._transport)
         self.quotas = AsyncQuotas(self._transport)

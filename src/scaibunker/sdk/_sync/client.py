@@ -11,6 +11,7 @@ import httpx
 from scaibunker.sdk import _calls
 from scaibunker.sdk._sync.api_keys import ApiKeys
 from scaibunker.sdk._sync.audit import AuditLog
+from scaibunker.sdk._sync.bridges import Bridges
 from scaibunker.sdk._sync.bunkers import Bunkers
 from scaibunker.sdk._sync.execs import Execs
 from scaibunker.sdk._sync.files import Files
@@ -48,6 +49,7 @@ class Client:
         )
         self.bunkers = Bunkers(self._transport)
         self.snapshots = Snapshots(self._transport)
+        self.bridges = Bridges(self._transport)
         self.images = Images(self._transport)
         self.workers = Workers(self._transport)
         self.quotas = Quotas(self._transport)
