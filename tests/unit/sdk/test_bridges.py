@@ -83,4 +83,3 @@ async def test_the_same_without_blocking(api: FakeApi, aclient: AsyncClient) -> 
     assert [each async for each in aclient.bridges.list()] == [made]
     await aclient.bridges.delete(made.id)
     assert api.bridges.rows == []
-
