@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.integration.simulated_worker import TOKEN, SimulatedWorker
 from tests.integration.stack import Stack
+from tests.integration.test_observe import scraped
 
 REGISTRIES = ["*.files.registry.test", "pypi.registry.test"]
 
@@ -60,3 +61,30 @@ async def test_a_worker_of_an_older_release_says_nothing_of_it(
     assert response.status_code == 200
     found = await shown(bare)
     assert (found["registry_hosts"], found["default_bandwidth_mbit"]) == ([], None)
+
+
+async def test_metrics_tell_bunkers_and_bandwidth_by_network_profile(
+    bare: Stack, worker: SimulatedWorker
+) -> None:
+    worker.network_profiles = ["isolated", "registry", "unrestricted"]
+    await worker.beat(bare.client)
+    await bare.create(wait=False)
+    for mbit in (30, 12):
+        await bare.create(
+            "super_admin", wait=False, network_profile="registry", bandwidth_mbit=mbit
+        )
+    ended = await bare.create(
+        "super_admin", wait=False, network_profile="unrestricted", bandwidth_mbit=500
+    )
+    await bare.data_of("DELETE", f"/bunkers/{ended['id']}", "super_admin")
+
+    def of(name: str, profile: str) -> str:
+        return f'scaibunker_{name}{{network_profile="{profile}"}}'
+
+    found = await scraped(bare, lambda m: m[of("bunkers_on_workers", "registry")] == 2)
+    assert found[of("bandwidth_mbit", "registry")] == 42
+    assert found[of("bunkers_on_workers", "isolated")] == 1
+    assert found[of("bandwidth_mbit", "isolated")] == 0
+    for profile in ("unrestricted", "allowlisted", "transit"):
+        assert found[of("bunkers_on_workers", profile)] == 0
+        assert found[of("bandwidth_mbit", profile)] == 0

@@ -72,6 +72,16 @@ class ControllerMetrics:
             async with database.read() as db:
                 return await bunkers.count_by_status(op, db)
 
+        async def by_network() -> Mapping[str, float]:
+            async with database.read() as db:
+                found = await bunkers.networks_in_use(op, db)
+            return {profile: float(count) for profile, (count, _) in found.items()}
+
+        async def bandwidth() -> Mapping[str, float]:
+            async with database.read() as db:
+                found = await bunkers.networks_in_use(op, db)
+            return {profile: float(mbit) for profile, (_, mbit) in found.items()}
+
         async def snapshots_by_status() -> Mapping[str, float]:
             async with database.read() as db:
                 return await snapshots.count_by_status(op, db)
@@ -86,6 +96,18 @@ class ControllerMetrics:
 
         self._metrics.polled(
             "bunkers", "Bunkers that are not at their end, by status.", "status", by_status
+        )
+        self._metrics.polled(
+            "bunkers_on_workers",
+            "Bunkers that have a place on a worker, by network profile.",
+            "network_profile",
+            by_network,
+        )
+        self._metrics.polled(
+            "bandwidth_mbit",
+            "Sum of the bandwidths of bunkers that have a place on a worker, by network profile.",
+            "network_profile",
+            bandwidth,
         )
         self._metrics.polled("snapshots", "Snapshots by status.", "status", snapshots_by_status)
         self._metrics.polled("workers", "Workers by status.", "status", by_presence)

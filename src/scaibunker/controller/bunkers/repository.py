@@ -81,6 +81,27 @@ async def count_by_status(op: Operation, db: Reader) -> dict[str, float]:
     return {state: float(found.get(state, 0)) for state in _LIVE}
 
 
+async def networks_in_use(op: Operation, db: Reader) -> dict[str, tuple[int, int]]:
+    """Of each network profile: how many bunkers with it are on a worker, and the sum of their bandwidths in Mbit/s."""
+    c = bunkers.c
+    query = (
+        select(
+            c.network_profile,
+            func.count().label("count"),
+            func.sum(func.coalesce(c.bandwidth_mbit, 0)).label("mbit"),
+        )
+        .where(reachable(op), c.status.in_(_LIVE), c.worker_id.is_not(None))
+        .group_by(c.network_profile)
+    )
+    found = {row["network_profile"]: row for row in await db.rows(query)}
+    return {
+        profile.value: (int(found[profile]["count"]), int(found[profile]["mbit"]))
+        if profile in found
+        else (0, 0)
+        for profile in NetworkProfile
+    }
+
+
 async def add(op: Operation, db: Writer, bunker: Bunker) -> None:
     """Store a new bunker with its labels and its first event."""
     await db.execute(insert(bunkers).values(**to_row(bunker)))
