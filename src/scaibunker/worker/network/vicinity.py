@@ -66,6 +66,8 @@ class Vicinity:
         self._permitted = tuple(permitted)
         self._peers: tuple[str, ...] = ()
         self._told: tuple[Network, ...] = ()
+        self._said: tuple[str, ...] = ()
+        self._unread = False
         self._look, self._resolve, self._now = look, resolve, now
         self._known: dict[str, dict[Address, float]] = {}
         """For each host, its addresses and when they were last seen."""
@@ -77,17 +79,18 @@ class Vicinity:
     def set_peers(self, peers: Iterable[str]) -> bool:
         """The deployment's other hosts, all there are: addresses and ranges, of which there may be tens of thousands;
         a few host names and URLs, which are looked up. Whether they are others than before."""
-        numbers, names = _sorted_out(_hosts(peers))
-        told = tuple(n for n in _collapsed(numbers) if not self._is_closed(n))
-        hosts = tuple(names[:MAX_HOSTS])
-        changed = (told, hosts) != (self._told, self._peers)
-        self._told, self._peers = told, hosts
+        said = tuple(sorted(set(peers)))
+        changed = said != self._said
+        self._said, self._unread = said, self._unread or changed
         return changed
 
     async def gather(self) -> Never:
         """How things are now. A name that cannot be resolved stands for what it last stood for. Raises WorkerFault if
         the host's own addresses cannot be read."""
         own = await self._look()
+        while self._unread:
+            self._unread = False
+            self._told, self._peers = await asyncio.to_thread(self._read, self._said)
         hosts = dict.fromkeys((*self._fixed, *self._peers))
         for gone in self._known.keys() - hosts.keys():
             del self._known[gone]
@@ -95,6 +98,12 @@ class Vicinity:
         near = {ipaddress.ip_network(a) for known in self._known.values() for a in known}
         beside = {n for n in {*own, *near} if not self._is_closed(n)}.union(self._told)
         return Never((*self._ranges, *sorted(beside, key=_order)), self._permitted)
+
+    def _read(self, said: Iterable[str]) -> tuple[tuple[Network, ...], tuple[str, ...]]:
+        """Of what is said of peers: addresses and ranges, and names. Takes a moment when there are many."""
+        numbers, names = _sorted_out(_hosts(said))
+        told = tuple(n for n in _collapsed(numbers) if not self._is_closed(n))
+        return told, tuple(names[:MAX_HOSTS])
 
     def _is_closed(self, network: Network) -> bool:
         """Whether it is in a range that is closed anyway."""
