@@ -163,6 +163,8 @@ def test_workers(api: FakeApi, shell: Shell) -> None:
         for line in shell("worker", "show", "here").text.splitlines()
     }
     assert shown["reasons"] == "it is drained"
+    assert shown["registry_hosts"] == "*.files.registry.test, pypi.registry.test"
+    assert shown["default_bandwidth_mbit"] == "100"
     assert shown["total"] == "2 cores, 4096 MiB memory, 20000 MiB disk"
     assert shown["bunkers_by_status"] == "1 running"
     assert shell("worker", "show", "wrk_1", "--json").json == {
