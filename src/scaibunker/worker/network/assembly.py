@@ -1,5 +1,6 @@
 """This host's networks, made of the settings; none, if they are switched off or the host lacks what they need."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ from scaibunker.worker.network.ranges import Ranges
 from scaibunker.worker.network.registries.current import Registries
 from scaibunker.worker.network.routed import RoutedNetworks, Terms
 from scaibunker.worker.network.settings import NetworkSettings
-from scaibunker.worker.network.vicinity import Vicinity
+from scaibunker.worker.network.vicinity import Vicinity, own_addresses
 from scaibunker.worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,11 @@ async def open_networks(
     others: Sequence[Networks],
 ) -> HostNetworks | NoNetworks:
     """Ready to give; what machines have of an earlier daemon is found. `others`: those of the profiles without a slot."""
+    with contextlib.suppress(
+        WorkerFault
+    ):  # the others close this host also if it gives no networks itself
+        own = await own_addresses()
+        peers.own = lambda: own
     if not settings.network.enabled:
         return NoNetworks()
     lacking = await netns.outside(features.missing)
@@ -88,6 +94,7 @@ def _made(
         (ranges.v4, ranges.v6, GUEST_V4.network, GUEST_V6.network),
         (settings.controller_url, settings.storage_url),
         chosen.permitted_ranges,
+        advertised=settings.advertise_url,
     )
     gateway = GatewayClient(gateway_home(settings, worker_id))
     enforcer = NftEnforcer(lambda: networks.lookout.never)

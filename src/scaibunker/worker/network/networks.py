@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
-from ipaddress import ip_network
 
 import structlog
 
@@ -104,9 +102,8 @@ class HostNetworks:
         )
 
     async def _gather(self) -> Never:
+        self._vicinity.set_peers(self._peers.addresses)
         never = await self._vicinity.gather()
-        told = tuple(ip_network(text, strict=False) for text in self._peers.addresses)
-        never = replace(never, vicinity=(*never.vicinity, *told))
         said = self._surroundings
         if said is not None and said.upstreams != self._upstreams():
             self._tell_gateway(never)

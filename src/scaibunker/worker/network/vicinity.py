@@ -49,7 +49,7 @@ async def resolved(host: str) -> set[Address]:
 
 class Vicinity:
     """`ranges`: of slots, closed as a whole. `urls`: of the controller and the storage proxy. `permitted`: ranges of
-    the operator, passed on in each Never."""
+    the operator, passed on in each Never. `advertised`: the URL by which others know this worker."""
 
     def __init__(
         self,
@@ -57,12 +57,14 @@ class Vicinity:
         urls: Iterable[str | None] = (),
         permitted: Iterable[Network] = (),
         *,
+        advertised: str | None = None,
         look: Look = own_addresses,
         resolve: Resolve = resolved,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ranges = tuple(ranges)
-        self._fixed = _hosts(url for url in urls if url)
+        self._advertised = _hosts([advertised] if advertised else [])
+        self._fixed = (*_hosts(url for url in urls if url), *self._advertised)
         self._permitted = tuple(permitted)
         self._peers: tuple[str, ...] = ()
         self._told: tuple[Network, ...] = ()
@@ -74,7 +76,8 @@ class Vicinity:
         self._lost: set[str] = set()
         """Hosts that could not be resolved when they were last asked for."""
         self.own: tuple[Network, ...] = ()
-        """What this host answered for when it was last looked at, but for slots."""
+        """What this host answered for when it was last looked at, but for slots; and what the URL stands for by which
+        others know it."""
 
     def set_peers(self, peers: Iterable[str]) -> bool:
         """The deployment's other hosts, all there are: addresses and ranges, of which there may be tens of thousands;
@@ -96,6 +99,8 @@ class Vicinity:
             del self._known[gone]
         await asyncio.gather(*(self._learn(host) for host in hosts))
         near = {ipaddress.ip_network(a) for known in self._known.values() for a in known}
+        known_by = {ipaddress.ip_network(a) for h in self._advertised for a in self._known[h]}
+        self.own = tuple(n for n in {*own, *known_by} if not self._is_closed(n))
         beside = {n for n in {*own, *near} if not self._is_closed(n)}.union(self._told)
         return Never((*self._ranges, *sorted(beside, key=_order)), self._permitted)
 

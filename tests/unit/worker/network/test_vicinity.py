@@ -87,6 +87,18 @@ async def test_peers_come_and_go(world: World) -> None:
     assert networks("203.0.113.20/32")[0] not in near
 
 
+async def test_it_says_what_this_host_answers_for_and_is_known_by(world: World) -> None:
+    world.names["worker.test"] = ["203.0.113.40"]
+    vicinity = Vicinity(
+        SLOTS, ["http://controller.test"], (), advertised="https://worker.test:9440",
+        look=world.look, resolve=world.resolve,
+    )  # fmt: skip
+    assert vicinity.own == ()
+    never = await vicinity.gather()
+    assert set(vicinity.own) == set(networks("192.0.2.2/32", "203.0.113.40/32"))
+    assert set(vicinity.own) <= set(never.vicinity)
+
+
 async def test_addresses_of_peers_are_closed_in_as_few_ranges_as_possible(world: World) -> None:
     vicinity = world.vicinity()
     told = ["203.0.113.4", "203.0.113.5", "2001:db8::9", "198.51.100.0/24"]
