@@ -25,6 +25,15 @@ from tests.waiting import until
 
 GATEWAY_V4, GATEWAY_V6 = "127.0.0.1", "::1"
 ASK_S = 15.0
+PROXY_PORT = 3129
+REDIRECT = f"""
+table ip test {{
+    chain out {{
+        type nat hook output priority -100
+        ip daddr != {GATEWAY_V4} tcp dport 1-65535 redirect to :{PROXY_PORT}
+    }}
+}}
+"""
 
 
 class Machine:
@@ -58,12 +67,18 @@ class Machine:
         wanted = dns.rdatatype.from_text(kind)
         return [d.address for r in message.answer if r.rdtype == wanted for d in r]
 
+    def redirect(self) -> None:
+        """As a slot's rules do it: all TCP to elsewhere goes to the proxy, which hears where it was meant to go."""
+        self.namespace.batch("address add 198.18.0.2/32 dev lo\nroute add default dev lo\n")
+        self.namespace.run("nft", "-f", "-", stdin=REDIRECT)
+
     async def _open(self) -> Sockets:
         return await asyncio.to_thread(self.namespace.call, _open)
 
 
 def _open() -> Sockets:
     udp, tcp = [], []
+    proxied = socket.create_server((GATEWAY_V4, PROXY_PORT), backlog=64)
     for family, address in ((socket.AF_INET, GATEWAY_V4), (socket.AF_INET6, GATEWAY_V6)):
         for kind, group in ((socket.SOCK_DGRAM, udp), (socket.SOCK_STREAM, tcp)):
             sock = socket.socket(family, kind)
@@ -72,7 +87,7 @@ def _open() -> Sockets:
             if kind == socket.SOCK_STREAM:
                 sock.listen(64)
             group.append(sock)
-    return Sockets(tuple(udp), tuple(tcp))
+    return Sockets(tuple(udp), tuple(tcp), (proxied,))
 
 
 class Machines:

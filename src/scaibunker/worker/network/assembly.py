@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -10,11 +11,13 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.gateway import upstreams
 from scaibunker.worker.gateway.client import GatewayClient
 from scaibunker.worker.gateway.home import Home
+from scaibunker.worker.gateway.surroundings import Surroundings
 from scaibunker.worker.network import features, host, netns
 from scaibunker.worker.network.claims import Claims
 from scaibunker.worker.network.facts import GUEST_V4, GUEST_V6
 from scaibunker.worker.network.naming import Names
-from scaibunker.worker.network.networks import HostNetworks, Upstreams
+from scaibunker.worker.network.networks import HostNetworks
+from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.nft_enforcer import NftEnforcer
 from scaibunker.worker.network.none import NoNetworks
 from scaibunker.worker.network.peers import Peers
@@ -100,9 +103,10 @@ def _made(
     enforcer = NftEnforcer(lambda: networks.lookout.never)
     claims = Claims(chosen.claims_dir, worker_id, ranges)
     routed = RoutedNetworks(Names.of(worker_id), claims, enforcer, gateway, terms)
-    networks = HostNetworks(routed, others, gateway, vicinity, peers, lambda: _upstreams(chosen))
+    networks = HostNetworks(routed, others, gateway, vicinity, peers, partial(_surround, chosen))
     return networks
 
 
-def _upstreams(chosen: NetworkSettings) -> Upstreams:
-    return chosen.upstreams or upstreams.read_from()
+def _surround(chosen: NetworkSettings, never: Never) -> Surroundings:
+    asked = chosen.upstreams or upstreams.read_from()
+    return Surroundings(never, asked, chosen.dns_ttl_min_s, chosen.dns_ttl_max_s)

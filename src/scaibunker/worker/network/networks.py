@@ -21,12 +21,10 @@ from scaibunker.worker.network.vicinity import Vicinity
 
 log = structlog.get_logger(__name__)
 
-Upstreams = tuple[tuple[str, int], ...]
-
 
 class HostNetworks:
     """A `Networks`. `others` give the profiles that have no slot. `peers` are told of our own addresses, and
-    their changes are followed. `upstreams` says which resolvers names are asked of, as it is now. `start` first."""
+    their changes are followed. `surround` says what the gateway is told, as it is now. `start` first."""
 
     def __init__(
         self,
@@ -35,14 +33,14 @@ class HostNetworks:
         gateway: GatewayClient,
         vicinity: Vicinity,
         peers: Peers,
-        upstreams: Callable[[], Upstreams],
+        surround: Callable[[Never], Surroundings],
     ) -> None:
         self._routed = routed
         self._parts: tuple[Networks, ...] = (routed, *others)
         self._gateway = gateway
         self._vicinity = vicinity
         self._peers = peers
-        self._upstreams = upstreams
+        self._surround = surround
         self._surroundings: Surroundings | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self.lookout = Lookout(self._gather, self._renew)
@@ -105,7 +103,7 @@ class HostNetworks:
         self._vicinity.set_peers(self._peers.addresses)
         never = await self._vicinity.gather()
         said = self._surroundings
-        if said is not None and said.upstreams != self._upstreams():
+        if said is not None and said.upstreams != self._surround(never).upstreams:
             self._tell_gateway(never)
         return never
 
@@ -115,7 +113,7 @@ class HostNetworks:
 
     def _tell_gateway(self, never: Never) -> None:
         """One that cannot be reached is told when it can."""
-        self._surroundings = Surroundings(never, self._upstreams())
+        self._surroundings = self._surround(never)
         task = asyncio.create_task(self._tell(self._surroundings))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)

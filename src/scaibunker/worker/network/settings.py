@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scaibunker.wire.worker.network import (
@@ -57,6 +57,10 @@ class NetworkSettings(BaseSettings):
     upstream_resolvers: list[str] = Field(default_factory=list)
     """DNS servers that names are asked of, `address` or `address:port` (IPv6: `[address]:port`); without any, those
     of the host's /etc/resolv.conf."""
+    dns_ttl_min_s: Annotated[int, Field(ge=1, le=3600)] = 5
+    """Seconds for which a machine may use an address of a permitted name at least, even if its owner says less."""
+    dns_ttl_max_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Seconds for which it may at most, even if its owner says more; then it asks anew."""
     claims_dir: Path = Path("/run/scaibunker-slots")
     """Where workers on one host write down which transfer addresses are taken; the same for all of them."""
 
@@ -73,6 +77,13 @@ class NetworkSettings(BaseSettings):
     def _are_addresses(cls, value: list[str]) -> list[str]:
         for text in value:
             endpoint(text)
+        return value
+
+    @field_validator("dns_ttl_max_s")
+    @classmethod
+    def _is_not_below_the_least(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("dns_ttl_min_s", 0):
+            raise ValueError("must not be less than dns_ttl_min_s")
         return value
 
     @property
