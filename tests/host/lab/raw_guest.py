@@ -44,4 +44,7 @@ class RawGuest:
         self._frames.clear()
 
     def close(self) -> None:
-        os.close(self._tap)
+        """Idempotent."""
+        if self._tap >= 0:
+            os.close(self._tap)
+            self._tap = -1
