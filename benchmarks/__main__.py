@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import bare, resolver
+from benchmarks import bare, resolver, slots
 from benchmarks.figures import Figure, from_samples, save, show, this_host
 from benchmarks.memory import pss_mb
 from scaibunker.artifacts.manifest import Artifacts, ensure
@@ -40,11 +40,12 @@ def main() -> int:
     parser.add_argument("--creates", type=int, default=5)
     parser.add_argument("--only-starts", action="store_true")
     parser.add_argument("--only-resolver", action="store_true")
+    parser.add_argument("--only-slots", action="store_true")
     parser.add_argument("--execs", type=int, default=200)
     parser.add_argument("--files", type=int, default=5)
     options = parser.parse_args()
-    if options.only_resolver:
-        figures = resolver.measure()
+    if options.only_resolver or options.only_slots:
+        figures = resolver.measure() if options.only_resolver else slots.measure()
         show(figures)
         save(figures, this_host(), options.json)
         print(f"written to {options.json}")
@@ -57,6 +58,7 @@ def main() -> int:
             if not options.only_starts:
                 figures += uvloop.run(_measure(cold, artifacts, options))
                 figures += resolver.measure()
+                figures += slots.measure()
         acceleration = cold.acceleration
     host: dict[str, object] = {
         "cpus": os.cpu_count(),

@@ -14,6 +14,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
+CALM_S = 0.2
+"""Whoever has just taken one has something better to do with the host's cores."""
 
 
 class Pool:
@@ -63,6 +65,7 @@ class Pool:
         pause = RETRY_S
         while True:
             await self._wanted.wait()
+            await self._until_calm()
             self._wanted.clear()
             while len(self._ready) < self._size:
                 try:
@@ -73,3 +76,13 @@ class Pool:
                     pause = min(2 * pause, LONGEST_RETRY_S)
                 else:
                     pause = RETRY_S
+
+    async def _until_calm(self) -> None:
+        """None was taken for a moment; or none is left."""
+        while self._ready:
+            self._wanted.clear()
+            try:
+                async with asyncio.timeout(CALM_S):
+                    await self._wanted.wait()
+            except TimeoutError:
+                return
