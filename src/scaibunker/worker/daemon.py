@@ -30,6 +30,8 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.fullness import promised, watch
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host, HostFactory
+from scaibunker.worker.network.assembly import gateway_home
+from scaibunker.worker.network.audit.uploading import upload
 from scaibunker.worker.network.bridges.port import Bridges
 from scaibunker.worker.report import Reporter
 from scaibunker.worker.settings import WorkerSettings
@@ -108,6 +110,7 @@ class Daemon:
         watching = [
             asyncio.create_task(watch(host.room, fleet), name="disk"),
             asyncio.create_task(self._watch_registries(host), name="registries"),
+            asyncio.create_task(self._upload_flows(host, fleet, worker_id), name="flow records"),
         ]
         log.info("worker_ready", worker_id=worker_id, address=address)
         try:
@@ -131,6 +134,13 @@ class Daemon:
             task.add_done_callback(changing.discard)
 
         await host.registries.watch(changed)
+
+    async def _upload_flows(self, host: Host, fleet: Fleet, worker_id: str) -> None:
+        spools = gateway_home(self._settings, worker_id).spools
+        networked = len(host.networks.profiles) > 1
+        await upload(
+            self._settings, spools, lambda: {machine.id for machine in fleet}, networked=networked
+        )
 
     def _news(self) -> None:
         if self._reporter is not None:
