@@ -1,6 +1,7 @@
 """The addresses of a deployment's own hosts, as workers are told them."""
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,11 +140,37 @@ Local:
            /32 link BROADCAST
         |-- 203.0.113.9
            /32 host LOCAL
+        |-- 198.19.66.10
+           /32 host LOCAL
 """
 INET6 = """00000000000000000000000000000001 01 80 10 80       lo
 20010db8000000000000000000000009 02 40 00 80     eth0
 fe800000000000000000000000000001 02 40 20 80     eth0
+fd5ca1ba90010000000000000000420a 03 7f 00 80 sbk51e7ba8453
 """
+
+
+def routes() -> str:
+    """A route to a machine, and one that is none, in the order of bytes of this host."""
+
+    def number(*octets: int) -> str:
+        return f"{int.from_bytes(bytes(octets), sys.byteorder):08X}"
+
+    return (
+        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+        f"eth0 {number(203, 0, 113, 0)} 00000000 0001 0 0 0 {number(255, 255, 255, 0)} 0 0 0\n"
+        f"sbk51e7ba8453 {number(198, 19, 66, 10)} 00000000 0001 0 0 0 "
+        f"{number(255, 255, 255, 254)} 0 0 0\n"
+    )
+
+
+def test_of_too_many_addresses_those_of_the_outside_are_said(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    locals_ = "".join(f"|-- 10.0.0.{n}\n/32 host LOCAL\n" for n in range(100))
+    (tmp_path / "net/fib_trie").write_text(f"{locals_}|-- 44.0.0.1\n/32 host LOCAL\n")
+    found = own_addresses(tmp_path)
+    assert len(found) == 32
+    assert "44.0.0.1" in found
 
 
 def test_a_controllers_own_addresses_are_read_from_the_kernel(tmp_path: Path) -> None:
@@ -151,4 +178,5 @@ def test_a_controllers_own_addresses_are_read_from_the_kernel(tmp_path: Path) ->
     (tmp_path / "net").mkdir()
     (tmp_path / "net/fib_trie").write_text(TRIE)
     (tmp_path / "net/if_inet6").write_text(INET6)
+    (tmp_path / "net/route").write_text(routes())
     assert own_addresses(tmp_path) == {"203.0.113.9", "2001:db8::9"}

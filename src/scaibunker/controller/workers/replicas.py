@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy import delete, insert, select, update
 
 from scaibunker.controller.workers.tables import controllers
 from scaibunker.controller.workers.vicinity import Vicinity, addresses_of
+from scaibunker.wire.worker.network import SLOT_LINKS
 from scaigrid.clock import Clock
 from scaigrid.db import Database, Reader, Writer
 from scaigrid.db.errors import DatabaseUnavailable
@@ -22,7 +24,7 @@ SAY_S = 30.0
 FORGOTTEN_AFTER = timedelta(days=1)
 """An address stays closed for so long after a replica last had it."""
 MAX_OWN, MAX_ALL = 32, 1024
-_IPV4, _IPV6 = "net/fib_trie", "net/if_inet6"
+_IPV4, _IPV6, _ROUTES = "net/fib_trie", "net/if_inet6", "net/route"
 
 
 class Replicas:
@@ -75,9 +77,14 @@ async def _all(op: Operation, db: Reader) -> list[str]:
 
 
 def own_addresses(proc: Path = Path("/proc")) -> frozenset[str]:
-    """Those of this host, as its kernel has them; none that only it can reach itself by."""
+    """Those of this host, as its kernel has them; none that only it can reach itself by, nor those between it and
+    machines, if it is a worker too. If there are too many, those of the outside."""
+    links = list(_slot_links(_text(proc / _ROUTES)))
     found = addresses_of("", [*_ipv4(_text(proc / _IPV4)), *_ipv6(_text(proc / _IPV6))])
-    return frozenset(sorted(found)[:MAX_OWN])
+    addresses = [ipaddress.ip_address(text) for text in found]
+    outward = [a for a in addresses if not any(a in link for link in links)]
+    outward.sort(key=lambda a: (not a.is_global, a.version, int(a)))
+    return frozenset(map(str, outward[:MAX_OWN]))
 
 
 def _text(path: Path) -> str:
@@ -101,4 +108,18 @@ def _ipv4(trie: str) -> Iterable[str]:
 def _ipv6(table: str) -> Iterable[str]:
     """`20010db8000000000000000000000001 02 40 00 80 eth0`."""
     for line in table.splitlines():
-        yield str(ipaddress.IPv6Address(int(line.split()[0], 16)))
+        digits, *_, name = line.split()
+        if not name.startswith(SLOT_LINKS):
+            yield str(ipaddress.IPv6Address(int(digits, 16)))
+
+
+def _slot_links(routes: str) -> Iterable[ipaddress.IPv4Network]:
+    """`sbk0 0A4213C6 00000000 0001 0 0 0 FEFFFFFF ...`: numbers as the host's processor has them."""
+    for line in routes.splitlines():
+        words = line.split()
+        if words[:1] and words[0].startswith(SLOT_LINKS):
+            destination, mask = (
+                ipaddress.IPv4Address(int(word, 16).to_bytes(4, sys.byteorder))
+                for word in (words[1], words[7])
+            )
+            yield ipaddress.IPv4Network(f"{destination}/{mask}", strict=False)

@@ -12,6 +12,8 @@ MAX_ALLOWLIST = 256
 MAX_INTERFACES = 8
 MAX_REGISTRY_HOSTS = 256
 MAX_WORKER_ADDRESSES = 32
+SLOT_LINKS = "sbk"
+"""How the names of interfaces begin that lead to machines, on a worker's host."""
 MIN_BANDWIDTH_MBIT = 1
 MAX_BANDWIDTH_MBIT = 10_000
 

@@ -7,7 +7,9 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-LINK_PREFIX = "sbk"
+from scaibunker.wire.worker.network import SLOT_LINKS
+
+LINK_PREFIX = SLOT_LINKS
 NAMESPACE_PREFIX = "scaibunker-"
 TAG_LENGTH = 6
 MAX_NUMBER = 99_999
