@@ -18,6 +18,7 @@ import dns.rcode
 import pytest
 
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.gateway import client as module
 from scaibunker.worker.gateway.attachment import Sockets
 from scaibunker.worker.gateway.client import GatewayClient
 from scaibunker.worker.network.policy import CLOSED
@@ -260,6 +261,19 @@ async def test_two_daemons_that_start_one_at_once_have_one(tmp_path: Path) -> No
         for client in clients:
             await client.close()
         await clients[0].stop()
+
+
+async def test_one_that_stands_still_is_replaced(
+    client: GatewayClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WATCH_S", 0.1)
+    monkeypatch.setattr(module, "STUCK_S", 2.0)
+    machine = Machine()
+    first = await attached(client, machine)
+    os.kill(first, signal.SIGSTOP)
+    await until(lambda: client.pid not in (None, first))
+    await until(machine.served)
+    assert start_ticks(first) is None
 
 
 async def test_whatever_is_asked_while_gateways_die_is_done_in_the_end(

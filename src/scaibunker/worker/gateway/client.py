@@ -44,6 +44,8 @@ LASTED_S = 10.0
 """A gateway that lived that long has not failed at its start."""
 AGAIN_S = 2.0
 """After which a machine is tried again that could not be attached to a new gateway."""
+WATCH_S, STUCK_S = 10.0, 60.0
+"""A gateway is asked that often whether it is well, and has that long to say so."""
 AT_ONCE = 8
 """Machines that are attached to a new gateway at the same time."""
 
@@ -228,13 +230,17 @@ class GatewayClient:
         log.info("gateway_linked", pid=link.process.identity.pid, serves=len(link.serves))
         self._link = link
         self._linked.set()
-        settling = asyncio.create_task(self._settle(link), name="gateway-settle")
+        beside = [
+            asyncio.create_task(self._settle(link), name="gateway-settle"),
+            asyncio.create_task(_watch(link), name="gateway-watch"),
+        ]
         try:
             await link.session.over()
         finally:
             self._unlink(link)
-            settling.cancel()
-            await asyncio.gather(settling, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await link.session.close()
             link.process.release()
 
@@ -255,6 +261,20 @@ class GatewayClient:
             behind = [name for name, w in self._wanted.items() if link.done.get(name) is not w]
             await asyncio.gather(*map(bring, behind))
             await asyncio.sleep(AGAIN_S)
+
+
+async def _watch(link: _Link) -> None:
+    """End a gateway that stands still: the next one may not."""
+    with contextlib.suppress(Broken):
+        while True:
+            try:
+                async with asyncio.timeout(STUCK_S):
+                    await link.session.ask(lambda number: StatusQuery(id=number))
+            except TimeoutError:
+                log.error("gateway_stuck", pid=link.process.identity.pid)
+                await link.process.kill()
+                return
+            await asyncio.sleep(WATCH_S)
 
 
 def _attach(number: int, name: str, wanted: _Wanted, counts: SocketCounts) -> Attach:
