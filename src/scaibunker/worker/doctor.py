@@ -14,6 +14,7 @@ from scaibunker.artifacts.manifest import ArtifactsMissing, load
 from scaibunker.artifacts.settings import from_environment
 from scaibunker.worker import cgroups
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.network import features
 from scaibunker.worker.network.registries import current as registries
 from scaibunker.worker.network.registries.operators_file import RegistryFileInvalid
 from scaibunker.worker.network.settings import NetworkSettings
@@ -41,7 +42,7 @@ def collect(probe_memory: Path | None = None) -> list[Finding]:
     findings += [_acceleration(probe_memory)]
     findings += [_device("/dev/net/tun", "the tun module (modprobe tun)")]
     findings += [_tool("nft", "nftables", required=False), _tool("ip", "iproute2", required=False)]
-    findings += [*_networks()]
+    findings += [*_networks(), *_features()]
     return sorted(findings, key=lambda finding: not finding.required)
 
 
@@ -111,6 +112,17 @@ def _networks() -> Iterator[Finding]:
             yield Finding(name, False, problem["msg"], "mend the setting", required=True)
         return
     yield from _registries(settings.registry_file)
+
+
+def _features() -> Iterator[Finding]:
+    """What of the kernel networks need, by a trial in a namespace that ends with it. Without all of it the worker
+    offers the profile `isolated` alone."""
+    if os.geteuid() != 0:
+        return
+    for feature in features.probe():
+        value, advice = feature.error or "works", feature.advice if feature.error else None
+        name = f"networks: {feature.name}"
+        yield Finding(name, feature.error is None, value, advice, required=False)
 
 
 def _registries(file: Path | None) -> Iterator[Finding]:
