@@ -9,13 +9,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 
-from benchmarks import bare, resolver, slots
+from benchmarks import bare, relay, resolver, slots
 from benchmarks.figures import Figure, from_samples, save, show, this_host
 from benchmarks.memory import pss_mb
 from scaibunker.artifacts.manifest import Artifacts, ensure
@@ -31,6 +31,12 @@ FILE_MB = 16
 SLOTS = 3
 """Machines that a worker keeps prepared."""
 PREPARED_WITHIN_S = 300
+ALONE: dict[str, Callable[[], list[Figure]]] = {
+    "resolver": resolver.measure,
+    "slots": slots.measure,
+    "relay": relay.measure,
+}
+"""What needs no stack, and can be measured by itself."""
 
 
 def main() -> int:
@@ -39,13 +45,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--creates", type=int, default=5)
     parser.add_argument("--only-starts", action="store_true")
-    parser.add_argument("--only-resolver", action="store_true")
-    parser.add_argument("--only-slots", action="store_true")
+    for name in ALONE:
+        parser.add_argument(f"--only-{name}", action="store_true")
     parser.add_argument("--execs", type=int, default=200)
     parser.add_argument("--files", type=int, default=5)
     options = parser.parse_args()
-    if options.only_resolver or options.only_slots:
-        figures = resolver.measure() if options.only_resolver else slots.measure()
+    alone = [name for name in ALONE if getattr(options, f"only_{name}")]
+    if alone:
+        figures = [figure for name in alone for figure in ALONE[name]()]
         show(figures)
         save(figures, this_host(), options.json)
         print(f"written to {options.json}")
@@ -57,8 +64,7 @@ def main() -> int:
                 figures = uvloop.run(_starts(cold, warm, artifacts, options))
             if not options.only_starts:
                 figures += uvloop.run(_measure(cold, artifacts, options))
-                figures += resolver.measure()
-                figures += slots.measure()
+                figures += [figure for measure in ALONE.values() for figure in measure()]
         acceleration = cold.acceleration
     host: dict[str, object] = {
         "cpus": os.cpu_count(),

@@ -167,8 +167,6 @@ class Side(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=0, low=0)
         if self.gone:
             self._transport.abort()
-        elif self._pauses:
-            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._room.held -= self.held
