@@ -17,7 +17,8 @@ from scaibunker.worker.network.never import networks
 from scaibunker.worker.network.policy import CLOSED
 from tests.certificates import Authority
 from tests.integration.proxy.proxied import ALSO, BAD, GOOD, NAMED, OnlySome, World, world
-from tests.waiting import until
+from tests.unit.worker.gateway.proxy import hellos
+from tests.waiting import loop_time, until
 
 GET = b"GET / HTTP/1.1\r\nHost: good.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -488,7 +489,7 @@ async def test_what_receivers_do_not_take_is_not_read_and_what_is_held_is_bounde
             def stalled() -> bool:
                 connections = list(proxied.proxy._connections)
                 return len(connections) == 40 and all(
-                    c._server is not None and c._server._pauses for c in connections
+                    c._route.server is not None and c._route.server._pauses for c in connections
                 )
 
             # Their readers' own buffers fill, then the kernel's, then ours.
@@ -500,6 +501,29 @@ async def test_what_receivers_do_not_take_is_not_read_and_what_is_held_is_bounde
                 writer.transport.abort()
             await until(lambda: len(proxied.flows) == 40)
             await until(lambda: setting.room.held == 0)
+
+
+async def test_new_connections_wait_their_turn() -> None:
+    limits = dataclasses.replace(LIMITS, burst=5, per_second=20)
+    async with world(limits) as proxied, proxied.server(answering), loop_time() as clock:
+        for _ in range(15):
+            reader, writer = await proxied.connect()
+            writer.write(GET)
+            assert await reader.readexactly(len(OK)) == OK
+            writer.close()
+        assert clock.seconds > 0.3
+
+
+async def test_a_guest_that_gives_up_while_the_server_says_nothing_is_noticed(
+    proxied: World,
+) -> None:
+    async with proxied.server(silent):
+        _, writer = await proxied.connect()
+        writer.write(hellos.named(b"good.test"))
+        await until(lambda: proxied.asked)
+        await asyncio.sleep(0)
+        writer.close()
+        await until(lambda: proxied.flows)
 
 
 async def test_idle_connections_end(monkeypatch: pytest.MonkeyPatch) -> None:

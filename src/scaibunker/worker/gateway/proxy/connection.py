@@ -5,37 +5,19 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from scaibunker.worker.gateway.attachment import Attachment
-from scaibunker.worker.gateway.lookup import Lookup, Unresolved
-from scaibunker.worker.gateway.proxy.dial import Address, dial, order
+from scaibunker.worker.gateway.proxy.dial import Address
 from scaibunker.worker.gateway.proxy.judge import Judge, Speech
-from scaibunker.worker.gateway.proxy.limits import Limits
 from scaibunker.worker.gateway.proxy.refusal import Manner, Reason, Refused
-from scaibunker.worker.gateway.proxy.room import Room
-from scaibunker.worker.gateway.proxy.side import JUDGED, Side
+from scaibunker.worker.gateway.proxy.route import Route
+from scaibunker.worker.gateway.proxy.setting import Setting
+from scaibunker.worker.gateway.proxy.side import JUDGED, READ_WHILE_JUDGED, Side
 from scaibunker.worker.gateway.proxy.words import UNREAD
 from scaibunker.worker.gateway.recorder import Endpoint, Flow, Verdict
-from scaibunker.worker.gateway.surroundings import Surroundings
 
-READ_WHILE_JUDGED = 16 * 1024
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 LINGER_BYTES = 1024 * 1024
 """What a refused guest may still send before it is cut off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What all connections of an attachment have in common. `permit` says whether a name is, now."""
-
-    attachment: Attachment
-    surroundings: Surroundings
-    lookup: Lookup
-    limits: Limits
-    room: Room
-    permit: Callable[[str], bool]
-    over: Callable[["Connection"], None]
 
 
 class Connection:
@@ -51,7 +33,9 @@ class Connection:
         source: Endpoint,
         asked: tuple[Address, int],
         names: tuple[str, ...],
+        over: Callable[["Connection"], None],
     ) -> None:
+        self._over_with = over
         self._setting = setting
         self._source = source
         self._asked, self._port = asked
@@ -59,12 +43,8 @@ class Connection:
         self._start = time.time()
         self._began = self._quiet_since = time.monotonic()
         self._judge = Judge(setting.permit, setting.limits)
-        self._guest = Side(sock, setting.room, self, READ_WHILE_JUDGED)
-        self._server: Side | None = None
-        self._dialled: Address | None = None
-        self._server_for: str | None = None
-        self._reaching: asyncio.Task[None] | None = None
-        self._reaching_for: str | None = None
+        self._guest = Side(sock, setting.room, self)
+        self._route = Route(setting, asked, self._guest, self, self._reached)
         self._passed = bytearray()
         self._granted = False
         self._answered = 0
@@ -74,8 +54,8 @@ class Connection:
         self._refused_name: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._moved = 0
-        self._dropped = 0
         self._lingers_until = 0
+        self._held_from = 0
         self._attaching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -92,10 +72,11 @@ class Connection:
         if self._reason is None:
             self._reason, self._verdict = reason, verdict
         self._guest.reset()
+        self._finish()
 
     def sweep(self, now: float) -> None:
         """End it if it has been idle for too long; `now` of the monotonic clock."""
-        moved = self._guest.received + self._received()
+        moved = self._guest.received + self._route.received
         if moved != self._moved:
             self._moved, self._quiet_since = moved, now
         limits = self._setting.limits
@@ -104,16 +85,17 @@ class Connection:
             self.end(Reason.IDLE)
 
     async def gone(self) -> None:
-        """Returns when nothing of it runs."""
-        tasks = [t for t in (self._attaching, self._reaching) if t is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Returns when nothing of it runs; after `end`."""
+        if self._attaching is not None:
+            await asyncio.gather(self._attaching, return_exceptions=True)
+        await self._route.gone()
 
     # Called by the sides.
 
     def heard(self, side: Side, data: bytes) -> None:
         if side is self._guest:
             self._hear_guest(data)
-        elif side is self._server:
+        elif side is self._route.server:
             self._hear_server(data)
 
     def ended(self, side: Side) -> None:
@@ -121,9 +103,11 @@ class Connection:
             self._guest_ended = True
             if self._reason is not None:
                 side.close()
+            elif self._judge.waiting:
+                side.reset()  # it has given up
             else:
                 self._judged(b"")
-        elif side is self._server:
+        elif side is self._route.server:
             self._server_ended = True
             self._guest.finish()
             # What waits for an answer will not get one, and the guest is not read until then.
@@ -136,7 +120,7 @@ class Connection:
     def lost(self, side: Side) -> None:
         if side is self._guest:
             self._finish()
-        elif side is self._server and not self._settled:
+        elif side is self._route.server and not self._settled:
             if self._server_ended:  # it has said all that it had to say
                 self._guest_ended = True
                 self._settle()
@@ -158,8 +142,8 @@ class Connection:
     def _silent(self) -> None:
         """The guest says nothing: perhaps it is the server that speaks first."""
         self._timer = None
-        if self._server is None:
-            self._reach(self._judge.name)
+        if self._route.server is None:
+            self._route.reach(self._judge.name)
 
     def _hear_guest(self, data: bytes) -> None:
         if self._reason is None:
@@ -171,11 +155,11 @@ class Connection:
 
     def _hear_server(self, data: bytes) -> None:
         self._guest.send(data)
-        if self._judge.waiting and self._server is not None:
+        if self._judge.waiting and self._route.server is not None:
             self._take_back()
             self._judge.server(data)
             if not self._judge.waiting:
-                self._server.allowance = UNREAD
+                self._route.server.allowance = UNREAD
                 self._judged(b"")
 
     def _judged(self, data: bytes) -> None:
@@ -209,10 +193,10 @@ class Connection:
         """Do what can be done now."""
         if self._over or self._reason is not None:
             return
-        judge, server = self._judge, self._server
-        ready = server is not None and self._reaching is None and self._server_for == judge.name
+        judge = self._judge
+        server = self._route.ready(judge.name)
         bound = bool(self._passed) or judge.speech is Speech.OTHER or judge.name is not None
-        if ready and server is not None:
+        if server is not None:
             server.allowance = 0 if judge.waiting else UNREAD
             if self._passed:
                 self._answered = server.received
@@ -222,79 +206,22 @@ class Connection:
             if self._guest_ended and not judge.waiting:
                 server.finish()
         elif bound or self._guest_ended:
-            self._reach(judge.name)
-        if judge.waiting or (bound and not ready):
+            self._route.reach(judge.name)
+        if not judge.waiting:
+            self._held_from = self._guest.received
+        # While the server is waited for, little is read: enough to see that the guest has given up.
+        too_much = self._guest.received - self._held_from >= READ_WHILE_JUDGED
+        if too_much or (bound and server is None):
             self._guest.pause(JUDGED)
         else:
             self._guest.resume(JUDGED)
         self._settle()
 
-    # The server.
-
-    def _reach(self, name: str | None) -> None:
-        if self._reaching is not None:
-            if self._reaching_for == name:
-                return
-            self._reaching.cancel()
-        self._reaching_for = name
-        self._reaching = asyncio.create_task(self._reached(name))
-
-    async def _reached(self, name: str | None) -> None:
-        try:
-            await self._connect(name)
-        except Refused as refused:
-            self._reaching = None
-            self._refuse(refused)
-        else:
-            self._server_for = name
-            self._reaching = None
+    def _reached(self, failed: Reason | None) -> None:
+        if failed is None:
             self._proceed()
-
-    async def _connect(self, name: str | None) -> None:
-        """Have a server for that name; None: for the address. Raises Refused."""
-        addresses = await self._addresses(name)
-        if self._server is not None:
-            if self._dialled in addresses:
-                return
-            if self._server.received:
-                raise self._refusal(Reason.OTHER_SERVER)
-            self._drop_server()
-        try:
-            sock, self._dialled = await dial(
-                order(addresses, self._asked), self._port, self._setting.limits.dial_s
-            )
-        except OSError:
-            raise self._refusal(Reason.UNREACHABLE) from None
-        server = Side(sock, self._setting.room, self, READ_WHILE_JUDGED)
-        server.peer = self._guest
-        server.allowance = UNREAD
-        self._guest.peer = self._server = server
-        try:
-            await server.attach(accepted=False)
-        except OSError:
-            self._drop_server()
-            raise self._refusal(Reason.UNREACHABLE) from None
-
-    async def _addresses(self, name: str | None) -> list[Address]:
-        attachment, never = self._setting.attachment, self._setting.surroundings.never
-        found = [self._asked]
-        if name is not None:
-            try:
-                found = await self._setting.lookup.addresses(name, attachment)
-            except Unresolved:
-                raise self._refusal(Reason.NO_ADDRESS) from None
-        passage = attachment.policy.passage
-        permitted = [a for a in found if not never.forbids(a, passage)]
-        if not permitted:
-            raise self._refusal(Reason.ADDRESS_CLOSED if name is None else Reason.NO_ADDRESS)
-        return permitted
-
-    def _drop_server(self) -> None:
-        if self._server is not None:
-            server, self._server = self._server, None
-            self._guest.peer = None
-            self._dropped += server.received
-            server.reset()
+        else:
+            self._refuse(self._refusal(failed))
 
     # The end.
 
@@ -317,7 +244,7 @@ class Connection:
         if refused.manner is Manner.HTTP and self._between_answers():
             answer = b""
         self._stop()
-        self._drop_server()
+        self._route.drop()
         guest = self._guest
         if not answer:
             guest.reset()
@@ -333,12 +260,12 @@ class Connection:
 
     def _between_answers(self) -> bool:
         """Something of an earlier request may still be on its way: another answer would stand in the midst of it."""
-        server = self._server
+        server = self._route.server
         return server is not None and server.received <= self._answered
 
     def _settle(self) -> None:
         """Close it when both have ended, and taken all there was."""
-        server = self._server
+        server = self._route.server
         if self._settled or self._reason is not None or server is None:
             return
         if (
@@ -357,9 +284,9 @@ class Connection:
         self._stop()
         if self._attaching is not None:
             self._attaching.cancel()
-        received = self._received()
-        if self._server is not None and not self._settled:
-            self._server.reset()
+        received = self._route.received
+        if self._route.server is not None and not self._settled:
+            self._route.server.reset()
         self._setting.attachment.recorder.record(
             Flow(
                 start=self._start,
@@ -371,10 +298,12 @@ class Connection:
                 bytes_sent=self._guest.received,
                 bytes_received=received,
                 reason=None if self._reason is None else self._reason.value,
-                dialled=None if self._dialled is None else (str(self._dialled), self._port),
+                dialled=None
+                if self._route.dialled is None
+                else (str(self._route.dialled), self._port),
             )
         )
-        self._setting.over(self)
+        self._over_with(self)
 
     def _host(self) -> str | None:
         """What was asked for by name; else what the address stands for."""
@@ -383,14 +312,9 @@ class Connection:
             return name
         return self._names[0] if self._names else None
 
-    def _received(self) -> int:
-        return self._dropped + (0 if self._server is None else self._server.received)
-
     def _stop(self) -> None:
         self._disarm()
-        if self._reaching is not None:
-            self._reaching.cancel()
-            self._reaching = None
+        self._route.stop()
 
     def _arm(self, after_s: float, call: Callable[[], None]) -> None:
         self._disarm()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Limits:
     """Of one attachment. What a peer does not do in time ends its connection and nobody else's.
 
-    `connections`: at once; what comes above that is reset. `hello` and `head`: of a ClientHello, and of a request's head.
+    `connections`: at once; what comes above that is reset. `per_second` and `burst`: new ones; what comes faster waits
+    to be accepted, so that no machine uses up the ports from which the host can dial. `hello` and `head`: of a ClientHello, and of a request's head.
     `held`: what all connections together hold of bytes that their receivers do not take; as it fills, less is read
     at a time. `turn`: moved for this machine before others get their turn.
     `silence_s`: how long the guest is waited for before the server is dialled, which may be the one to speak first.
@@ -16,6 +17,8 @@ class Limits:
     """
 
     connections: int = 512
+    per_second: float = 100.0
+    burst: int = 1000
     hello: int = 64 * 1024
     head: int = 64 * 1024
     held: int = 16 * 1024 * 1024

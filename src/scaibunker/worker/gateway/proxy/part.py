@@ -11,11 +11,12 @@ import structlog
 from scaibunker.worker.gateway.attachment import Attachment
 from scaibunker.worker.gateway.lookup import Lookup
 from scaibunker.worker.gateway.names import Names
-from scaibunker.worker.gateway.proxy.connection import Connection, Setting
+from scaibunker.worker.gateway.proxy.connection import Connection
 from scaibunker.worker.gateway.proxy.limits import LIMITS, Limits
 from scaibunker.worker.gateway.proxy.original import Address, original_destination
 from scaibunker.worker.gateway.proxy.refusal import Reason
 from scaibunker.worker.gateway.proxy.room import Room
+from scaibunker.worker.gateway.proxy.setting import Setting
 from scaibunker.worker.gateway.proxy.side import reset
 from scaibunker.worker.gateway.recorder import Endpoint, Flow, Verdict
 from scaibunker.worker.gateway.surroundings import Surroundings
@@ -51,6 +52,8 @@ class Proxy:
         self._connections: dict[Connection, None] = {}
         self._timers: dict[object, asyncio.TimerHandle] = {}
         self._names = Names(())
+        self._tokens = float(limits.burst)
+        self._filled = time.monotonic()
         self._setting: Setting | None = None
 
     def start(self, attachment: Attachment) -> None:
@@ -61,7 +64,6 @@ class Proxy:
             limits=self._limits,
             room=Room(self._limits),
             permit=self._permit,
-            over=self._over,
         )
         self._read(attachment.policy)
         for listening in attachment.sockets.proxied:
@@ -100,6 +102,9 @@ class Proxy:
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTS):
+            if not self._token():
+                self._rest(listening, 1 / self._limits.per_second)
+                return
             try:
                 accepted, source = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -107,15 +112,24 @@ class Proxy:
             except OSError as error:
                 if error.errno not in _OUT_OF:
                     log.warning("proxy_not_accepting", reason=str(error))
-                self._rest(listening)
+                self._rest(listening, OUT_OF_S)
                 return
+            self._tokens -= 1
             self._admit(accepted, (source[0], source[1]))
 
-    def _rest(self, listening: socket.socket) -> None:
+    def _token(self) -> bool:
+        """True: one more may be accepted now."""
+        now = time.monotonic()
+        gained = (now - self._filled) * self._limits.per_second
+        self._tokens = min(self._limits.burst, self._tokens + gained)
+        self._filled = now
+        return self._tokens >= 1
+
+    def _rest(self, listening: socket.socket, seconds: float) -> None:
         """Nothing can be accepted now: come back later, instead of at once and for ever."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listening)
-        self._timers[listening] = loop.call_later(OUT_OF_S, self._listen, listening)
+        self._timers[listening] = loop.call_later(seconds, self._listen, listening)
 
     def _admit(self, accepted: socket.socket, source: Endpoint) -> None:
         setting = self._setting
@@ -130,7 +144,7 @@ class Proxy:
         names = tuple(n for n in setting.attachment.answers.names(address) if self._permit(n))
         refused = self._refused(port, names)
         if refused is None:
-            connection = Connection(setting, accepted, source, (address, port), names)
+            connection = Connection(setting, accepted, source, (address, port), names, self._over)
             self._connections[connection] = None
             connection.start()
             return

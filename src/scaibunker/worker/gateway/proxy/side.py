@@ -10,6 +10,8 @@ from scaibunker.worker.gateway.proxy.room import BUFFER, Room
 
 STALLED, JUDGED, TURN = 1, 2, 4
 """Why nothing is read: the other side takes no more, what was read is being judged, others have their turn."""
+READ_WHILE_JUDGED = 16 * 1024
+"""Bytes at a time."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -43,14 +45,13 @@ class Side(asyncio.BufferedProtocol):
     """`allowance`: how many of the bytes that it reads next go to `peer` unread. `held`: what its own peer has not taken
     yet; nothing is read for it meanwhile. `received` counts what it has read."""
 
-    def __init__(self, sock: socket.socket, room: Room, owner: Owner, read_size: int) -> None:
+    def __init__(self, sock: socket.socket, room: Room, owner: Owner) -> None:
         sock.setblocking(False)
         for option in _KEEPALIVE:
             sock.setsockopt(*option)
         self._sock = sock
         self._room = room
         self._owner = owner
-        self._read_size = read_size
         self._transport: asyncio.Transport | None = None
         self._pauses = 0
         self._attaching = False
@@ -62,6 +63,11 @@ class Side(asyncio.BufferedProtocol):
         self.received = 0
         self.held = 0
         self.gone = False
+
+    @property
+    def silent(self) -> bool:
+        """It has said nothing, not even that it has ended."""
+        return not self.received and not self._ended
 
     async def attach(self, *, accepted: bool) -> None:
         """Begin to read. Raises OSError."""
@@ -76,9 +82,7 @@ class Side(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         size = self._room.size()
-        if not self.allowance and size > self._read_size:
-            size = self._read_size
-        return BUFFER[:size]
+        return BUFFER[: size if self.allowance else min(size, READ_WHILE_JUDGED)]
 
     def buffer_updated(self, nbytes: int) -> None:
         self.received += nbytes
@@ -95,6 +99,9 @@ class Side(asyncio.BufferedProtocol):
     def send(self, data: memoryview | bytes) -> None:
         """To its peer, now or as soon as it takes it; the other side is not read until then."""
         if self.gone or self._transport is None:
+            return
+        if self._finishing:
+            self.reset()
             return
         sent = 0
         if not self.held:
