@@ -275,3 +275,32 @@ async def _full(_: web.Request) -> web.StreamResponse:
 async def _status_is(stack: Stack, bridge_id: str, status: str) -> bool:
     record = await stack.data_of("GET", f"{PATH}/{bridge_id}", "tenant_admin")
     return bool(record["status"] == status)
+
+
+class TestGone:
+    """A worker that does not come back."""
+
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(request_timeout_s=0.5, heartbeat_interval_s=0.3)
+
+    async def test_a_bridge_of_a_worker_that_is_lost_can_be_deleted(
+        self, stack: Stack, worker: SimulatedWorker
+    ) -> None:
+        made = await make(stack)
+        await worker.stop()
+        first = await stack.data_of("DELETE", f"{PATH}/{made['id']}", "tenant_admin")
+        assert first["status"] == "deleting"
+        await until(lambda: gone(stack, made["id"]))
+        # It comes back after all, with what it had.
+        await worker.start()
+        await worker.beat(stack.client)
+        await until(lambda: not worker.bridges.known)
+
+    async def test_a_bridge_that_was_begun_on_a_worker_that_is_lost_is_given_up(
+        self, stack: Stack, worker: SimulatedWorker
+    ) -> None:
+        made = await make(stack)
+        await worker.stop()
+        await age(stack, status="creating")
+        await until(lambda: gone(stack, made["id"]))
