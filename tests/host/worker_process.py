@@ -16,6 +16,7 @@ import aiohttp
 from scaibunker.artifacts.manifest import Artifacts
 from scaibunker.wire.guest.frames import Decoder, Frame, Kind
 from scaibunker.wire.worker.machines import MachineSpec
+from tests.host.lab import Lab
 from tests.ports import free_port
 from tests.waiting import until
 
@@ -24,9 +25,12 @@ TOKEN = "swt_for_tests"
 
 
 class WorkerProcess:
-    """One daemon on a free port and a private folder."""
+    """One daemon on a free port and a private folder; in the lab's host if there is a `lab`."""
 
-    def __init__(self, folder: Path, artifacts: Artifacts, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, artifacts: Artifacts, lab: Lab | None = None, **settings: str
+    ) -> None:
+        self._lab = lab
         self._artifacts = artifacts
         self.settings = {"WARM_STARTS": "false", **settings}
         """More of them, by name; they count from the next start on."""
@@ -57,15 +61,17 @@ class WorkerProcess:
             if name in os.environ:
                 environment[name] = os.environ[name]
         with self._log.open("ab") as log:
+            argv = [str(Path(sys.executable).with_name("scaibunker-worker"))]
             self._process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("scaibunker-worker"))],
+                self._lab.host.command(*argv) if self._lab else argv,
                 env=environment,
                 stdout=log,
                 stderr=log,
             )
         if self._session is None:
+            port = self._lab.reach_host(self._port) if self._lab else self._port
             self._session = aiohttp.ClientSession(
-                f"http://127.0.0.1:{self._port}", headers={"Authorization": f"Bearer {TOKEN}"}
+                f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}
             )
         await self._until_it_answers()
 
