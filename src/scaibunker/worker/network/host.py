@@ -4,6 +4,9 @@ The host becomes a router: packets from slots leave by its routes. It stays one 
 may have come to rely on it by then; the worker's own rules go.
 """
 
+import fcntl
+import socket
+import struct
 from pathlib import Path
 
 import structlog
@@ -15,7 +18,7 @@ from scaibunker.worker.network.ranges import Ranges
 log = structlog.get_logger(__name__)
 
 INTERFACES = Path("/proc/sys/net/ipv6/conf")
-DEVICES = Path("/sys/class/net")
+SIOCGIFMTU = 0x8921
 FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 LARGEST_MTU = 1500
 
@@ -38,11 +41,18 @@ def default_mtu(outward: str | None) -> int:
     """Of the interface through which traffic leaves, at most LARGEST_MTU. Raises WorkerFault if `outward` is not
     there."""
     names = [outward] if outward is not None else links.default_interfaces()
+    return min([LARGEST_MTU, *(_mtu(name) for name in names)])
+
+
+def _mtu(name: str) -> int:
+    """Asked of the kernel, for what is mounted at /sys may be of another namespace."""
+    request = struct.pack("16si20x", name.encode(), 0)
     try:
-        found = [int((DEVICES / name / "mtu").read_text()) for name in names]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            answer = fcntl.ioctl(asking, SIOCGIFMTU, request)
     except OSError as error:
-        raise WorkerFault(f"the host has no such interface: {error.filename}") from error
-    return min([LARGEST_MTU, *found])
+        raise WorkerFault(f"the host has no such interface: {name}: {error.strerror}") from error
+    return int(struct.unpack("16si20x", answer)[1])
 
 
 def check_ranges(ranges: Ranges, own_links: str) -> None:

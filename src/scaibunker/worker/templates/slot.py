@@ -87,7 +87,11 @@ async def rehearse(agent: GuestAgent, network: MachineNetwork | None) -> None:
     image need not have it. Raises WorkerFault."""
     addresses = told(network.guest) if network else None
     for _ in range(REHEARSALS):
-        await agent.set_identity("bunker", {}, disown_execs=True, network=addresses)
+        # Each is a life of its own, for in another one the network is set up anew.
+        life = secrets.token_hex(16)
+        await agent.set_identity(
+            "bunker", {}, generation=life, disown_execs=True, network=addresses
+        )
         start = ExecStart(argv=["/bin/true"], timeout_s=COMMAND_TIMEOUT_S)
         stream = await agent.start_exec(f"exe_{secrets.token_hex(8)}", start)
         try:
