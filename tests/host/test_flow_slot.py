@@ -14,7 +14,7 @@ from scaibunker.worker.gateway.flows.part import FlowsPart
 from scaibunker.worker.network import flow_sockets
 from scaibunker.worker.network.listening import open_sockets
 from scaibunker.worker.network.policy import Passage, Policy
-from scaibunker.worker.network.rules import NEW_BURST, NEW_PER_S
+from scaibunker.worker.network.rules import NEW_PER_S
 from tests.host.lab import Lab, plan
 from tests.host.lab import packets as p
 from tests.host.lab.packets import parse
@@ -30,7 +30,8 @@ NAMED = Policy(Passage.NAMED, 10_000, audited=True)
 SITE_V4, SITE_V6 = "203.0.113.100", "2001:db8:1::64"
 ECHO = 7
 EACH = 5000
-AT_ONCE = 250
+AT_ONCE = 50
+"""Flows: what all sockets on the way have room for."""
 FIRST_PORT = 10_000
 HEADERS = {SITE_V4: 28, SITE_V6: 48}
 
@@ -69,9 +70,9 @@ def exchange(rig: Rig, site: str) -> dict[int, int]:
     for first in range(0, EACH, AT_ONCE):
         some = ports[first : first + AT_ONCE]
         rig.guest.send(*(datagram(rig, site, ECHO, sizes[port], port) for port in some))
-        wait_until(partial(have_come, rig, site), every_s=0.01)
+        wait_until(partial(have_come, rig, site), 30, every_s=0.01)
         allowed = begun + (first + AT_ONCE) / (0.9 * NEW_PER_S)
-        wait_until(partial(lambda at: time.monotonic() >= at, allowed), every_s=0.01)
+        wait_until(partial(lambda at: time.monotonic() >= at, allowed), 30, every_s=0.01)
         rig.guest.clear()
     return sizes
 
@@ -145,7 +146,3 @@ async def test_named_tells_what_it_refuses_and_leaves_the_rest_to_the_proxy(
         "refused",
         "profile",
     )
-
-
-def test_the_pace_is_below_the_rules() -> None:
-    assert AT_ONCE < NEW_BURST
