@@ -19,6 +19,7 @@ import pytest
 
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.gateway import client as module
+from scaibunker.worker.gateway import process
 from scaibunker.worker.gateway.attachment import Sockets
 from scaibunker.worker.gateway.client import GatewayClient
 from scaibunker.worker.network.policy import CLOSED
@@ -276,6 +277,21 @@ async def test_one_that_stands_still_is_replaced(
     assert start_ticks(first) is None
 
 
+async def test_a_machine_may_go_while_no_gateway_can_be_started(
+    client: GatewayClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine()
+    first = await attached(client, machine)
+    monkeypatch.setattr(process, "MODULE", "scaibunker.worker.gateway.none")
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: client.pid is None)
+    async with asyncio.timeout(5):
+        await client.detach("m")
+    monkeypatch.undo()
+    assert await client.attached() == frozenset()
+    assert machine.opened == 1
+
+
 async def test_whatever_is_asked_while_gateways_die_is_done_in_the_end(
     client: GatewayClient,
 ) -> None:
@@ -302,7 +318,11 @@ async def test_whatever_is_asked_while_gateways_die_is_done_in_the_end(
                 os.kill(pid, random.choice([signal.SIGKILL, signal.SIGTERM]))
 
     await asyncio.gather(kill(), *(use(name, machine) for name, machine in machines.items()))
-    assert await client.attached() == machines.keys()
+
+    async def all_attached() -> bool:
+        return await client.attached() == machines.keys()
+
+    await until(all_attached)  # the last one may have been killed just now
     for machine in machines.values():
         await until(machine.served)
         assert await machine.rcode() == dns.rcode.NXDOMAIN

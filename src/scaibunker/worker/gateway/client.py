@@ -132,6 +132,8 @@ class GatewayClient:
 
     async def detach(self, name: str) -> None:
         self._wanted.pop(name, None)
+        if self._link is None and not process.lives(self._home):
+            return  # nobody serves it, and the next one will not: it must not keep a machine from its end
         await self._within(self._bring(name))
 
     async def attached(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ import json
 import signal
 import socket
 import sys
+from typing import TextIO
 
 import structlog
 
@@ -145,6 +146,21 @@ async def _found(home: Home) -> Running | None:
     return Running(process, session, status)
 
 
+def lives(home: Home) -> bool:
+    """Whether there is one, be it able to answer or not."""
+    with contextlib.suppress(FileNotFoundError), home.lock.open("r+") as lock:
+        return _held(lock)
+    return False
+
+
+def _held(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
 async def _end_holder(home: Home) -> None:
     """End whoever holds the lock and could not be talked to."""
     try:
@@ -152,11 +168,7 @@ async def _end_holder(home: Home) -> None:
     except FileNotFoundError:
         return
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
+        if not _held(lock):
             return
         try:
             identity = ProcessId(**json.load(lock))
