@@ -15,7 +15,10 @@ from scaibunker.wire.worker.network import NetworkOrder
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import netns, sysctls
 from scaibunker.worker.network.naming import Names
+from scaibunker.worker.network.never import Never
+from scaibunker.worker.network.never import networks as never_networks
 from scaibunker.worker.network.port import Owner
+from tests.host.networks import stand
 from tests.host.networks.stand import NotingGateway, leftovers, networks, sweep
 from tests.waiting import until
 
@@ -229,3 +232,57 @@ def _daemon(worker_id: str, claims_dir: Path, step: int) -> subprocess.Completed
 def _close(*files: int) -> None:
     for file in files:
         os.close(file)
+
+
+@pytest.mark.parametrize("order", [OPEN, NAMED], ids=["open", "named"])
+async def test_a_slot_is_opened_by_additions_to_the_same_effect(
+    worker_id: str, claims_dir: Path, order: NetworkOrder
+) -> None:
+    ours = networks(worker_id, claims_dir, NotingGateway(), pool_size=0)
+    await ours.start()
+    namespace = (await ours.take("bnk_a", OWNER, order)).slot.namespace
+    await ours.admit("bnk_a", OWNER, order)
+    added = _chains(netns.inside_now(namespace, _ruleset))
+    await ours.admit("bnk_a", OWNER, order)
+    replaced = _chains(netns.inside_now(namespace, _ruleset))
+    extra = {name: lines[1:] for name, lines in added.items() if name not in replaced}
+    assert extra == {
+        "inet scaibunker prerouting": ["accept"],
+        "inet scaibunker output": ["accept"],
+        "arp scaibunker output": ["accept"],
+    }
+    assert {name: lines for name, lines in added.items() if name not in extra} == replaced
+    await ours.give_back("bnk_a")
+    await ours.close()
+
+
+async def test_what_has_become_unreachable_counts_for_slots_of_before(
+    worker_id: str, claims_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = networks(worker_id, claims_dir, NotingGateway(), pool_size=1)
+    await ours.start()
+    await ours.reclaim([])
+    await until(lambda: ours.prepared == 1)
+    monkeypatch.setattr(stand, "NEVER", Never(never_networks("203.0.113.9/32")))
+    await ours.renew()
+    network = await ours.take("bnk_a", OWNER, OPEN)
+    await ours.admit("bnk_a", OWNER, OPEN)
+    assert "203.0.113.10" in netns.inside_now(network.slot.namespace, _ruleset)  # a range begins
+    await ours.give_back("bnk_a")
+    await ours.close()
+
+
+def _chains(ruleset: str) -> dict[str, list[str]]:
+    """Of each chain, set and counter: its lines."""
+    found: dict[str, list[str]] = {}
+    table, name = "", ""
+    for line in ruleset.splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            table = " ".join(words[1:3])
+        elif words[:1] in (["chain"], ["set"], ["counter"]) and line.endswith("{"):
+            name = f"{table} {words[1]}"
+            found[name] = []
+        elif name and words and words != ["}"]:
+            found[name].append(line.strip())
+    return found

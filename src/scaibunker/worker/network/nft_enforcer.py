@@ -7,7 +7,7 @@ from scaibunker.worker.network.facts import HostFacts, SlotFacts
 from scaibunker.worker.network.host_rules import host_ruleset, host_update
 from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.policy import Policy
-from scaibunker.worker.network.rules import never_update, slot_ruleset
+from scaibunker.worker.network.rules import never_update, slot_opening, slot_ruleset
 
 
 class NftEnforcer:
@@ -18,6 +18,9 @@ class NftEnforcer:
 
     def slot(self, policy: Policy, facts: SlotFacts) -> None:
         nft.apply(slot_ruleset(policy, facts, self._never()))
+
+    def open_slot(self, policy: Policy, facts: SlotFacts) -> None:
+        nft.apply(slot_opening(policy, facts))
 
     def renew_slot(self) -> None:
         """In a slot's namespace: what it may never reach is what it is now, whichever policy is in force there. No flow

@@ -80,6 +80,8 @@ class RoutedNetworks:
         self._host_facts = HostFacts(
             names.table, names.links, ranges.v4, ranges.v6, outward=terms.outward
         )
+        self._era = 0
+        """How often what no machine may reach has changed."""
         self._given: dict[str, SlotNetwork] = {}
         self._turns = Turns()
         self._building = asyncio.Semaphore(BUILDERS)
@@ -123,7 +125,7 @@ class RoutedNetworks:
                     await self._destroy(slot)
                     raise
                 self._done("assigned")
-                network = self._given[name] = SlotNetwork(slot, slot.mbit)
+                network = self._given[name] = SlotNetwork(slot, slot.mbit, untouched=True)
             network.adopted = False
             return network
 
@@ -175,6 +177,7 @@ class RoutedNetworks:
     async def renew(self) -> None:
         """What no machine may reach has changed: put that into force for all of them, and for the host. Raises
         WorkerFault if that failed for any; the others have it."""
+        self._era += 1
         await netns.outside(partial(self._enforcer.renew_host, self._host_facts))
         failures = []
         for name in list(self._given):
@@ -226,8 +229,13 @@ class RoutedNetworks:
             if network.mbit != policy.bandwidth_mbit:
                 links.limit(facts, policy.bandwidth_mbit)
                 network.mbit = policy.bandwidth_mbit
-            self._enforcer.slot(policy, facts)
+            if quickly:
+                self._enforcer.open_slot(policy, facts)
+            else:
+                self._enforcer.slot(policy, facts)
 
+        quickly = network.untouched and slot.era == self._era
+        network.untouched = False
         await self._gateway.attach(name, owner.bunker_id, policy, open_sockets)
         self._done("attached")
         await netns.inside(slot.namespace, enforce)
@@ -297,4 +305,4 @@ class RoutedNetworks:
         facts = claim.ranges.facts(number, claim.mtu, self._terms.max_flows)
         names = self._names
         mbit = self._terms.bandwidth_mbit
-        return Slot(number, names.namespace(number), names.link(number), facts, mbit)
+        return Slot(number, names.namespace(number), names.link(number), facts, mbit, self._era)

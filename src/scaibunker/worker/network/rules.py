@@ -44,6 +44,8 @@ TOLD_BYTES = 128
 
 COUNTERS = ("spoofed_mac", "spoofed_address", "malformed", "strayed", "limited", "refused")
 """`strayed`: came from the outside and is no answer, or is for a group of hosts."""
+CLOSED_HOOKS = ("prerouting", "input", "forward", "output")
+"""Where CLOSED drops all, by base chains without rules of the same names."""
 ERRORS_V4 = "destination-unreachable, time-exceeded, parameter-problem"
 ERRORS_V6 = "destination-unreachable, packet-too-big, time-exceeded, parameter-problem"
 """ICMP that belongs to a flow. Path MTU is found by it; redirects are not among them."""
@@ -54,7 +56,7 @@ def slot_ruleset(policy: Policy, facts: SlotFacts, never: Never) -> str:
     if policy.passage is Passage.BRIDGED:
         raise ValueError("what is bridged has no slot")
     if policy.passage is Passage.CLOSED:
-        chains = [_base(hook, "filter", 0) for hook in ("prerouting", "input", "forward", "output")]
+        chains = [_base(hook, "filter", 0) for hook in CLOSED_HOOKS]
         arp = [_base("input", "filter", 0), _base("output", "filter", 0)]
     else:
         chains = _chains(policy, facts)
@@ -72,6 +74,36 @@ def slot_ruleset(policy: Policy, facts: SlotFacts, never: Never) -> str:
             *arp,
             "}",
             never_update(never),
+        ]
+    )
+
+
+def slot_opening(policy: Policy, facts: SlotFacts) -> str:
+    """Makes NAMED or OPEN of CLOSED, where that is in force as it was made, with the same Never: what it adds does the same as
+    `slot_ruleset`. The kernel waits for every processor before it lets go of rules that were taken away, tens of
+    milliseconds where it is busy; what only adds has nothing to wait for."""
+    if policy.passage not in (Passage.NAMED, Passage.OPEN):
+        raise ValueError(f"{policy.passage} opens nothing")
+    new, more = [], []
+    for chain in _chains(policy, facts):
+        head, *lines, _ = chain.split("\n")
+        name = head.split()[1]
+        if name in CLOSED_HOOKS:
+            more += [f"add rule inet {TABLE} {name} {line}" for line in lines[1:]]
+        else:
+            new.append(chain)
+    arp = _arp(facts).split("\n")[2:-1]
+    return "\n".join(
+        [
+            f"table inet {TABLE} {{",
+            *new,
+            "}",
+            *more,
+            f"add rule inet {TABLE} prerouting accept",
+            f"add rule inet {TABLE} output accept",
+            *(f"add rule arp {TABLE} input {line}" for line in arp),
+            f"add rule arp {TABLE} output accept",
+            "",
         ]
     )
 

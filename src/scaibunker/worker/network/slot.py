@@ -25,13 +25,15 @@ def unobserved(_step: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """`namespace`: its name; `link`: the host's end of its pair; `mbit`: what it was made for, each way."""
+    """`namespace`: its name; `link`: the host's end of its pair; `mbit`: what it was made for, each way; `era`: how
+    often what no machine may reach had changed when it was made."""
 
     number: int
     namespace: str
     link: str
     facts: SlotFacts
     mbit: int
+    era: int = 0
 
 
 def build(slot: Slot, enforcer: Enforcer, done: Checkpoint = unobserved) -> None:
