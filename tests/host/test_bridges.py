@@ -1,5 +1,6 @@
 """Bridges and their ports: what passes, what does not, and what is left of them."""
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from scaibunker.worker.network import netns
 from scaibunker.worker.network.bridges import rules
 from scaibunker.worker.network.bridges.names import namespace_of
 from tests.host.bridged.frames import BROADCAST, QTAG, STAG, note, packet4, tagged
+from tests.host.bridged.plugs import passing_on
 from tests.host.bridged.yard import LAN, Yard, yard
 
 FOREIGN = "02:00:00:00:00:fe"
@@ -100,6 +102,35 @@ async def test_broadcasts_of_a_port_have_a_bound(lan: Yard) -> None:
     seconds = time.monotonic() - began
     assert count < 15_000
     assert count <= rules._AT_ONCE + rules.GROUP_FRAMES_S * seconds * 1.1 + 50
+
+
+async def test_a_loop_of_two_appliances_leaves_room_for_others(lan: Yard) -> None:
+    """Side by side between two bridges they pass each other's broadcasts on, for ever."""
+    await lan.bridge("brg_0dmz")
+    client, server = await lan.plug(), await lan.plug(bridge_id="brg_0dmz")
+    with contextlib.ExitStack() as appliances:
+        for name in ("bnk_left", "bnk_right"):
+            left, right = await lan.appliance(name, LAN, "brg_0dmz")
+            appliances.enter_context(passing_on(left, right))
+        began = time.monotonic()
+        client.send(storm := note(BROADCAST, client.mac, "and so it begins"))
+        seen = 0
+        for frame in server.take():
+            seen += frame == storm
+            if seen == 5000:  # it goes round
+                break
+        assert seen == 5000
+        for attempt in range(10):
+            client.send(wanted := note(server.mac, client.mac, f"still {attempt}"))
+            passed = False
+            for frame in server.take():
+                seen += frame == storm
+                passed = frame == wanted
+                if passed:
+                    break
+            assert passed
+        seconds = time.monotonic() - began
+    assert seen <= 2 * (rules._AT_ONCE + rules.GROUP_FRAMES_S * seconds * 1.1)
 
 
 @pytest.mark.parametrize("direction", ["sends", "receives"])

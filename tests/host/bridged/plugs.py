@@ -1,7 +1,9 @@
 """Ports of bridges, with a test at the other end instead of a machine."""
 
+import contextlib
 import os
 import select
+import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -51,6 +53,27 @@ class Plug:
         os.close(self.descriptor)
 
 
+@contextlib.contextmanager
+def passing_on(left: Plug, right: Plug) -> Iterator[None]:
+    """What arrives at one goes out at the other, while the block runs."""
+    over = threading.Event()
+
+    def run() -> None:
+        others = {left.descriptor: right.descriptor, right.descriptor: left.descriptor}
+        while not over.is_set():
+            for ready in select.select(list(others), [], [], 0.05)[0]:
+                with contextlib.suppress(BlockingIOError):
+                    os.write(others[ready], os.read(ready, LARGEST))
+
+    thread = threading.Thread(target=run, name="an appliance")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 class Plugs:
     """Of one machine, in the order of its interfaces; closed at the end of the block."""
 
@@ -58,6 +81,9 @@ class Plugs:
         macs = [interface.mac for interface in network.guest.interfaces]
         taps = network.open_taps()
         self._plugs = [Plug(tap, mac) for tap, mac in zip(taps, macs, strict=True)]
+
+    def __iter__(self) -> Iterator[Plug]:
+        return iter(self._plugs)
 
     def __getitem__(self, index: int) -> Plug:
         return self._plugs[index]

@@ -16,7 +16,7 @@ from scaibunker.worker.network.bridges.names import (
     port_of,
 )
 from scaibunker.worker.network.bridges.records import Records
-from scaibunker.worker.network.bridges.transit import TransitNetworks
+from scaibunker.worker.network.bridges.transit import TransitNetwork, TransitNetworks
 from scaibunker.worker.network.naming import Names
 from scaibunker.worker.network.port import Owner
 from tests.host.bridged.plugs import Plug, Plugs
@@ -55,20 +55,35 @@ class Yard:
         mac: str = "",
         admitted: bool = True,
         mbit: int | None = None,
+        bridge_id: str = LAN,
     ) -> Plug:
-        """A machine with one interface on the bridge LAN."""
+        """A machine with one interface."""
         self._count += 1
         machine = name or f"bnk_{self._count}"
         order = self.order(mac or f"02:00:00:00:00:{self._count:02x}", guard=guard, mbit=mbit)
+        order = _on(order, bridge_id)
         network = await self.networks.take(machine, self.owner(), order)
         if admitted:
             await self.networks.admit(machine, self.owner(), order)
+        return (await self._plugs(machine, network, order))[0]
+
+    async def appliance(self, name: str, *bridge_ids: str) -> Plugs:
+        """A machine with an interface on each bridge, all without guard."""
+        self._count += 1
+        macs = [f"02:00:00:01:{self._count:02x}:{n:02x}" for n, _ in enumerate(bridge_ids)]
+        order = _on(self.order(*macs, guard=False), *bridge_ids)
+        network = await self.networks.take(name, self.owner(), order)
+        await self.networks.admit(name, self.owner(), order)
+        return await self._plugs(name, network, order)
+
+    async def _plugs(self, machine: str, network: TransitNetwork, order: NetworkOrder) -> Plugs:
         plugs = Plugs(network)
         self._open.append(plugs)
-        port, namespace = port_of(machine, 0), namespace_of(self.names, LAN)
-        # The kernel notices in its own time that somebody has the other end; until then it drops what is for it.
-        await until(lambda: "state UP" in ip("-n", namespace, "link", "show", port))
-        return plugs[0]
+        for index, interface in enumerate(order.interfaces):
+            port, namespace = port_of(machine, index), namespace_of(self.names, interface.bridge_id)
+            # The kernel notices in its own time that somebody has the other end; until then it drops what is for it.
+            await until(lambda p=port, n=namespace: "state UP" in ip("-n", n, "link", "show", p))  # type: ignore[misc]
+        return plugs
 
     def order(
         self, *macs: str, guard: bool = True, mbit: int | None = None, bridge_id: str = LAN
@@ -95,6 +110,15 @@ class Yard:
             plugs.__exit__(None, None, None)
         for name in self.namespaces():
             netns.remove(name)
+
+
+def _on(order: NetworkOrder, *bridge_ids: str) -> NetworkOrder:
+    """The same with its interfaces on these."""
+    moved = [
+        interface.model_copy(update={"bridge_id": bridge_id})
+        for interface, bridge_id in zip(order.interfaces, bridge_ids, strict=True)
+    ]
+    return order.model_copy(update={"interfaces": moved})
 
 
 @contextlib.asynccontextmanager
