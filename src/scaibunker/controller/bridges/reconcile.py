@@ -14,6 +14,7 @@ import structlog
 from scaibunker.controller.bridges import repository
 from scaibunker.controller.bridges.create import spec_of
 from scaibunker.controller.bridges.domain import Bridge
+from scaibunker.controller.bridges.pace import Pace
 from scaibunker.controller.bridges.remove import TakeDown
 from scaibunker.controller.bridges.reports import Report, Reports
 from scaibunker.controller.workers import repository as workers
@@ -57,6 +58,7 @@ class BridgeReconciler:
         self._take_down = take_down
         self._reports = Reports(clock, good_for_s)
         self._look = asyncio.Event()
+        self._pace: Pace[tuple[str, str | None]] = Pace(interval_s)
         self._worklist: Worklist[tuple[str, str | None]] = Worklist(self._settle, concurrency)
 
     def hint(self, bridge_id: str) -> None:
@@ -94,7 +96,8 @@ class BridgeReconciler:
         op = self._op()
         async with self._database.read() as db:
             known = await repository.everyone(op, db)
-        for key in _unsettled(known, reports, op):
+        unsettled = _unsettled(known, reports, op)
+        for key in self._pace.due(unsettled, self._clock.monotonic()):
             self._worklist.hint(key)
 
     def _op(self) -> Operation:
