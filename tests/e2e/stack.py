@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests.host.lab import Lab
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -23,12 +24,14 @@ STOP_LIMIT_S = 60.0
 
 
 class DevStack:
-    """One data folder; `start` and `stop` may be called again and again."""
+    """One data folder; `start` and `stop` may be called again and again. With a `lab` its host is the lab's, with the
+    lab's resolver, and `home` is that of whoever runs it there."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, lab: Lab | None = None, home: Path | None = None) -> None:
         self.data_dir = data_dir
+        self._lab, self._home = lab, home
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{lab.reach_host(self.port) if lab else self.port}"
         self._process: subprocess.Popen[str] | None = None
         self._errors = data_dir.parent / "dev.stderr"
 
@@ -36,7 +39,8 @@ class DevStack:
         command = [str(BIN / "scaibunker"), "dev", "--data-dir", str(self.data_dir)]
         with self._errors.open("ab") as errors:
             self._process = subprocess.Popen(
-                [*command, "--port", str(self.port), *options],
+                [*self._there(), *command, "--port", str(self.port), *options],
+                env=self._environment(),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -46,7 +50,22 @@ class DevStack:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         timer.cancel()
-        assert line == f"ready {self.url}\n", (line, self._errors.read_text())
+        ready = f"ready http://127.0.0.1:{self.port}\n"
+        assert line == ready, (line, self._errors.read_text())
+
+    def _there(self) -> list[str]:
+        """What runs a command on the lab's host: its network, and its own /etc/resolv.conf."""
+        if self._lab is None:
+            return []
+        resolv_conf = self._lab.resolv_conf(self.data_dir.parent)
+        script = f'mount --bind {resolv_conf} /etc/resolv.conf && exec "$@"'
+        return self._lab.host.command("unshare", "--mount", "sh", "-c", script, "sh")
+
+    def _environment(self) -> dict[str, str] | None:
+        if self._home is None:
+            return None
+        cache = os.environ.get("SCAIBUNKER_CACHE_DIR", str(Path.home() / ".cache/scaibunker"))
+        return {**os.environ, "HOME": str(self._home), "SCAIBUNKER_CACHE_DIR": cache}
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
