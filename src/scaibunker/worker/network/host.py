@@ -67,7 +67,9 @@ def check_ranges(ranges: Ranges, own_links: str) -> None:
 
 
 def _keep_listening_to_routers() -> None:
-    """A host that forwards stops believing router advertisements, by which it may have its own way out."""
+    """A host that forwards stops believing router advertisements, by which it may have its own way out. Interfaces that
+    are still to come are not meant: slots are among them."""
     for folder in INTERFACES.iterdir():
-        if sysctls.read(f"ipv6/conf/{folder.name}/accept_ra") == "1":
-            sysctls.apply([(f"ipv6/conf/{folder.name}/accept_ra", "2")])
+        name = f"ipv6/conf/{folder.name}/accept_ra"
+        if folder.name not in ("all", "default") and sysctls.read(name) == "1":
+            sysctls.apply([(name, "2")])
