@@ -11,7 +11,7 @@ from scaibunker.wire.codes import Code
 from scaibunker.wire.worker.bridges import BridgeSpec
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import netns
-from scaibunker.worker.network.bridges import rules
+from scaibunker.worker.network.bridges import rules, trial
 from scaibunker.worker.network.bridges.names import namespace_of
 from tests.host.bridged.frames import BROADCAST, QTAG, STAG, note, packet4, tagged
 from tests.host.bridged.plugs import passing_on
@@ -24,6 +24,12 @@ FOREIGN = "02:00:00:00:00:fe"
 async def lan(tmp_path: Path) -> AsyncIterator[Yard]:
     async with yard(tmp_path / "bridges") as made:
         yield made
+
+
+def test_a_trial_finds_that_this_host_can_have_bridges_and_leaves_nothing() -> None:
+    before = netns.names()
+    assert trial.missing() is None
+    assert netns.names() == before
 
 
 async def test_frames_pass_between_ports_once_they_are_admitted(lan: Yard) -> None:

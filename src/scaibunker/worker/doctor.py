@@ -15,6 +15,7 @@ from scaibunker.artifacts.settings import from_environment
 from scaibunker.worker import cgroups
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import features
+from scaibunker.worker.network.bridges import trial
 from scaibunker.worker.network.registries import current as registries
 from scaibunker.worker.network.registries.operators_file import RegistryFileInvalid
 from scaibunker.worker.network.settings import NetworkSettings
@@ -116,13 +117,16 @@ def _networks() -> Iterator[Finding]:
 
 def _features() -> Iterator[Finding]:
     """What of the kernel networks need, by a trial in a namespace that ends with it. Without all of it the worker
-    offers the profile `isolated` alone."""
+    offers the profile `isolated` alone; without bridges all but `transit`."""
     if os.geteuid() != 0:
         return
     for feature in features.probe():
         value, advice = feature.error or "works", feature.advice if feature.error else None
         name = f"networks: {feature.name}"
         yield Finding(name, feature.error is None, value, advice, required=False)
+    lacking = trial.missing()
+    advice = trial.ADVICE if lacking else None
+    yield Finding("networks: bridges", lacking is None, lacking or "works", advice, required=False)
 
 
 def _registries(file: Path | None) -> Iterator[Finding]:

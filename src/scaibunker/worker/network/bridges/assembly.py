@@ -4,12 +4,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from scaibunker.wire.worker.network import InterfaceOrder
-from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import netns
-from scaibunker.worker.network.bridges import layout
+from scaibunker.worker.network.bridges import trial
 from scaibunker.worker.network.bridges.host import HostBridges
-from scaibunker.worker.network.bridges.names import port_of
 from scaibunker.worker.network.bridges.none import NoBridges
 from scaibunker.worker.network.bridges.port import Bridges
 from scaibunker.worker.network.bridges.records import Records
@@ -20,8 +17,6 @@ from scaibunker.worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
-_TRIAL = InterfaceOrder(if_name="eth0", bridge_id="brg_0", mac="02:00:00:00:00:01")
-
 
 async def open_bridges(
     settings: WorkerSettings, worker_id: str
@@ -29,21 +24,10 @@ async def open_bridges(
     """Those that an earlier daemon left are found; beside them the networks that can be given on them."""
     if not settings.network.enabled:
         return NoBridges(), ()
-    try:
-        await netns.outside(lambda: netns.in_own_thread(_try))
-    except (WorkerFault, OSError) as error:
-        log.error("bridges_unavailable", reason=str(error))
+    lacking = await netns.outside(trial.missing)
+    if lacking is not None:
+        log.error("bridges_unavailable", reason=f"the host lacks {lacking}")
         return NoBridges(), ()
     bridges = HostBridges(Records(settings.data_dir / "bridges"), Names.of(worker_id))
     await bridges.find()
     return bridges, (TransitNetworks(bridges, settings.network.bandwidth_mbit),)
-
-
-def _try() -> None:
-    """A bridge with a port, in a namespace that ends with the trial. Raises WorkerFault, OSError."""
-    netns.unshare()
-    port = port_of("a trial", 0)
-    layout.build()
-    layout.make_port(port, mbit=10)
-    layout.open_port(port, _TRIAL, mbit=10)
-    layout.drop_port(port)
