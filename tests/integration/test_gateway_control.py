@@ -54,6 +54,8 @@ class Listening:
 
 
 class Gateway:
+    server: ControlServer
+
     def __init__(self, folder: Path) -> None:
         Listening.made = []
         self.path = folder / "control"
@@ -76,15 +78,16 @@ class Gateway:
 
 @contextlib.asynccontextmanager
 async def serving(gateway: Gateway) -> AsyncIterator[Gateway]:
-    server = ControlServer(gateway.table, gateway.around, "v1", gateway.uid)
+    server = gateway.server = ControlServer(gateway.table, gateway.around, "v1", gateway.uid)
     running = asyncio.create_task(server.run(gateway.listener))
     try:
         yield gateway
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await gateway.table.close()
         gateway.listener.close()
+        server.close()
+        await gateway.table.close()
 
 
 @pytest.fixture
@@ -215,3 +218,38 @@ async def test_who_asked_may_go_before_it_is_done(gateway: Gateway) -> None:
     again = await gateway.session()
     assert (await again.ask(lambda number: StatusQuery(id=number))).machines == ()
     await again.close()
+
+
+async def test_one_that_stops_answers_nothing_that_was_asked(gateway: Gateway) -> None:
+    session = await gateway.session()
+    await session.ask(lambda number: Surround.of(number, AROUND))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        await session.ask(attach, [mine.fileno()])
+    Listening.made[0].may_close.clear()
+    detaching = asyncio.create_task(session.ask(lambda number: Detach(id=number, name="m")))
+    await until(lambda: gateway.table.names == ())
+    gateway.server.close()
+    with pytest.raises(Broken):
+        await detaching
+    with pytest.raises(Broken):
+        await session.ask(lambda number: Change(id=number, name="m", bunker_id="b", policy=POLICY))
+    Listening.made[0].may_close.set()
+    await session.close()
+
+
+async def test_closing_wakes_who_waits_and_leaves_others_files_alone(gateway: Gateway) -> None:
+    channel = await gateway.connect()
+    number = channel._sock.fileno()
+    receiving = asyncio.create_task(channel.receive())
+    await asyncio.sleep(0)
+    channel.close()
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    assert near.fileno() == number  # the same number is another file's now
+    heard = asyncio.create_task(asyncio.get_running_loop().sock_recv(near, 1))
+    with pytest.raises(Broken):
+        await receiving
+    far.send(b"x")
+    assert await asyncio.wait_for(heard, 5) == b"x"
+    near.close()
+    far.close()

@@ -65,16 +65,16 @@ async def _serve(listener: socket.socket, version: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = asyncio.create_task(
-        ControlServer(table, surroundings, version, DAEMON_UID).run(listener), name="control"
-    )
+    server = ControlServer(table, surroundings, version, DAEMON_UID)
+    listening = asyncio.create_task(server.run(listener), name="control")
     log.info("gateway_ready", version=version)
     try:
         await stopping.wait()
     finally:
-        server.cancel()
-        await asyncio.gather(server, return_exceptions=True)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
         listener.close()
+        server.close()
         await table.close()
         log.info("gateway_stopped")
 

@@ -37,6 +37,7 @@ class Table:
         self._spools = spools
         self._served: dict[str, _Served] = {}
         self._turns = Turns()
+        self._closed = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,6 +52,8 @@ class Table:
         """Takes the sockets over. One that is served under this name already is closed first."""
         async with self._turns.of(name):
             try:
+                if self._closed:
+                    raise NotAttached("the gateway stops")
                 await self._close(name)
                 for sock in sockets.all():
                     sock.setblocking(False)
@@ -85,6 +88,8 @@ class Table:
             await self._close(name)
 
     async def close(self) -> None:
+        """Nobody is attached any more when this returns, nor later."""
+        self._closed = True
         await asyncio.gather(*(self.detach(name) for name in self.names))
 
     async def _start(self, served: _Served, make: Callable[[], Part]) -> None:

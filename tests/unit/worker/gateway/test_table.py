@@ -123,3 +123,11 @@ async def test_who_is_not_attached_cannot_be_changed(tmp_path: Path) -> None:
     with pytest.raises(NotAttached):
         await served.change("m", "b", NAMED)
     await served.detach("m")
+
+
+async def test_nobody_is_attached_to_one_that_stops(tmp_path: Path) -> None:
+    served, sock = table([], tmp_path), sockets()
+    await served.close()
+    with pytest.raises(NotAttached):
+        await served.attach("m", "", CLOSED, sock)
+    assert sock.dns_udp[0].fileno() == -1

@@ -23,16 +23,18 @@ class Channel:
         sock.setblocking(False)
         self._sock = sock
         self._sending = asyncio.Lock()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     async def send(self, body: bytes, files: Sequence[int] = ()) -> None:
         """Raises Broken. The caller keeps, and closes, its copies of `files`."""
         if len(body) > MAX_FRAME_BYTES or len(files) > MAX_FILES:
             raise Broken("too large for a frame")
+        data = HEADER.pack(len(body)) + body
         async with self._sending:
             try:
-                sent = await self._send_start(HEADER.pack(len(body)) + body, files)
-                rest = memoryview(HEADER.pack(len(body)) + body)[sent:]
-                await asyncio.get_running_loop().sock_sendall(self._sock, rest)
+                rest = memoryview(data)[await self._send_some(data, files) :]
+                while rest:
+                    rest = rest[await self._send_some(rest) :]
             except OSError as error:
                 raise Broken(str(error)) from error
 
@@ -61,10 +63,21 @@ class Channel:
         return pid, uid
 
     def close(self) -> None:
+        """Who waits for it gets Broken."""
+        number = self._sock.fileno()
+        if number < 0:
+            return
+        loop = asyncio.get_running_loop()
+        # Before its number is another file's.
+        loop.remove_reader(number)
+        loop.remove_writer(number)
         self._sock.close()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(Broken("closed"))
 
-    async def _send_start(self, data: bytes, files: Sequence[int]) -> int:
-        """Files travel with the first bytes; how many went."""
+    async def _send_some(self, data: bytes | memoryview, files: Sequence[int] = ()) -> int:
+        """Files travel with the first bytes; how many bytes went."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
         while True:
             try:
@@ -93,19 +106,21 @@ class Channel:
         return bytes(data)
 
     async def _ready(self, *, write: bool) -> None:
-        loop = asyncio.get_running_loop()
+        loop, number = asyncio.get_running_loop(), self._sock.fileno()
         ready: asyncio.Future[None] = loop.create_future()
 
         def tell() -> None:
             if not ready.done():
                 ready.set_result(None)
 
-        number = self._sock.fileno()
         (loop.add_writer if write else loop.add_reader)(number, tell)
+        self._waiting.add(ready)
         try:
             await ready
         finally:
-            (loop.remove_writer if write else loop.remove_reader)(number)
+            self._waiting.discard(ready)
+            if self._sock.fileno() == number:
+                (loop.remove_writer if write else loop.remove_reader)(number)
 
 
 def _files(rights: list[tuple[int, int, bytes]]) -> list[int]:

@@ -40,7 +40,13 @@ class ControlServer:
         self._uid = uid
         self._set = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._channels: set[Channel] = set()
+
+    def close(self) -> None:
+        """Listen to nobody any more. What is under way is done, and who asked for it hears nothing: so nobody takes
+        for done, or for refused, what the next gateway will be asked."""
+        for channel in list(self._channels):
+            channel.close()
 
     async def run(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -53,10 +59,10 @@ class ControlServer:
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
             channel = Channel(sock)
-            if channel.peer()[1] != self._uid or self._connections >= MAX_CONNECTIONS:
+            if channel.peer()[1] != self._uid or len(self._channels) >= MAX_CONNECTIONS:
                 channel.close()
                 continue
-            self._connections += 1
+            self._channels.add(channel)
             self._go(self._converse(channel))
 
     async def _converse(self, channel: Channel) -> None:
@@ -69,7 +75,7 @@ class ControlServer:
         except Broken:
             pass
         finally:
-            self._connections -= 1
+            self._channels.discard(channel)
             channel.close()
 
     async def _answer(
