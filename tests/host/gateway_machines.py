@@ -27,10 +27,11 @@ GATEWAY_V4, GATEWAY_V6 = "127.0.0.1", "::1"
 ASK_S = 15.0
 PROXY_PORT = 3129
 REDIRECT = f"""
-table ip test {{
+table inet test {{
     chain out {{
         type nat hook output priority -100
         ip daddr != {GATEWAY_V4} tcp dport 1-65535 redirect to :{PROXY_PORT}
+        ip6 daddr != {GATEWAY_V6} tcp dport 1-65535 redirect to :{PROXY_PORT}
     }}
 }}
 """
@@ -69,7 +70,10 @@ class Machine:
 
     def redirect(self) -> None:
         """As a slot's rules do it: all TCP to elsewhere goes to the proxy, which hears where it was meant to go."""
-        self.namespace.batch("address add 198.18.0.2/32 dev lo\nroute add default dev lo\n")
+        self.namespace.batch(
+            "address add 198.18.0.2/32 dev lo\naddress add fd5c:a1ba:9000::2/128 dev lo\n"
+            "route add 0.0.0.0/0 dev lo\nroute add ::/0 dev lo\n"
+        )
         self.namespace.run("nft", "-f", "-", stdin=REDIRECT)
 
     async def _open(self) -> Sockets:
@@ -78,7 +82,10 @@ class Machine:
 
 def _open() -> Sockets:
     udp, tcp = [], []
-    proxied = socket.create_server((GATEWAY_V4, PROXY_PORT), backlog=64)
+    proxied = (
+        socket.create_server((GATEWAY_V4, PROXY_PORT), backlog=64),
+        socket.create_server((GATEWAY_V6, PROXY_PORT), family=socket.AF_INET6, backlog=64),
+    )
     for family, address in ((socket.AF_INET, GATEWAY_V4), (socket.AF_INET6, GATEWAY_V6)):
         for kind, group in ((socket.SOCK_DGRAM, udp), (socket.SOCK_STREAM, tcp)):
             sock = socket.socket(family, kind)
@@ -87,7 +94,7 @@ def _open() -> Sockets:
             if kind == socket.SOCK_STREAM:
                 sock.listen(64)
             group.append(sock)
-    return Sockets(tuple(udp), tuple(tcp), (proxied,))
+    return Sockets(tuple(udp), tuple(tcp), proxied)
 
 
 class Machines:
