@@ -20,6 +20,11 @@ class Namespace:
     def __init__(self, file: int) -> None:
         self._file = file
 
+    @property
+    def path(self) -> str:
+        """As `ip` takes it."""
+        return f"/proc/{os.getpid()}/fd/{self._file}"
+
     def inside(self, work: Callable[[], T]) -> T:
         """What `work` returns, or raises."""
         done: Future[T] = Future()
