@@ -14,6 +14,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.machine import Machine
+from scaibunker.worker.machines.record import StateFolder
 from scaibunker.worker.network.port import Owner
 from tests.unit.worker.fake_host import FakeDriver, make_snapshots, spec
 from tests.waiting import until
@@ -199,6 +200,30 @@ class TestCopies:
         assert f"other network devices: {MAC}" in (status.reason or "")
         assert status.reason_code == "SNAPSHOT_INCOMPATIBLE"
         assert list(networks.given) == [ID]
+
+    async def test_one_that_was_begun_by_an_earlier_daemon_is_closed_again(
+        self, tmp_path: Path, fleet: Fleet, host: Host, networks: SimulatedNetworks
+    ) -> None:
+        machine = await self._copy(tmp_path, fleet, network={"profile": "registry"})
+        opened = networks.given[machine.id]
+        assert opened.in_force is not None
+        await fleet.let_go()
+        machine.record.ready = False  # as if it had died before it wrote that down
+        StateFolder(host.machines_dir / machine.id).save(machine.record)
+        in_force: list[object] = []
+
+        def look() -> None:
+            if machine.id in networks.given:
+                in_force.append(networks.given[machine.id].in_force)
+
+        networks._check = look
+        second = Fleet(host, 700_000, lambda: None)
+        recover.take_over(host, second)
+        again = await _settled(second.get(machine.id))
+        assert again.state is MachineState.RUNNING, again.status().reason
+        assert networks.given[machine.id] is not opened
+        assert in_force[-1] is None  # until it was admitted
+        await second.destroy_all()
 
     async def test_a_disk_boots_with_any(
         self, tmp_path: Path, fleet: Fleet, driver: FakeDriver

@@ -4,6 +4,7 @@ import shutil
 
 from scaibunker.wire.worker.snapshots import SnapshotSource
 from scaibunker.worker.machines.body import Body
+from scaibunker.worker.machines.steps.network import take_anew
 from scaibunker.worker.snapshots.restoring import Target, restore
 
 
@@ -29,13 +30,15 @@ class MakeDisk:
         shutil.rmtree(body.folder.restore, ignore_errors=True)
 
     async def _restore(self, body: Body, source: SnapshotSource) -> None:
-        """Memory and disk must be of one moment: what an earlier daemon began is begun anew."""
+        """Memory and disk must be of one moment: what an earlier daemon began is begun anew. So is the network: the
+        memory is another machine's until it has the identity, and that daemon may have opened it."""
         vmm = await body.find_vmm()
         if vmm is not None:
             await vmm.stop()
             body.vmm = None
         body.host.cgroups.kill(body.host_name)
         if body.record.process is not None:
+            await take_anew(body)
             body.record.process = None
             body.save()
         host = body.host

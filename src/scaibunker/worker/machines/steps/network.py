@@ -3,6 +3,13 @@
 from scaibunker.worker.machines.body import Body
 
 
+async def take_anew(body: Body) -> None:
+    """A closed one in the place of what an earlier daemon may have opened, for a VMM that is yet to be started."""
+    if body.spec.network is not None:
+        await body.host.networks.give_back(body.host_name)
+        await TakeNetwork().do(body)
+
+
 class TakeNetwork:
     """A prepared machine has one already, under the name that the host knows it by; so has one that a new daemon finds,
     and what was in force for it stays so."""
