@@ -27,6 +27,8 @@ TIMEOUT_S = 5.0
 RETRY_S = 0.5
 MISMATCH_RETRY_S = 30.0
 """Seconds until a controller of another version is asked again: somebody has to upgrade it first."""
+LONG_ANSWER = 64 * 1024
+"""Characters of an answer that is read beside the event loop: a long list of addresses takes a moment."""
 GATHER_S = 0.002
 """Changes that come together are told together."""
 
@@ -99,6 +101,8 @@ class Reporter:
                     log.info("protocol_understood")
                 failing, refused = False, ""
                 self._act(answer, fleet, told)
+                if self._peers.take(answer.vicinity):
+                    await asyncio.to_thread(self._peers.keep)
                 await self._wait()
 
     async def _send(self, session: aiohttp.ClientSession) -> HeartbeatAnswer:
@@ -112,7 +116,10 @@ class Reporter:
                 raise aiohttp.ClientError(
                     f"the controller answered {response.status}: {text[:300]}"
                 )
-            answer = HeartbeatAnswer.model_validate_json(text)
+            if len(text) > LONG_ANSWER:
+                answer = await asyncio.to_thread(HeartbeatAnswer.model_validate_json, text)
+            else:
+                answer = HeartbeatAnswer.model_validate_json(text)
             if answer.protocol not in self._spoken:
                 raise NotUnderstood(
                     f"the controller speaks version {answer.protocol}, this worker {self._spoken}"
@@ -123,7 +130,6 @@ class Reporter:
         """Do what the answer says. A machine that was built since may have the id of one that was `told` of:
         the answer is not about it."""
         self._interval_s = answer.interval_s
-        self._peers.take(answer.vicinity)
         for machine in fleet:
             for exec_id in answer.acknowledged_execs:
                 machine.spools.acknowledge(exec_id)

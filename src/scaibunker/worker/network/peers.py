@@ -53,28 +53,29 @@ class Peers:
         ordered = sorted(useful, key=lambda a: (not a.is_global, a.version, int(a)))
         return [str(address) for address in ordered[:MAX_WORKER_ADDRESSES]]
 
-    def take(self, change: VicinityChange | None) -> None:
+    def take(self, change: VicinityChange | None) -> bool:
         """What a controller has answered. A change that does not lead to the list that it names is thrown away, with
-        the name of what is here: the whole comes next. What was closed stays closed until then."""
+        the name of what is here: the whole comes next. What was closed stays closed until then. Whether there is
+        another list, which `keep` puts on disk."""
         if change is None:
-            return
+            return False
         if change.base and change.base != self._digest:
-            return  # an answer to an earlier heartbeat: the next says again what is missing
+            return False  # an answer to an earlier heartbeat: the next says again what is missing
         before = self._addresses if change.base else frozenset()
         addresses = (before | frozenset(change.added)) - frozenset(change.removed)
         if digest_of(addresses) != change.digest:
             log.warning("vicinity_not_understood", base=change.base, digest=change.digest)
             self._digest = ""
-            return
+            return False
         differs, self._addresses = addresses != self._addresses, addresses
         self._digest = change.digest
         if differs:
             log.info("vicinity_told", addresses=len(addresses))
-            self._keep()
             self.changed()
+        return differs
 
-    def _keep(self) -> None:
-        """A power cut leaves the old list or the new one."""
+    def keep(self) -> None:
+        """Write the list down; blocks. A power cut leaves the old one or the new one."""
         if self._file is None:
             return
         temporary = self._file.with_suffix(".tmp")

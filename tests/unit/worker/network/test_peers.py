@@ -38,7 +38,10 @@ def test_the_whole_list_then_what_has_changed(file: Path) -> None:
 
 
 def test_a_new_daemon_closes_what_the_last_one_was_told(file: Path) -> None:
-    Peers(file).take(whole(ONE, "198.51.100.0/24"))
+    kept = Peers(file)
+    assert kept.take(whole(ONE, "198.51.100.0/24"))
+    kept.keep()
+    assert not kept.take(whole("198.51.100.0/24", ONE))
     again = Peers(file)
     assert again.addresses == ("198.51.100.0/24", ONE)
     assert again.digest == digest_of(again.addresses)
@@ -67,12 +70,14 @@ def test_a_file_that_is_spoilt_is_no_list(file: Path, content: bytes) -> None:
     peers = Peers(file)
     assert (peers.addresses, peers.digest) == ((), "")
     peers.take(whole(ONE))
+    peers.keep()
     assert Peers(file).addresses == (ONE,)
 
 
 def test_a_disk_that_is_full_keeps_nothing_from_being_closed(tmp_path: Path) -> None:
     peers = Peers(tmp_path / "no such folder" / "vicinity.json")
     peers.take(whole(ONE))
+    peers.keep()
     assert peers.addresses == (ONE,)
 
 
