@@ -1,5 +1,6 @@
 """Bridges and their ports: what passes, what does not, and what is left of them."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from scaibunker.worker.network.bridges.names import namespace_of
 from tests.host.bridged.frames import BROADCAST, QTAG, STAG, note, packet4, tagged
 from tests.host.bridged.plugs import passing_on
 from tests.host.bridged.yard import LAN, Yard, yard
+from tests.host.lab.namespaces import ip
 
 FOREIGN = "02:00:00:00:00:fe"
 
@@ -245,7 +247,43 @@ async def test_a_machine_that_half_has_a_network_has_none(lan: Yard) -> None:
     netns.remove(namespace_of(lan.names, "brg_0wan"))  # behind the daemon's back
     with pytest.raises(WorkerFault):
         await lan.networks.take("bnk_half", lan.owner(), order)
-    assert lan.bridges.get(LAN).ports == 0
+    assert [bridge.ports for bridge in lan.bridges.all()] == [0, 0]
+    await lan.bridges.remove("brg_0wan")
+    await lan.bridges.remove(LAN)
+
+
+async def test_a_bridge_that_cannot_be_made_leaves_nothing(
+    lan: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> str:
+        raise WorkerFault("the kernel has no bridges today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rules, "of_bridge", fails)
+        with pytest.raises(WorkerFault, match="today"):
+            await lan.bridge("brg_0wan")
+    assert lan.namespaces() == [namespace_of(lan.names, LAN)]
+    await lan.restart()
+    assert [bridge.bridge_id for bridge in lan.bridges.all()] == [LAN]
+    await lan.bridge("brg_0wan")
+    assert len(lan.namespaces()) == 2
+
+
+async def test_many_machines_come_and_go_at_once_and_leave_nothing(lan: Yard) -> None:
+    async def comes_and_goes(number: int) -> None:
+        order = lan.order(f"02:00:00:00:02:{number:02x}")
+        name = f"bnk_many{number}"
+        await lan.networks.take(name, lan.owner(), order)
+        await lan.networks.admit(name, lan.owner(), order)
+        await lan.networks.give_back(name)
+
+    stays, other = await lan.plug(), await lan.plug()
+    for _ in range(2):
+        await asyncio.gather(*(comes_and_goes(number) for number in range(20)))
+    assert lan.bridges.get(LAN).ports == 2
+    left = ip("netns", "exec", namespace_of(lan.names, LAN), "nft", "list", "sets")
+    assert left.count("set ") == 2 + 2 * 3  # what all have claimed, and what each port has
+    assert other.arrived(stays) == []
 
 
 async def test_the_hosts_stack_has_no_address_on_a_bridge(lan: Yard) -> None:

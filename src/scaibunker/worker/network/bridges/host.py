@@ -61,11 +61,22 @@ class HostBridges:
             if known is None and len(self._specs) >= MAX_BRIDGES:
                 message = f"this worker has {len(self._specs)} bridges, and takes no more"
                 raise WorkerFault(message, Code.WORKER_UNAVAILABLE)
-            if known is None:
-                with _or_fault("cannot write a bridge down"):
-                    await _aside(lambda: self._records.write(spec))
-            await self._build(spec)
+            if known is not None:
+                await self._build(spec)
+            else:
+                await self._make(spec)
             return self.get(spec.bridge_id)
+
+    async def _make(self, spec: BridgeSpec) -> None:
+        """A new one. Nothing is left of it if it cannot be made."""
+        with _or_fault("cannot write a bridge down"):
+            await _aside(lambda: self._records.write(spec))
+        try:
+            await self._build(spec)
+        except BaseException:
+            with contextlib.suppress(WorkerFault):  # the next daemon finds what is left
+                await self._take_away(spec.bridge_id)
+            raise
 
     async def remove(self, bridge_id: str) -> None:
         async with self._turn(bridge_id):
@@ -73,9 +84,13 @@ class HostBridges:
                 raise BridgeInUse(f"machines are plugged into the bridge {bridge_id}")
             self._specs.pop(bridge_id, None)
             self._ports.pop(bridge_id, None)
-            with _or_fault("cannot take a bridge down"):
-                await _aside(lambda: netns.remove(namespace_of(self._names, bridge_id)))
-                await _aside(lambda: self._records.remove(bridge_id))
+            await self._take_away(bridge_id)
+
+    async def _take_away(self, bridge_id: str) -> None:
+        """The namespace first: what is written down says that there may be one."""
+        with _or_fault("cannot take a bridge down"):
+            await _aside(lambda: netns.remove(namespace_of(self._names, bridge_id)))
+            await _aside(lambda: self._records.remove(bridge_id))
 
     def get(self, bridge_id: str) -> BridgeState:
         spec = self._specs.get(bridge_id)

@@ -164,5 +164,14 @@ class TransitNetworks:
 
     async def _drop(self, bridge_id: str, port: str) -> None:
         async with self._bridges.held(bridge_id) as namespace:
-            await netns.inside(namespace, partial(layout.drop_port, port))
+            if await _is_there(namespace):  # else the port is gone with it
+                await netns.inside(namespace, partial(layout.drop_port, port))
             self._bridges.unplugged(bridge_id, port)
+
+
+async def _is_there(namespace: str) -> bool:
+    try:
+        await netns.inside(namespace, lambda: None)
+    except WorkerFault:
+        return False
+    return True
