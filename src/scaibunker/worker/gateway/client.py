@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-CALL_TIMEOUT_S = 20.0
+CALL_TIMEOUT_S = 30.0
 PAUSES_S = (0.1, 0.5, 2.0, 5.0)
 """Between attempts to have a gateway; the last is repeated."""
 LASTED_S = 10.0

@@ -24,7 +24,8 @@ from scaibunker.worker.vmm.process import ProcessId, WatchedProcess, identify, s
 log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S = 20.0
-ANSWER_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 15.0
+"""That it may take to say what it is, on a host that has no time for it; then it is ended."""
 STOP_TIMEOUT_S = 15.0
 """That it may take to put the records of all flows on disk."""
 POLL_S = 0.02

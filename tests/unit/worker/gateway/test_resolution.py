@@ -6,6 +6,7 @@ import itertools
 
 import dns.rcode
 import pytest
+from structlog.testing import capture_logs
 
 from scaibunker.worker.gateway.lookup import Unresolved
 from scaibunker.worker.gateway.resolver.limits import Limits
@@ -150,6 +151,19 @@ async def test_forbidden_addresses_are_not_told(address: str) -> None:
     guest.clock.at += 400
     guest.upstreams.set("pypi.test", "A", address, str(ADDRESS))
     assert await guest.addresses("pypi.test") == [str(ADDRESS)]
+
+
+async def test_what_guests_ask_for_is_not_in_the_log() -> None:
+    guest = machine()
+    guest.upstreams.set("pypi.test", "A", "169.254.169.254")
+    with capture_logs() as lines:
+        for _ in range(3):
+            await guest.ask("pypi.test")
+            await guest.ask("evil.test")
+            guest.clock.at += 400
+    told = [line for line in lines if line["log_level"] != "debug"]
+    assert [line["event"] for line in told] == ["resolver_forbidden_address"]  # once a name
+    assert not any("test" in str(value) for line in told for value in line.values())
 
 
 async def test_what_becomes_forbidden_is_not_told_from_the_cache() -> None:
