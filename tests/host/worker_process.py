@@ -104,6 +104,11 @@ class WorkerProcess:
         return self._artifacts.boot.initramfs
 
     @property
+    def port(self) -> int:
+        """Of its API."""
+        return self._port
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

@@ -83,6 +83,9 @@ class Services:
             )
             kind, content = self._content(hit, target, body)
             self.log.add(replace(hit, service=kind))
+            if connection.their_state is h11.MIGHT_SWITCH_PROTOCOL:  # CONNECT
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                return
             headers = [
                 ("Content-Length", str(len(content))),
                 ("Content-Type", _TYPES.get(kind, "application/json")),
