@@ -74,6 +74,11 @@ class Journal:
     def bunker_id(self) -> str:
         return self._bunker_id
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for a few hundred records, at least."""
+        return self._waiting < self._memory_bytes // 2
+
     def add(self, line: bytes) -> None:
         """One record. Never waits."""
         if self._waiting + len(line) > self._memory_bytes:

@@ -71,7 +71,7 @@ class FlowsPart:
         sockets = attachment.sockets
         # Read in any case: what nobody takes would fill the kernel's table.
         if sockets.conntrack is not None:
-            self._readings.append(Reading(sockets.conntrack, self._take_tracking))
+            self._readings.append(Reading(sockets.conntrack, self._take_tracking, self._has_room))
         if sockets.refusals is not None:
             self._readings.append(Reading(sockets.refusals, self._take_refusals))
             self._gather()
@@ -121,6 +121,9 @@ class FlowsPart:
         journal, self._journal = self._journal, None
         if journal is not None:
             self._before = asyncio.create_task(journal.close(), name="flows of before")
+
+    def _has_room(self) -> bool:
+        return self._journal is None or self._journal.has_room
 
     def _take_tracking(self, data: bytes) -> None:
         journal, attachment = self._journal, self._attachment

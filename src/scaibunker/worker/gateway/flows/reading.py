@@ -13,15 +13,26 @@ QUIET_S = 1.5
 """After a socket was full, the kernel waits for a second and tells again what did not fit; after so long without a word
 there is nothing left."""
 LOOK_S = 0.02
+PATIENCE_S = 5.0
+"""How long is waited for room; then what is read is dropped and counted, rather than that a machine stands still for good
+because a disk does."""
 
 
 class Reading:
     """From when it is made. A machine gets at most half of the loop's time: after a full turn, as long as that has
-    taken passes before the next. `take` must not raise."""
+    taken passes before the next. `take` must not raise. Nothing is read while there is no room for it (`has_room`): what
+    the kernel keeps until it is read had better stay there."""
 
-    def __init__(self, netlink: socket.socket, take: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        netlink: socket.socket,
+        take: Callable[[bytes], None],
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._netlink = netlink
         self._take = take
+        self._has_room = has_room
+        self._crowded_since: float | None = None
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._was_full = False
@@ -32,6 +43,9 @@ class Reading:
         self._stop()
         quiet_since: float | None = None
         while (now := time.monotonic()) < deadline:
+            if self._must_wait(now):
+                await asyncio.sleep(LOOK_S)
+                continue
             if self._turn():
                 quiet_since = None
                 await asyncio.sleep(0)
@@ -56,10 +70,22 @@ class Reading:
 
     def _readable(self) -> None:
         begun = time.monotonic()
-        if self._turn() < TURN:
+        if self._must_wait(begun):
+            pause = LOOK_S
+        elif self._turn() == TURN:
+            pause = time.monotonic() - begun
+        else:
             return
         self._loop.remove_reader(self._netlink)
-        self._pause = self._loop.call_later(time.monotonic() - begun, self._resume)
+        self._pause = self._loop.call_later(pause, self._resume)
+
+    def _must_wait(self, now: float) -> bool:
+        if self._has_room():
+            self._crowded_since = None
+            return False
+        if self._crowded_since is None:
+            self._crowded_since = now
+        return now - self._crowded_since < PATIENCE_S
 
     def _turn(self) -> int:
         """How many datagrams there were."""
