@@ -19,6 +19,7 @@ from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.never import networks as never_networks
 from scaibunker.worker.network.port import Owner
 from tests.host.networks import stand
+from tests.host.networks.daemon import MACHINE
 from tests.host.networks.stand import NotingGateway, leftovers, networks, sweep
 from tests.waiting import until
 
@@ -171,7 +172,7 @@ async def test_a_new_daemon_takes_over_what_machines_have(worker_id: str, claims
 async def test_nothing_is_left_wherever_the_daemon_is_killed(
     worker_id: str, claims_dir: Path
 ) -> None:
-    whole = _daemon(worker_id, claims_dir, 10_000)
+    whole = _daemon(worker_id, claims_dir, "none")
     assert whole.returncode == 0, whole.stderr
     assert leftovers(worker_id, claims_dir) == []
     steps = whole.stdout.split("\n")[:-1]
@@ -186,6 +187,27 @@ async def test_nothing_is_left_wherever_the_daemon_is_killed(
         assert leftovers(worker_id, claims_dir) == [f"table {names.table}"], step
         await ours.close()
         assert leftovers(worker_id, claims_dir) == [], step
+
+
+@pytest.mark.parametrize("step", ["assigned", "attached", "admitted", "detached"])
+async def test_what_a_machine_has_is_there_wherever_the_daemon_is_killed(
+    worker_id: str, claims_dir: Path, step: str
+) -> None:
+    done = _daemon(worker_id, claims_dir, step)
+    assert done.returncode == -9, done.stderr
+    ours = networks(worker_id, claims_dir, NotingGateway(), pool_size=0)
+    await ours.start()
+    await ours.reclaim([MACHINE])
+    assert list(ours.given) == [MACHINE]
+    network = await ours.take(MACHINE, OWNER, OPEN)
+    rules = netns.inside_now(network.slot.namespace, _ruleset)
+    assert ("chain outbound" in rules) == (step == "admitted")  # in force, or closed
+    await ours.admit(MACHINE, OWNER, OPEN)
+    rules = netns.inside_now(network.slot.namespace, _ruleset)
+    assert "chain outbound" in rules
+    await ours.give_back(MACHINE)
+    await ours.close()
+    assert leftovers(worker_id, claims_dir) == []
 
 
 async def test_the_namespace_is_hardened(worker_id: str, claims_dir: Path) -> None:
@@ -218,7 +240,7 @@ def _ruleset() -> str:
     return done.stdout
 
 
-def _daemon(worker_id: str, claims_dir: Path, step: int) -> subprocess.CompletedProcess[str]:
+def _daemon(worker_id: str, claims_dir: Path, step: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tests.host.networks.daemon", worker_id, str(claims_dir), str(step)],
         capture_output=True,
