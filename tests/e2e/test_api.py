@@ -246,7 +246,12 @@ def test_a_fork_bomb_is_held(api: Api) -> None:
         ({"disk_mb": 63}, 422, "VALIDATION_ERROR", "disk_mb"),
         ({"no_such_field": 1}, 422, "VALIDATION_ERROR", "no_such_field"),
         ({"network_profile": "unrestricted"}, 403, "NETWORK_PROFILE_DENIED", None),
-        ({"network_profile": "registry"}, 503, "NO_SUITABLE_WORKER", None),
+        (
+            {"network_profile": "allowlisted", "network_allowlist": ["https://files.test"]},
+            422,
+            "NETWORK_ALLOWLIST_INVALID",
+            "network_allowlist.0",
+        ),
     ],
 )
 def test_creates_that_are_refused(
