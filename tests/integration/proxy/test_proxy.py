@@ -12,6 +12,8 @@ import pytest
 
 from scaibunker.worker.gateway.proxy.limits import LIMITS
 from scaibunker.worker.gateway.proxy.refusal import Reason
+from scaibunker.worker.gateway.proxy.room import BYTES_IN_A_MICROSECOND
+from scaibunker.worker.gateway.proxy.words import HEAD_WORK
 from scaibunker.worker.gateway.recorder import Verdict
 from scaibunker.worker.network.never import networks
 from scaibunker.worker.network.policy import CLOSED
@@ -524,6 +526,36 @@ async def test_a_guest_that_gives_up_while_the_server_says_nothing_is_noticed(
         await asyncio.sleep(0)
         writer.close()
         await until(lambda: proxied.flows)
+
+
+async def test_a_guest_that_has_much_judged_does_not_keep_others_from_their_turn(
+    proxied: World,
+) -> None:
+    """Bytes are few, and work much: it is done in many turns, and in order."""
+    count, turns = 3000, 0
+    heard: list[bytes] = []
+
+    async def taking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.startswith(b"GET"):
+                heard.append(line)
+
+    def counted() -> None:
+        nonlocal turns
+        turns += 1
+        next_turn()
+
+    setting = proxied.proxy._setting
+    assert setting is not None
+    next_turn, setting.room._next_turn = setting.room._next_turn, counted
+    async with proxied.server(taking):
+        _, writer = await proxied.connect()
+        for number in range(count):
+            writer.write(GET.replace(b"/ ", b"/%d " % number))
+        await until(lambda: len(heard) == count)
+        writer.close()
+    assert heard == [b"GET /%d HTTP/1.1\r\n" % number for number in range(count)]
+    assert turns > count * HEAD_WORK * BYTES_IN_A_MICROSECOND / LIMITS.turn / 2
 
 
 async def test_idle_connections_end(monkeypatch: pytest.MonkeyPatch) -> None:

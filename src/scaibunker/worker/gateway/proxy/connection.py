@@ -11,11 +11,13 @@ from scaibunker.worker.gateway.proxy.judge import Judge, Speech
 from scaibunker.worker.gateway.proxy.refusal import Manner, Reason, Refused
 from scaibunker.worker.gateway.proxy.route import Route
 from scaibunker.worker.gateway.proxy.setting import Setting
-from scaibunker.worker.gateway.proxy.side import JUDGED, READ_WHILE_JUDGED, Side
+from scaibunker.worker.gateway.proxy.side import JUDGED, READ_WHILE_JUDGED, UNJUDGED, Side
 from scaibunker.worker.gateway.proxy.words import UNREAD
 from scaibunker.worker.gateway.recorder import Endpoint, Flow, Verdict
 
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+SLICE = 512
+"""Bytes that are judged without a look at the clock."""
 LINGER_BYTES = 1024 * 1024
 """What a refused guest may still send before it is cut off."""
 
@@ -45,6 +47,7 @@ class Connection:
         self._judge = Judge(setting.permit, setting.limits)
         self._guest = Side(sock, setting.room, self)
         self._route = Route(setting, asked, self._guest, self, self._reached)
+        self._unjudged = bytearray()
         self._passed = bytearray()
         self._granted = False
         self._answered = 0
@@ -149,9 +152,34 @@ class Connection:
         if self._reason is None:
             if self._guest.received == len(data):
                 self._disarm()
-            self._judged(data)
+            self._unjudged += data
+            self._judge_some()
         elif self._guest.received > self._lingers_until:
             self._guest.reset()
+
+    def resume_turn(self) -> None:
+        """Called by the room: it is this machine's turn again."""
+        self._judge_some()
+
+    def _judge_some(self) -> None:
+        """As much as there is time for in this turn: what a guest packs into a few bytes may take long to judge."""
+        room = self._setting.room
+        while self._unjudged and self._reason is None and not self._over:
+            if self._judge.waiting:
+                self._proceed()
+                return
+            if room.over:
+                self._take_back()
+                self._guest.pause(UNJUDGED)
+                room.wait(self)
+                return
+            size = max(SLICE, self._judge.free)
+            part = bytes(self._unjudged[:size])
+            del self._unjudged[:size]
+            done = self._judge.work
+            self._judged(part)
+            room.work(self._judge.work - done)
+        self._guest.resume(UNJUDGED)
 
     def _hear_server(self, data: bytes) -> None:
         self._guest.send(data)
@@ -161,13 +189,14 @@ class Connection:
             if not self._judge.waiting:
                 self._route.server.allowance = UNREAD
                 self._judged(b"")
+                self._judge_some()
 
     def _judged(self, data: bytes) -> None:
         judge = self._judge
         self._take_back()
         try:
             passed = judge.client(data)
-            if self._guest_ended and not judge.waiting:
+            if self._guest_ended and not judge.waiting and not self._unjudged:
                 judge.client_end()
         except Refused as refused:
             self._refuse(refused)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from scaibunker.worker.gateway.proxy.chunks import ChunkReader
 from scaibunker.worker.gateway.proxy.refusal import Manner, Reason, Refused
 from scaibunker.worker.gateway.proxy.requests import malformed, read
-from scaibunker.worker.gateway.proxy.words import UNREAD
+from scaibunker.worker.gateway.proxy.words import HEAD_WORK, LINE_WORK, UNREAD
 
 _BARE = re.compile(rb"(?<!\r)\n")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
@@ -34,6 +34,7 @@ class HttpReader:
         self.name: str | None = None
         self.free = 0
         self.waiting = False
+        self.work = 0
 
     @property
     def incomplete(self) -> bool:
@@ -83,6 +84,7 @@ class HttpReader:
         return self._head()
 
     def _chunk(self, chunks: ChunkReader) -> bytes | None:
+        self.work += LINE_WORK
         found = chunks.line(self._buffer)
         if found is None:
             return None
@@ -109,6 +111,7 @@ class HttpReader:
         return head
 
     def _judge(self, head: bytes) -> None:
+        self.work += HEAD_WORK
         request = read(head)
         if not self._permit(request.host):
             raise Refused(Reason.HTTP_HOST, Manner.HTTP, name=request.host)

@@ -9,7 +9,7 @@ from scaibunker.worker.gateway.proxy.limits import Limits
 from scaibunker.worker.gateway.proxy.refusal import Reason, Refused
 from scaibunker.worker.gateway.proxy.sniff import Kind
 from scaibunker.worker.gateway.proxy.tls import TlsReader
-from scaibunker.worker.gateway.proxy.words import UNREAD, Reader
+from scaibunker.worker.gateway.proxy.words import LINE_WORK, UNREAD, Reader
 
 
 class Speech(StrEnum):
@@ -34,6 +34,7 @@ class Judge:
         self._limits = limits
         self._first = b""
         self._preambles = 0
+        self._sniffed = 0
         self._reader: Reader | None = None
         self.speech = Speech.UNKNOWN
         self.free = 0
@@ -42,6 +43,11 @@ class Judge:
     def name(self) -> str | None:
         """The server that was asked for and is permitted; None: none yet, or a speech without names."""
         return None if self._reader is None else self._reader.name
+
+    @property
+    def work(self) -> int:
+        """Microseconds, about, that it has taken so far."""
+        return self._sniffed if self._reader is None else self._sniffed + self._reader.work
 
     @property
     def waiting(self) -> bool:
@@ -57,6 +63,7 @@ class Judge:
         """What of it, and of what was held, may go to the server now. Raises Refused."""
         if self.speech is Speech.UNKNOWN:
             self._first += data
+            self._sniffed += LINE_WORK + len(self._first) // 256
             return self._begin()
         return self._read(data)
 

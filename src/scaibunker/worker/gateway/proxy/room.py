@@ -11,6 +11,8 @@ to a socket, or copied where its receiver takes no more."""
 FEW = 4096
 """What may always be read at once. Together with `connections` it bounds what is held above `held`."""
 
+BYTES_IN_A_MICROSECOND = 1024
+
 
 class Resumable(Protocol):
     def resume_turn(self) -> None: ...
@@ -31,12 +33,21 @@ class Room:
             return FEW
         return max(FEW, min(len(BUFFER), self._limits.held - self.held))
 
+    @property
+    def over(self) -> bool:
+        """The turn is: whoever has more to do comes to wait for the next, with `wait`."""
+        return self._spent > self._limits.turn
+
+    def work(self, microseconds: int) -> None:
+        """Judging was done. It counts as the bytes that could have been moved meanwhile."""
+        self.spend(microseconds * BYTES_IN_A_MICROSECOND)
+
     def spend(self, size: int) -> bool:
         """True: the turn is over, and whoever reads comes to wait for the next, with `wait`."""
-        if self._spent == 0:
+        if size and self._spent == 0:
             asyncio.get_running_loop().call_soon(self._next_turn)
         self._spent += size
-        return self._spent > self._limits.turn
+        return self.over
 
     def wait(self, reader: Resumable) -> None:
         self._paused.append(reader)

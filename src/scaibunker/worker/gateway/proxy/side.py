@@ -8,8 +8,9 @@ from typing import Protocol, cast
 
 from scaibunker.worker.gateway.proxy.room import BUFFER, Room
 
-STALLED, JUDGED, TURN = 1, 2, 4
-"""Why nothing is read: the other side takes no more, what was read is being judged, others have their turn."""
+STALLED, JUDGED, TURN, UNJUDGED = 1, 2, 4, 8
+"""Why nothing is read: the other side takes no more, a server is looked for, others have their turn, and it is not even
+judged yet what was read before."""
 READ_WHILE_JUDGED = 16 * 1024
 """Bytes at a time."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

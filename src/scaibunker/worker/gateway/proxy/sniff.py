@@ -30,9 +30,15 @@ _RECORD_TYPES = range(0x14, 0x19)
 _BLANKS = b"\r\n\t "
 _WORD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z][\x21-\x7e]*")
 """A method, or what somebody might take for one."""
-_METHODS = frozenset(b"GET HEAD POST PUT DELETE PATCH TRACE PRI OPTIONS CONNECT".split())
-_ELSEWHERE = frozenset((b"OPTIONS", b"CONNECT"))
-"""Methods with which lines of other protocols begin, too: RTSP, NATS."""
+_METHODS = frozenset(
+    b"ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE MKACTIVITY "
+    b"MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI PROPFIND PROPPATCH PUT QUERY "
+    b"REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL".split()
+)
+"""The registered ones: with one of them, some servers take a line for a request whatever it ends with."""
+_OTHERS = re.compile(rb"OPTIONS .* (?:RTSP|SIP)/[0-9.]+\r?|CONNECT \{.*")
+"""Lines of RTSP, SIP and NATS."""
+_HTTP = re.compile(rb"HTTP(?:/|S?://)", re.IGNORECASE)
 
 
 def kind(data: bytes) -> Kind | None:
@@ -83,16 +89,18 @@ def _text(data: bytes) -> Kind | None:
     if word.group() in _METHODS and after:
         if after not in b"\t ":
             return Kind.OTHER if after in b"\r\n" else Kind.HTTP
-        if word.group() not in _ELSEWHERE:
+        if word.group() not in (b"OPTIONS", b"CONNECT"):
             return Kind.HTTP
     if after and after not in _BLANKS:
         return Kind.OTHER  # a byte that no text has
     line, ended, _ = text.partition(b"\n")
-    if b"HTTP/" in line.upper():
+    if _HTTP.search(line):
         return Kind.HTTP
-    if ended or b"\x00" in line:
-        return Kind.OTHER
-    return _more(data)
+    if not ended and b"\x00" not in line:
+        return _more(data)
+    if word.group() in _METHODS and not _OTHERS.fullmatch(line):
+        return Kind.HTTP
+    return Kind.OTHER
 
 
 def _more(data: bytes) -> Kind | None:

@@ -10,7 +10,7 @@ from scaibunker.worker.gateway.proxy.refusal import (
     Reason,
     Refused,
 )
-from scaibunker.worker.gateway.proxy.words import UNREAD, canonical
+from scaibunker.worker.gateway.proxy.words import HEAD_WORK, LINE_WORK, UNREAD, canonical
 
 _HANDSHAKE = 22
 _SERVER_HELLO = 2
@@ -34,6 +34,7 @@ class TlsReader:
         self.name: str | None = None
         self.free = 0
         self.waiting = False
+        self.work = 0
 
     @property
     def incomplete(self) -> bool:
@@ -47,6 +48,7 @@ class TlsReader:
         if self.free:
             held, self._held = self._held, b""
             return held + data
+        self.work += LINE_WORK
         rest = self._reader.take(self._held + data)
         self._held = b""
         if self._reader.hello is None:
@@ -82,6 +84,7 @@ class TlsReader:
             self.free = UNREAD
 
     def _judge(self, hello: Hello) -> None:
+        self.work += HEAD_WORK
         if hello.hidden:
             raise Refused(Reason.TLS_HIDDEN, Manner.ALERT, alert=ACCESS_DENIED)
         if hello.name is None:
