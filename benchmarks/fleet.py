@@ -2,7 +2,7 @@
 
 The scheduler is measured by itself, at three sizes of the fleet, beside a look at every worker. Quotas are
 held in a real Redis, beside a script that does nothing. Heartbeats go to a real controller on MariaDB,
-beside a bare FastAPI route.
+beside a bare FastAPI route. What workers are told of each other's addresses is measured without HTTP.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import uvloop
 from tests.integration.simulated_worker import IMAGE, TOKEN
 from tests.ports import free_port
 
-from benchmarks import processes
+from benchmarks import processes, vicinity
 from benchmarks.figures import Figure, save, show, this_host
 from benchmarks.load import closed, request
 from scaibunker.controller.bunkers.domain import Shape
@@ -68,6 +68,7 @@ async def measure(options: argparse.Namespace) -> list[Figure]:
         for strategy in ("spread", "pack")
         for count in FLEETS
     ]
+    figures += [figure for count in FLEETS for figure in vicinity.measured(count)]
     with tempfile.TemporaryDirectory(prefix="scaibunker-bench-") as name:
         async with processes.stores(Path(name)) as stores:
             figures += await _quotas(stores.redis_url, options)
