@@ -12,6 +12,7 @@ import pytest
 from scaibunker.worker.gateway.attachment import Attachment
 from scaibunker.worker.gateway.flows.part import FlowsPart
 from scaibunker.worker.network import flow_sockets
+from scaibunker.worker.network.given import SlotNetwork
 from scaibunker.worker.network.listening import open_sockets
 from scaibunker.worker.network.policy import Passage, Policy
 from scaibunker.worker.network.rules import NEW_PER_S
@@ -146,3 +147,18 @@ async def test_named_tells_what_it_refuses_and_leaves_the_rest_to_the_proxy(
         "refused",
         "profile",
     )
+
+
+async def test_what_a_guest_has_sent_is_counted_whichever_daemon_asks(rig: Rig) -> None:
+    rig.enforce(OPEN)
+    first = SlotNetwork(rig.slot, None)
+    before = first.egress_bytes()
+    frames = [datagram(rig, SITE_V4, ECHO, size, 4000 + size) for size in range(0, 1000, 100)]
+    rig.guest.send(*frames)
+    sent = before + sum(len(frame) for frame in frames)
+    await until(lambda: first.egress_bytes() >= sent)
+    assert first.egress_bytes() == sent
+    first.close()
+    second = SlotNetwork(rig.slot, None)
+    assert second.egress_bytes() == sent
+    second.close()
