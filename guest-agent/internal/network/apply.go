@@ -42,8 +42,15 @@ func Apply(config *Config) error {
 
 // number gives an interface its addresses and routes, and switches it on.
 func number(socket *rtnetlink.Socket, link rtnetlink.Link, w wanted) error {
+	var present []netip.Prefix
 	if w.numbered() {
-		quieten(w.name)
+		var err error
+		if present, err = socket.Addresses(link.Index); err != nil {
+			return fmt.Errorf("addresses: %w", err)
+		}
+		if !link.Up || !containsAll(present, w.addresses) {
+			quieten(w.name)
+		}
 	}
 	if string(link.Address) != string(w.hardware) {
 		if err := socket.SetAddress(link.Index, w.hardware); err != nil {
@@ -55,13 +62,15 @@ func number(socket *rtnetlink.Socket, link rtnetlink.Link, w wanted) error {
 			return fmt.Errorf("MTU: %w", err)
 		}
 	}
-	if err := socket.SetUp(link.Index, true); err != nil {
-		return fmt.Errorf("switch on: %w", err)
+	if !link.Up {
+		if err := socket.SetUp(link.Index, true); err != nil {
+			return fmt.Errorf("switch on: %w", err)
+		}
 	}
 	if !w.numbered() {
 		return nil
 	}
-	if err := setAddresses(socket, link.Index, w.addresses); err != nil {
+	if err := setAddresses(socket, link.Index, present, w.addresses); err != nil {
 		return fmt.Errorf("addresses: %w", err)
 	}
 	if err := setRoutes(socket, link.Index, w); err != nil {
@@ -78,11 +87,11 @@ func number(socket *rtnetlink.Socket, link rtnetlink.Link, w wanted) error {
 	return nil
 }
 
-func setAddresses(socket *rtnetlink.Socket, index int, addresses []netip.Prefix) error {
-	present, err := socket.Addresses(index)
-	if err != nil {
-		return err
-	}
+func containsAll(present, wanted []netip.Prefix) bool {
+	return !slices.ContainsFunc(wanted, func(prefix netip.Prefix) bool { return !slices.Contains(present, prefix) })
+}
+
+func setAddresses(socket *rtnetlink.Socket, index int, present, addresses []netip.Prefix) error {
 	for _, prefix := range present {
 		if !slices.Contains(addresses, prefix) && !prefix.Addr().IsLinkLocalUnicast() {
 			if err := socket.RemoveAddress(index, prefix); err != nil {

@@ -76,6 +76,8 @@ async def load(
     """Have a QEMU that waits for it read a saved state. Raises QmpError; one that cannot ends itself."""
     async with qmp.session(control) as session:
         await _leave_memory_out(session, devices_only)
+        # No frames that tell others where the machine has gone: its neighbours know, and the guest has more to do.
+        await session.execute("migrate-set-parameters", **{"announce-rounds": 0})
         await session.hand_over(source, STREAM)
         await session.execute("migrate-incoming", uri=f"fd:{STREAM}")
     watch = _Stall()
