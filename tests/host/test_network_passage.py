@@ -12,7 +12,13 @@ from scaibunker.worker.network import links, nft
 from scaibunker.worker.network.flow_sockets import open_refusals
 from scaibunker.worker.network.never import Never, networks
 from scaibunker.worker.network.policy import Passage, Policy
-from scaibunker.worker.network.rules import DNS_BURST, NEW_BURST, never_update, slot_ruleset
+from scaibunker.worker.network.rules import (
+    BUCKET_COUNT,
+    DNS_BURST,
+    NEW_BURST,
+    never_update,
+    slot_ruleset,
+)
 from tests.host.lab import Lab, plan
 from tests.host.lab import packets as p
 from tests.host.lab.packets import Ends, parse
@@ -214,22 +220,25 @@ def test_new_connections_are_bounded_in_time(rig: Rig) -> None:
 
 
 def test_connections_are_bounded_in_number(rig: Rig) -> None:
-    most = 50
-    text = slot_ruleset(OPEN, rig.facts, NEVER).replace(
-        f"ct count over {rig.facts.max_flows} ", f"ct count over {most} "
-    )
+    """Those whose source ports have the same bits are counted together; here all have."""
+    each = 2 * rig.facts.max_flows // BUCKET_COUNT
     rig.enforce(OPEN)
-    rig.inside.call(lambda: nft.apply(text))
     ends = rig.to(SITE[4])
-    for port in range(20000, 20000 + 3 * most):
-        rig.guest.send(p.packet(ends, p.UDP, p.udp(ends, 9, b"many", source_port=port)))
+    frames = [
+        p.packet(ends, p.UDP, p.udp(ends, 1000 + n, b"many", source_port=20000))
+        for n in range(2 * each)
+    ]
+    rig.guest.send(*frames)
     rig.guest.wait(is_error)
-    wait_until(lambda: rig.count("refused") == 2 * most, 5, lambda: rig.count("refused"))
-    assert len({parse(f).ports for f in rig.up.frames(lambda f: b"many" in f)}) == most
-    # Those that are known go on.
+    wait_until(lambda: rig.count("refused") == each, 5, lambda: rig.count("refused"))
+    seen = rig.up.frames(lambda f: b"many" in f and parse(f).destination == SITE[4])
+    assert len(seen) == each
+    # Those that are known go on, and so do others.
     rig.up.clear()
-    rig.guest.send(p.packet(ends, p.UDP, p.udp(ends, 9, b"more", source_port=20000)))
+    rig.guest.send(p.packet(ends, p.UDP, p.udp(ends, 1000, b"more", source_port=20000)))
     rig.up.wait(lambda f: b"more" in f)
+    rig.guest.send(p.packet(ends, p.UDP, p.udp(ends, 1000, b"else", source_port=20002)))
+    rig.up.wait(lambda f: b"else" in f)
 
 
 def test_questions_are_bounded(rig: Rig) -> None:
@@ -330,3 +339,76 @@ def test_a_ruleset_that_is_refused_changes_nothing(rig: Rig) -> None:
         rig.inside.call(lambda: nft.apply(text))
     rig.guest.send(udp(rig, SITE[4], 7, b"hello?"))
     rig.guest.wait(is_error)
+
+
+@FAMILIES
+def test_a_smaller_path_is_told_to_the_guest(rig: Rig, family: int) -> None:
+    rig.enforce(OPEN)
+    ends = rig.to(SITE[family])
+    large = p.packet(
+        ends, p.UDP, p.udp(ends, 9, bytes(1400)), fragment=0x4000 if family == 4 else 0
+    )
+    rig.lab.host.ip("link", "set", "wan0", "mtu", "1300")
+    try:
+        rig.guest.send(large)
+        told = (p.ICMP, (3, 4)) if family == 4 else (p.ICMPV6, (2, 0))
+        frame = rig.guest.wait(
+            lambda f: (parse(f).protocol, bytes(parse(f).payload[:2])) == (told[0], bytes(told[1]))
+        )
+        assert (
+            p.address_bytes(ends.source) in parse(frame).payload[8:]
+        )  # its own packet, as it sent it
+        assert b"\x05\x14" in parse(frame).payload[:8]
+    finally:
+        rig.lab.host.ip("link", "set", "wan0", "mtu", "1500")
+        rig.lab.host.run("ip", "route", "flush", "cache")
+
+
+@FAMILIES
+def test_large_answers_reach_the_guest(rig: Rig, family: int) -> None:
+    """They come in fragments, which are judged as the whole that they are."""
+    rig.enforce(OPEN)
+
+    def listener() -> socket.socket:
+        kind = socket.AF_INET if family == 4 else socket.AF_INET6
+        made = socket.socket(kind, socket.SOCK_DGRAM)
+        made.bind((SITE[family], 9999))
+        made.settimeout(5)
+        return made
+
+    with rig.lab.world.call(listener) as far:
+        rig.guest.send(udp(rig, SITE[family], 9999, b"send me much"))
+        _, peer = far.recvfrom(100)
+        far.sendto(b"much" * 750, peer)
+        rig.guest.wait(lambda f: len(f) > 1300 and b"muchmuch" in f)
+        rig.guest.wait(lambda f: len(f) < 1700 - 14 and f.endswith(b"much"))
+        received = sum(
+            f.count(b"much") for f in rig.guest.frames(lambda f: parse(f).source == SITE[family])
+        )
+        assert received >= 740
+
+
+def test_the_outside_redirects_nobody(rig: Rig) -> None:
+    rig.enforce(OPEN)
+    rig.guest.send(udp(rig, SITE[4], 7, b"known"))
+    rig.guest.wait(lambda f: b"known" in f)
+    (sent,) = rig.up.frames(lambda f: b"known" in f and parse(f).destination == SITE[4])
+    facts = rig.facts
+    outer = Ends(
+        str(facts.host_transfer_v4), str(facts.transfer_v4),
+        links.host_mac(rig.slot.number), links.uplink_mac(rig.slot.number),
+    )  # fmt: skip
+
+    def error(kind: int, code: int) -> bytes:
+        return p.packet(outer, p.ICMP, p.icmp(kind, code, bytes(4) + sent[14:42]))
+
+    def send(frame: bytes) -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+            raw.bind((rig.slot.link, 0))
+            raw.send(frame)
+
+    rig.guest.clear()
+    rig.lab.host.call(lambda: send(error(5, 1)))
+    rig.lab.host.call(lambda: send(error(3, 3)))
+    rig.guest.wait(lambda f: parse(f).protocol == p.ICMP and parse(f).icmp == (3, 3))
+    assert not rig.guest.frames(lambda f: parse(f).protocol == p.ICMP and parse(f).icmp[0] == 5)
