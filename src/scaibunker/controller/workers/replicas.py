@@ -23,6 +23,7 @@ SAY_S = 30.0
 """Seconds between a replica's looks at its own addresses and at those of all."""
 FORGOTTEN_AFTER = timedelta(days=1)
 """An address stays closed for so long after a replica last had it."""
+SAID_AGAIN_AFTER = timedelta(hours=1)
 MAX_OWN, MAX_ALL = 32, 1024
 _IPV4, _IPV6, _ROUTES = "net/fib_trie", "net/if_inet6", "net/route"
 
@@ -48,32 +49,37 @@ class Replicas:
         await forever("replicas", once, SAY_S)
 
     async def look(self) -> None:
-        """Say one's own addresses, and tell all. Raises DatabaseUnavailable."""
+        """Say one's own addresses, if that has not been done lately, and tell all. Raises DatabaseUnavailable."""
         op = system_operation("replicas", self._clock)
         own = await asyncio.to_thread(own_addresses, self._proc)
 
         async def say(db: Writer) -> None:
             await _say(op, db, own)
 
-        await self._database.upsert(say)
         async with self._database.read() as db:
-            self._vicinity.controllers(await _all(op, db))
+            lately = await _said(op, db, SAID_AGAIN_AFTER)
+        if not own <= lately:
+            await self._database.upsert(say)
+        async with self._database.read() as db:
+            self._vicinity.controllers(await _said(op, db, FORGOTTEN_AFTER))
 
 
 async def _say(op: Operation, db: Writer, own: Iterable[str]) -> None:
     """Raises IntegrityError if another replica on this host says the same for the first time just now."""
     c = controllers.c
-    await db.execute(delete(controllers).where(c.seen_at < op.now() - FORGOTTEN_AFTER))
+    now = op.now()
+    await db.execute(delete(controllers).where(c.seen_at < now - FORGOTTEN_AFTER))
     for address in sorted(own):
-        seen = update(controllers).where(c.address == address).values(seen_at=op.now())
-        if await db.execute(seen) == 0:
-            await db.execute(insert(controllers).values(address=address, seen_at=op.now()))
+        await db.execute(update(controllers).where(c.address == address).values(seen_at=now))
+    known = set(await db.values(select(c.address).where(c.address.in_(sorted(own)))))
+    for address in sorted(set(own) - known):
+        await db.execute(insert(controllers).values(address=address, seen_at=now))
 
 
-async def _all(op: Operation, db: Reader) -> list[str]:
+async def _said(op: Operation, db: Reader, within: timedelta) -> frozenset[str]:
     c = controllers.c
-    recent = select(c.address).where(c.seen_at >= op.now() - FORGOTTEN_AFTER)
-    return list(await db.values(recent.order_by(c.address).limit(MAX_ALL)))
+    recent = select(c.address).where(c.seen_at >= op.now() - within)
+    return frozenset(await db.values(recent.order_by(c.address).limit(MAX_ALL)))
 
 
 def own_addresses(proc: Path = Path("/proc")) -> frozenset[str]:
