@@ -55,6 +55,7 @@ def test_what_its_worker_lacks_is_looked_at() -> None:
 def test_what_was_begun_is_finished_when_nobody_else_does() -> None:
     fresh = replace(LAN, status=BridgeStatus.CREATING, updated_at=NOW - PATIENCE / 2)
     assert unsettled(fresh) == []
+    assert unsettled(fresh, wrk_1=[]) == []
     assert unsettled(replace(fresh, updated_at=NOW - PATIENCE)) == [("brg_1", None)]
     assert unsettled(replace(LAN, status=BridgeStatus.DELETING)) == [("brg_1", None)]
 

@@ -191,7 +191,9 @@ def _unsettled(
         )
         has_failed = bridge.status is BridgeStatus.FAILED and report is not None
         unfinished = bridge.status in (BridgeStatus.CREATING, BridgeStatus.DELETING)
-        if lacking or has_failed or (unfinished and not _is_being_made(bridge, op)):
+        if _is_being_made(bridge, op):
+            continue
+        if lacking or has_failed or unfinished:
             yield bridge.id, None
     for worker_id, report in reports.items():
         for bridge_id in report.bridges:
