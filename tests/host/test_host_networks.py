@@ -135,6 +135,11 @@ async def test_the_resolver_serves_whichever_process_dies(daemon: Daemon) -> Non
         assert [await asked(guest, server) for server in servers] == [None, None]  # closed
         await daemon.networks.admit(MACHINE, OWNER, ORDER)
         for server in servers:
+
+            async def reached(server: str = server) -> bool:
+                return await asked(guest, server) is not None
+
+            await until(reached, 30)  # the guest's kernel has just learnt that nobody is there
             for tcp in (False, True):
                 assert await asked(guest, server, tcp=tcp) == dns.rcode.NXDOMAIN, (server, tcp)
         assert given.egress_bytes() > 0
