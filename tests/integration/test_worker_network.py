@@ -81,8 +81,9 @@ async def test_metrics_tell_bunkers_and_bandwidth_by_network_profile(
     def of(name: str, profile: str) -> str:
         return f'scaibunker_{name}{{network_profile="{profile}"}}'
 
-    found = await scraped(bare, lambda m: m[of("bunkers_on_workers", "registry")] == 2)
-    assert found[of("bandwidth_mbit", "registry")] == 42
+    # What a busy host cannot read in time is left out of one answer, and is in the next.
+    wanted = {of("bunkers_on_workers", "registry"): 2, of("bandwidth_mbit", "registry"): 42}
+    found = await scraped(bare, lambda m: wanted.items() <= m.items())
     assert found[of("bunkers_on_workers", "isolated")] == 1
     assert found[of("bandwidth_mbit", "isolated")] == 0
     for profile in ("unrestricted", "allowlisted", "transit"):
