@@ -10,6 +10,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_PAIRS = 16_384
 """Of address and name, for one machine. When it is full, pairs that end first make room."""
 MADE_ROOM = MAX_PAIRS // 8
+MAX_NAMES = 64
+"""Of one address: each connection to it looks at all of them, and the owner of a wildcard could make any number. Those that end last
+are kept, so that the address is open for as long as it would be with all of them."""
 
 
 class Answers:
@@ -24,12 +27,18 @@ class Answers:
     def learn(self, name: str, address: Address, ttl_s: float) -> None:
         """`name` (lower case, no final dot, as the guest asked for it) stands for `address` that long from now."""
         names = self._ends.setdefault(address, {})
+        end = self._now() + ttl_s
         if name not in names:
-            if self._pairs >= MAX_PAIRS:
+            if len(names) >= MAX_NAMES:
+                first = min(names, key=names.__getitem__)
+                if names[first] >= end:
+                    return
+                self._forget(address, first)
+            elif self._pairs >= MAX_PAIRS:
                 self._make_room()
                 names = self._ends.setdefault(address, {})
             self._pairs += 1
-        names[name] = max(names.get(name, 0.0), self._now() + ttl_s)
+        names[name] = max(names.get(name, 0.0), end)
 
     def names(self, address: Address) -> tuple[str, ...]:
         """Those that stand for it now, the last to end first; empty if none does."""

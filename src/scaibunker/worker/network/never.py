@@ -14,9 +14,18 @@ def networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
-NOWHERE = networks(
-    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/29", "224.0.0.0/4", "240.0.0.0/4",
-    "::/128", "::1/128", "fe80::/10", "fec0::/10", "ff00::/8", "fd00:ec2::/32",
+METADATA = networks(
+    "100.100.100.200", "168.63.129.16", "192.0.0.192",
+    "fd00:ec2::/32", "fd20:ce::254", "fd00:42::42", "fd00:c1::a9fe:a9fe",
+)  # fmt: skip
+"""Where clouds tell a machine who it is, besides the link-local addresses: of Alibaba, Azure, Oracle, AWS, Google, Scaleway and
+Oracle again. Some lie in ranges that are open otherwise."""
+NOWHERE = (
+    *networks(
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "::/128", "::1/128", "fe80::/10", "fec0::/10", "ff00::/8",
+    ),
+    *METADATA,
 )  # fmt: skip
 """This host, links, metadata services, groups, and what is no address of a machine: closed for all."""
 PRIVATE = networks(
@@ -24,7 +33,13 @@ PRIVATE = networks(
 )
 """What a name of the outside has no business to stand for: closed with NAMED, unless the operator permits it."""
 WRAPPED = networks(
-    "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::ffff:0:0/96", "::/96"
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "2002::/16",
+    "2001::/32",
+    "::ffff:0:0/96",
+    "::ffff:0:0:0/96",
+    "::/96",
 )
 """Forms of IPv6 that carry an address of IPv4, by which a forbidden one could be reached: closed for all."""
 

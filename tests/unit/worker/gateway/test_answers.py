@@ -34,6 +34,20 @@ def test_what_ends_first_makes_room() -> None:
     assert answers.names(addresses[-1]) == ("a.test",)
 
 
+def test_an_address_that_many_names_stand_for_is_no_burden() -> None:
+    clock = Clock()
+    answers = Answers(clock)
+    for number in range(2 * module.MAX_NAMES):
+        answers.learn(f"{number}.test", ONE, 1000 + number)
+    answers.learn("short.test", ONE, 1)
+    names = answers.names(ONE)
+    assert len(names) == module.MAX_NAMES
+    assert "short.test" not in names
+    assert names[0] == f"{2 * module.MAX_NAMES - 1}.test"
+    clock.at += 1000 + 2 * module.MAX_NAMES - 2
+    assert len(answers.names(ONE)) == 1
+
+
 def test_names_that_are_permitted_no_more_are_forgotten() -> None:
     answers = Answers(Clock())
     answers.learn("a.test", ONE, 10)

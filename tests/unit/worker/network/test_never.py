@@ -26,11 +26,25 @@ NEAR = networks("203.0.113.7/32", "2001:db8::7/128", "198.51.100.0/24", "2001:db
         ("2001:db8:1:2::3", True),
         ("127.0.0.1", True),
         ("169.254.169.254", True),
+        ("100.100.100.200", True),
+        ("168.63.129.16", True),
+        ("192.0.0.192", True),
+        ("fd00:ec2::254", True),
+        ("fd20:ce::254", True),
+        ("fd00:42::42", True),
+        ("fd00:c1::a9fe:a9fe", True),
+        ("::ffff:0:a9fe:a9fe", True),
         ("::ffff:203.0.113.8", True),
     ],
 )
 def test_the_vicinity_is_closed_for_all(address: str, forbidden: bool, passage: Passage) -> None:
     assert Never(NEAR).forbids(ipaddress.ip_address(address), passage) is forbidden
+
+
+def test_what_the_operator_permits_does_not_open_metadata() -> None:
+    never = Never((), networks("100.64.0.0/10", "fc00::/7"))
+    for address in ("100.100.100.200", "fd20:ce::254"):
+        assert never.forbids(ipaddress.ip_address(address), Passage.NAMED)
 
 
 @given(st.lists(st.ip_addresses(), max_size=20), st.ip_addresses(), st.sampled_from(Passage))
