@@ -9,6 +9,8 @@ _BETWEEN = (_CHANGE_CIPHER_SPEC, _APPLICATION_DATA)
 _CLIENT_HELLO = 1
 _RECORD_HEADER = 5
 _MAX_RECORD = 16_384 + 256
+_MAX_RECORDS = 256
+"""That a hello comes in. Each costs time, and some guest could send thousands of one byte."""
 _SERVER_NAME = 0
 _HOST_NAME = 0
 _HIDDEN = frozenset((0xFFCE, 0xFE02, *range(0xFE08, 0xFE0E)))
@@ -36,6 +38,7 @@ class HelloReader:
         self._after_retry = after_retry
         self._message = bytearray()
         self._parsed = 0
+        self._records = 0
         self.raw = bytearray()
         self.hello: Hello | None = None
 
@@ -50,6 +53,9 @@ class HelloReader:
                 raise Refused(Reason.TLS_LONG, Manner.ALERT)
             if len(header) < _RECORD_HEADER or len(self.raw) < end:
                 return b""
+            self._records += 1
+            if self._records > _MAX_RECORDS:
+                raise Refused(Reason.TLS_LONG, Manner.ALERT)
             if header[0] == _HANDSHAKE:
                 self._message += self.raw[start:end]
                 self._read_message()

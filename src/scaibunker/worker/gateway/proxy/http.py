@@ -14,6 +14,8 @@ from scaibunker.worker.gateway.proxy.words import HEAD_WORK, LINE_WORK, UNREAD
 _BARE = re.compile(rb"(?<!\r)\n")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 _END = b"\r\n\r\n"
+_MAX_INTERIM = 32
+"""Answers before the one to a request for a websocket; each costs time. Then it is not agreed to."""
 
 
 class HttpReader:
@@ -30,6 +32,7 @@ class HttpReader:
         self._answer = bytearray()
         self._chunks: ChunkReader | None = None
         self._requests = 0
+        self._interim = 0
         self._scanned = 0
         self.name: str | None = None
         self.free = 0
@@ -69,7 +72,9 @@ class HttpReader:
             del self._answer[: end + len(_END)]
             if status == 101:
                 self.free = UNREAD
-            self.waiting = 100 <= status < 200 and status != 101
+            self._interim += 1
+            is_interim = 100 <= status < 200 and status != 101
+            self.waiting = is_interim and self._interim <= _MAX_INTERIM
 
     def _next(self) -> bytes | None:
         """Take off what is one thing; None: it is not complete."""

@@ -28,6 +28,8 @@ _PROXY_V2 = b"\r\n\r\n\x00\r\nQUIT\n"
 _PROXY_V1 = b"PROXY "
 _RECORD_TYPES = range(0x14, 0x19)
 _BLANKS = b"\r\n\t "
+_LEADING = _BLANKS + b"\x0b\x0c\x1c\x1d\x1e\x1f"
+"""What comes before a request to whoever splits lines as text, Python's own server among them."""
 _WORD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z][\x21-\x7e]*")
 """A method, or what somebody might take for one."""
 _METHODS = frozenset(
@@ -79,7 +81,7 @@ def _text(data: bytes) -> Kind | None:
         raise Refused(Reason.PROXY_HEADER)
     if _PROXY_V2.startswith(data):
         return None
-    text = data.lstrip(_BLANKS)
+    text = data.lstrip(_LEADING)
     if not text:
         return _more(data)
     word = _WORD.match(text)

@@ -12,7 +12,9 @@ from scaibunker.worker.gateway.proxy.refusal import (
 )
 from scaibunker.worker.gateway.proxy.words import HEAD_WORK, LINE_WORK, UNREAD, canonical
 
-_HANDSHAKE = 22
+_ALERT, _HANDSHAKE = 21, 22
+_WARNING = 1
+_MAX_WARNINGS = 4
 _SERVER_HELLO = 2
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 """The random of a ServerHello that asks for another ClientHello (RFC 8446, 4.1.3)."""
@@ -103,11 +105,20 @@ class ServerHello:
     def __init__(self) -> None:
         self._raw = bytearray()
         self._message = bytearray()
+        self._warnings = 0
 
     def take(self, data: bytes) -> bool | None:
         """None: not known yet."""
         self._raw += data
         while True:
+            if self._raw and self._raw[0] == _ALERT and self._warnings < _MAX_WARNINGS:
+                if len(self._raw) < 7:
+                    return None
+                if self._raw[3:6] == bytes((0, 2, _WARNING)):
+                    # Such as that the name is not quite known to it: it may go on.
+                    self._warnings += 1
+                    del self._raw[:7]
+                    continue
             if self._raw and self._raw[0] != _HANDSHAKE:
                 return False  # an alert, or no TLS
             if self._message and self._message[0] != _SERVER_HELLO:
@@ -117,6 +128,8 @@ class ServerHello:
             if len(self._raw) < 5:
                 return None
             end = 5 + int.from_bytes(self._raw[3:5])
+            if end == 5:
+                return False  # no TLS; and any number of those would be read
             # What has come of a record is as good as the whole of it.
             part = self._raw[5:end]
             if len(self._message) + len(part) < _RANDOM.stop and len(self._raw) < end:

@@ -38,7 +38,7 @@ def test_a_real_hello_without_a_name_has_none() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 2**32))
+@given(st.integers(16, 700), st.integers(1, 700), st.integers(0, 2**32))
 def test_it_is_read_the_same_however_it_is_cut(fragment: int, step: int, seed: int) -> None:
     raw = hellos.real("good.test")
     data = hellos.records(raw[5:], fragment) + b"\x17\x03\x03\x00\x01x"
@@ -144,6 +144,17 @@ def test_a_hello_that_does_not_end_is_refused_at_the_limit() -> None:
         [reader.take(content[at : at + 100]) for at in range(0, len(content), 100)]
     assert caught.value.reason is Reason.TLS_LONG
     assert len(reader.raw) <= 4096 + 100
+
+
+def test_a_hello_in_more_records_than_anybody_makes_is_refused() -> None:
+    """Each costs microseconds: 64 KiB of them in the smallest records kept the gateway busy for 40 ms."""
+    content = hellos.records(hellos.message(bytes(4000)), 4)
+    reader = HelloReader(LIMIT)
+    with pytest.raises(Refused) as caught:
+        reader.take(content)
+    assert caught.value.reason is Reason.TLS_LONG
+    small = hellos.records(hellos.message(hellos.body((0, hellos.server_names(b"good.test")))), 1)
+    assert read(small) == Hello("good.test", False)
 
 
 def test_much_after_a_hello_is_not_counted_against_it() -> None:

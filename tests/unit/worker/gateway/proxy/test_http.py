@@ -231,6 +231,12 @@ def test_hints_of_a_server_are_no_answer() -> None:
     assert http.client(b"") == ELSEWHERE
 
 
+def test_hints_without_end_are_not_listened_to() -> None:
+    http = answered(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+    assert not http.waiting
+    assert http.free == 0
+
+
 @pytest.mark.parametrize(
     "answer",
     [

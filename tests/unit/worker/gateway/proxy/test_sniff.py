@@ -19,6 +19,8 @@ HTTP = [
     b"BREW\t/pot HTTP/1.1\r\n",
     b"A" * 4000 + b" / HTTP/1.1\r\n",
     b"GET\x0b/ HTTP/1.1\r\n",
+    b"\x0cGET / HTTP/1.1\r\n",
+    b"\x1f\x0bFOO / HTTP/1.1\r\n",
     b"FOO http://bad.test/\n",
     b"PROPFIND / ICY/1.0\r\n",
     b"OPTIONS / ICY/1.0\r\n",

@@ -107,6 +107,27 @@ def test_an_alert_of_the_server_ends_the_waiting() -> None:
     tls = reader()
     tls.client(GOOD)
     tls.server(b"\x15")
+    assert tls.waiting
+    tls.server(b"\x03\x03\x00\x02\x02\x28")
+    assert not tls.waiting
+
+
+def test_a_warning_before_the_servers_answer_is_no_answer() -> None:
+    """`unrecognized_name` may be one: what follows can be a wish for another hello all the same."""
+    warning = hellos.record(b"\x01\x70", 21, b"\x03\x03")
+    tls = reader()
+    tls.client(GOOD)
+    tls.server(warning)
+    assert tls.waiting
+    tls.server(hellos.record(hellos.server_hello(hellos.RETRY)))
+    assert reason(tls, hellos.named(b"bad.test")) is Reason.TLS_CHANGED
+
+
+@pytest.mark.parametrize("record", [hellos.record(b""), hellos.record(b"\x01\x70", 21)])
+def test_what_a_server_can_repeat_for_ever_is_not_read_for_ever(record: bytes) -> None:
+    tls = reader()
+    tls.client(GOOD)
+    tls.server(record * 100)
     assert not tls.waiting
 
 
