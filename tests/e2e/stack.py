@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from scaibunker.worker.network.naming import Names
 from tests.host.lab import Lab
 from tests.ports import free_port
 from tests.waiting import wait_until
@@ -161,6 +162,15 @@ class DevStack:
         left += [line for line in mounts.splitlines() if str(self.data_dir) in line]
         left += [str(p) for p in (self.data_dir / "worker" / "machines").iterdir()]
         return left
+
+    def slots(self) -> list[str]:
+        """What is written down of them on this host, and their namespaces."""
+        worker_id = (self.data_dir / "worker" / "worker-id").read_text()
+        tag = Names.of(worker_id).tag
+        claims = Path("/run/scaibunker-slots")
+        left = [str(path) for path in claims.glob("*") if path.name.endswith(tag)]
+        left += [str(p) for p in claims.glob("[0-9]*") if worker_id in p.read_text()]
+        return left + [str(path) for path in Path("/run/netns").glob(f"scaibunker-{tag}-*")]
 
     def end(self) -> None:
         """Whatever state it is in: nothing of ours may go on."""

@@ -62,6 +62,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[DevSta
         yield stack
         assert stack.stop() == 0
         assert stack.leftovers() == []
+        assert stack.slots() == []
         assert lab.host.run("nft", "list", "ruleset") == ""
         assert lab.host.ip("-o", "link").count("\n") == 2  # loopback, and the way out
     finally:

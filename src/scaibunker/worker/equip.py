@@ -38,6 +38,7 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
     memory = settings.probe_cache or settings.data_dir / "acceleration.json"
     acceleration = await probe.choose(settings.acceleration, kernel, initramfs, memory)
     log.info("acceleration", kind=acceleration.kind, reason=acceleration.reason)
+    groups, store = cgroups.detect(worker_id), store_of(settings)
     registries = Registries()
     if settings.network.enabled:
         registries = await Registries.open(settings.network.registry_file)
@@ -46,10 +47,11 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         images.link(path)
     bridges, bridged = await open_bridges(settings, worker_id)
     peers = Peers(settings.data_dir / "vicinity.json")
+    # The last: a gateway and rules that nobody would take away again if this host could not run machines.
     networks = await open_networks(settings, worker_id, registries, peers, bridged)
     return Host(
         driver=QemuDriver(acceleration.kind),
-        cgroups=cgroups.detect(worker_id),
+        cgroups=groups,
         images=images,
         make_upper=make_upper,
         make_growing=make_growing,
@@ -57,7 +59,7 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         kernel=kernel,
         initramfs=initramfs,
         machines_dir=settings.data_dir / "machines",
-        store=store_of(settings),
+        store=store,
         snapshots_dir=settings.data_dir / "snapshots",
         templates_dir=settings.data_dir / "templates",
         run_dir=settings.runtime_dir / worker_id,

@@ -75,10 +75,13 @@ class Claims:
         self._last = secrets.randbelow(self.ranges.last)
 
     def close(self) -> None:
-        """What is taken stays taken."""
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        """What is taken stays taken; where nothing is, no word of this worker is left. Idempotent."""
+        if self._held is None:
+            return
+        with contextlib.suppress(WorkerFault), self._locked():  # others forget us if we cannot
+            if not self.mine():
+                (self.folder / self._own_ranges).unlink(missing_ok=True)
+        self._let_go()
 
     def take(self, mtu: int) -> int:
         """A number that nobody had for long. Raises WorkerFault if there is none."""
@@ -147,9 +150,14 @@ class Claims:
     def _hold_ranges(self) -> None:
         path = self.folder / self._own_ranges
         path.write_text(_Ranges(v4=self.ranges.v4, v6=self.ranges.v6).model_dump_json())
-        self.close()
+        self._let_go()
         self._held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def _forgotten(self, path: Path) -> bool:
         """Whether no process lives that wrote it, and no number is taken by its worker."""

@@ -150,3 +150,19 @@ def test_a_claim_that_cannot_be_read_stays_taken(tmp_path: Path) -> None:
     (tmp_path / "2").write_text("{half")
     assert {claims.take(1500), claims.take(1500)} == {1, 3}
     assert 2 not in claims.mine()
+
+
+def test_a_worker_that_ends_with_nothing_leaves_no_word(tmp_path: Path) -> None:
+    claims, beside = Claims(tmp_path, "wrk_a", RANGES), Claims(tmp_path, "wrk_b", RANGES)
+    claims.open()
+    beside.open()
+    number = claims.take(1500)
+    claims.close()
+    assert len(list(tmp_path.glob("ranges-*"))) == 2  # what is taken is still in those ranges
+    claims.open()
+    claims.give_back(number)
+    claims.close()
+    claims.close()
+    assert [path.name for path in tmp_path.glob("ranges-*")] == [f"ranges-{Names.of('wrk_b').tag}"]
+    beside.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
