@@ -18,7 +18,8 @@ from pydantic import SecretStr
 
 from scaibunker.wire.api.bunkers import NetworkProfile
 from scaibunker.wire.worker.network import NetworkOrder
-from scaibunker.worker.network import netns, nft
+from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.network import features, netns, nft
 from scaibunker.worker.network.assembly import open_networks
 from scaibunker.worker.network.given import SlotNetwork
 from scaibunker.worker.network.networks import HostNetworks
@@ -181,3 +182,31 @@ async def test_what_was_nobodys_is_gone_after_a_restart(daemon: Daemon) -> None:
     left = leftovers(daemon.worker_id, daemon.settings.network.claims_dir)
     assert len([what for what in left if what.startswith("namespace")]) == 1
     assert nft.tables()
+
+
+@pytest.mark.parametrize("why", ["switched off", "lacks what they need"])
+async def test_what_machines_had_goes_with_them_when_there_are_none_to_give(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    await daemon.networks.reclaim([])
+    await daemon.networks.take(MACHINE, OWNER, ORDER)
+    await daemon.networks.admit(MACHINE, OWNER, ORDER)
+    await until(lambda: daemon.networks._routed.prepared == 1)
+    await daemon.die()
+    with monkeypatch.context() as changed:
+        if why == "switched off":
+            changed.setattr(daemon.settings.network, "enabled", False)
+        else:
+            changed.setattr(features, "missing", lambda: "ifb (tested)")
+        left = await open_networks(daemon.settings, daemon.worker_id, Registries(), Peers(), ())
+        assert left.profiles == ("isolated",)
+        await left.reclaim([MACHINE])
+        with pytest.raises(WorkerFault):
+            await left.take(MACHINE, OWNER, ORDER)
+        there = leftovers(daemon.worker_id, daemon.settings.network.claims_dir)
+        assert len([what for what in there if what.startswith("namespace")]) == 1
+        await left.give_back(MACHINE)
+        await left.close()
+    assert leftovers(daemon.worker_id, daemon.settings.network.claims_dir) == []
+    assert [path.name for path in daemon.settings.network.claims_dir.iterdir()] == ["lock"]
+    assert list(daemon.settings.runtime_dir.glob("*")) == []

@@ -15,11 +15,11 @@ from scaibunker.worker.gateway.surroundings import Surroundings
 from scaibunker.worker.network import features, host, netns
 from scaibunker.worker.network.claims import Claims
 from scaibunker.worker.network.facts import GUEST_V4, GUEST_V6
+from scaibunker.worker.network.left import LeftNetworks
 from scaibunker.worker.network.naming import Names
 from scaibunker.worker.network.networks import HostNetworks
 from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.nft_enforcer import NftEnforcer
-from scaibunker.worker.network.none import NoNetworks
 from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.port import Networks
 from scaibunker.worker.network.ranges import Ranges
@@ -41,19 +41,20 @@ async def open_networks(
     registries: Registries,
     peers: Peers,
     others: Sequence[Networks],
-) -> HostNetworks | NoNetworks:
-    """Ready to give; what machines have of an earlier daemon is found. `others`: those of the profiles without a slot."""
+) -> HostNetworks | LeftNetworks:
+    """Ready to give; what machines have of an earlier daemon is found, or goes with
+    them if there are none to give any more. `others`: those of the profiles without a slot."""
     with contextlib.suppress(
         WorkerFault
     ):  # the others close this host also if it gives no networks itself
         own = await own_addresses()
         peers.own = lambda: own
     if not settings.network.enabled:
-        return NoNetworks()
+        return _left(settings, worker_id, others)
     lacking = await netns.outside(features.missing)
     if lacking is not None:
         log.error("networks_unavailable", reason=f"the host lacks {lacking}")
-        return NoNetworks()
+        return _left(settings, worker_id, others)
     try:
         networks = await netns.outside(
             lambda: _made(settings, worker_id, registries, peers, others)
@@ -61,7 +62,7 @@ async def open_networks(
         await networks.start()
     except WorkerFault as fault:
         log.error("networks_unavailable", reason=fault.message)
-        return NoNetworks()
+        return _left(settings, worker_id, others)
     return networks
 
 
@@ -83,7 +84,8 @@ def _made(
     others: Sequence[Networks],
 ) -> HostNetworks:
     chosen = settings.network
-    ranges = Ranges(chosen.transfer_v4, chosen.transfer_v6)
+    claims = _claims(settings, worker_id)
+    ranges = claims.ranges
     terms = Terms(
         registry_hosts=lambda: registries.hosts.patterns,
         bandwidth_mbit=chosen.bandwidth_mbit,
@@ -101,10 +103,19 @@ def _made(
     )
     gateway = GatewayClient(gateway_home(settings, worker_id))
     enforcer = NftEnforcer(lambda: networks.lookout.never)
-    claims = Claims(chosen.claims_dir, worker_id, ranges)
     routed = RoutedNetworks(Names.of(worker_id), claims, enforcer, gateway, terms)
     networks = HostNetworks(routed, others, gateway, vicinity, peers, partial(_surround, chosen))
     return networks
+
+
+def _left(settings: WorkerSettings, worker_id: str, others: Sequence[Networks]) -> LeftNetworks:
+    home, claims = gateway_home(settings, worker_id), _claims(settings, worker_id)
+    return LeftNetworks(Names.of(worker_id), claims, home, others)
+
+
+def _claims(settings: WorkerSettings, worker_id: str) -> Claims:
+    chosen = settings.network
+    return Claims(chosen.claims_dir, worker_id, Ranges(chosen.transfer_v4, chosen.transfer_v6))
 
 
 def _surround(chosen: NetworkSettings, never: Never) -> Surroundings:

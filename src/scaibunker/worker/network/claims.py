@@ -76,11 +76,10 @@ class Claims:
 
     def close(self) -> None:
         """What is taken stays taken; where nothing is, no word of this worker is left. Idempotent."""
-        if self._held is None:
-            return
-        with contextlib.suppress(WorkerFault), self._locked():  # others forget us if we cannot
-            if not self.mine():
-                (self.folder / self._own_ranges).unlink(missing_ok=True)
+        if self.folder.exists():
+            with contextlib.suppress(WorkerFault), self._locked():  # others forget us if we cannot
+                if not self.mine():
+                    (self.folder / self._own_ranges).unlink(missing_ok=True)
         self._let_go()
 
     def take(self, mtu: int) -> int:
@@ -134,7 +133,11 @@ class Claims:
             self._write(number, claim.model_copy(update=changes))
 
     def _numbers(self) -> list[int]:
-        return [int(name) for name in os.listdir(self.folder) if name.isdigit()]  # noqa: PTH208 - names
+        try:
+            names = os.listdir(self.folder)  # noqa: PTH208 - names are meant
+        except FileNotFoundError:
+            return []
+        return [int(name) for name in names if name.isdecimal() and name.isascii()]
 
     def _read(self, number: int) -> Claim | None:
         try:
