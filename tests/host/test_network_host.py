@@ -25,6 +25,18 @@ def test_a_host_becomes_a_router_and_keeps_its_own_way_out() -> None:
         }
 
 
+def test_room_for_flows_is_made_where_it_can_be() -> None:
+    """In a namespace it is its host's affair, and no reason to give up."""
+
+    def work() -> str | None:
+        host.make_room_for_flows()
+        return sysctls.read(host.FLOWS)
+
+    with namespace() as ours:
+        found = ours.inside(work)
+    assert found is None or int(found) > 0
+
+
 def test_this_host_has_what_networks_need() -> None:
     assert features.missing() is None
     found = {feature.name for feature in features.probe()}

@@ -7,10 +7,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from scaibunker.worker.network import links, nft
+from scaibunker.worker.network import slot as slots
 from scaibunker.worker.network.host_rules import host_ruleset, host_update
 from scaibunker.worker.network.lookout import Lookout
 from scaibunker.worker.network.never import Never, networks
@@ -216,6 +218,37 @@ def test_there_is_no_moment_without_rules(scene: Scene) -> None:
     assert not scene.two.up.frames(lambda f: MARK in f)
     assert not scene.lab.log.hits(where="host", transport="udp")
     assert scene.lab.log.hits(local=SITE_V4, size=len(b"permitted"))
+
+
+def _tracked(scene: Scene) -> list[str]:
+    """Flows that the host knows, as the kernel writes them."""
+    return scene.lab.host.call(
+        lambda: Path("/proc/thread-self/net/nf_conntrack").read_text()
+    ).splitlines()
+
+
+@pytest.mark.parametrize("site", [SITE_V4, SITE_V6])
+def test_the_host_knows_a_flow_no_longer_than_its_slot(scene: Scene, site: str) -> None:
+    """All machines share its table: what is over must not stay there for minutes, nor for days what is open when a machine ends."""
+    scene.one.enforce_host()
+    scene.one.enforce(OPEN)
+    scene.two.enforce(OPEN)
+    for rig in (scene.one, scene.two):
+        ends = rig.to(site)
+        syn = p.packet(ends, p.TCP, p.tcp(ends, 80, source_port=41_000))
+        rig.guest.send(syn)
+        rig.guest.wait(lambda f: p.parse(f).protocol == p.TCP)
+    flows = {}
+    for rig in (scene.one, scene.two):
+        own = rig.facts.transfer_v6 if ":" in site else rig.facts.transfer_v4
+        own_text = own.exploded if ":" in site else str(own)
+        flows[rig] = f"src={own_text} "
+        (line,) = [f for f in _tracked(scene) if flows[rig] in f and "sport=41000" in f]
+        assert line.split()[5] == "SYN_RECV"
+        assert int(line.split()[4]) <= 30  # by itself: 60
+    scene.lab.host.call(lambda: slots.forget_flows(scene.one.facts))
+    assert not [f for f in _tracked(scene) if flows[scene.one] in f]
+    assert [f for f in _tracked(scene) if flows[scene.two] in f]
 
 
 def test_flows_go_on_while_the_hosts_rules_are_made_anew(scene: Scene) -> None:

@@ -8,8 +8,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import bandwidth, messages, netns, nft, sysctls, taps
-from scaibunker.worker.network.facts import INTAKE, TAP, SlotFacts
+from scaibunker.worker.network.facts import INTAKE, TAP, HostFacts, SlotFacts
 from scaibunker.worker.network.flow_sockets import open_conntrack, open_refusals, track_flows
+from scaibunker.worker.network.host_rules import host_ruleset
 from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.policy import Passage, Policy
 from scaibunker.worker.network.ranges import Ranges
@@ -104,6 +105,7 @@ def _rules() -> None:
     facts: SlotFacts = _ANY.facts(1, _MTU, max_flows=64)
     for passage in (Passage.NAMED, Passage.OPEN):
         nft.apply(slot_ruleset(Policy(passage, 10, audited=True), facts, Never()))
+    nft.apply(host_ruleset(HostFacts("scaibunker_try", "try", _ANY.v4, _ANY.v6), Never()))
 
 
 def _flows() -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from scaibunker.worker.errors import WorkerFault
@@ -60,12 +61,19 @@ _NETFILTER = 12
 _ULOG = 4
 _CONFIGURE = _ULOG << 8 | 1
 _FLUSH = 1 << 8 | 2  # delete, and nothing in particular
-_REQUEST_ACK = 0x5
+_GET = 1 << 8 | 1
+_REQUEST_ACK, _DUMP = 0x5, 0x301
+_ERROR, _DONE = 2, 3  # NLMSG_
+_DUMP_BYTES = 64 * 1024
 _BIND = 1
 _COPY_PACKET = 2
 _COUNT = 1  # NFULNL_CFG_F_SEQ
 _COMMAND, _MODE, _DELAY, _FLAGS = 1, 2, 4, 6  # NFULA_CFG_ CMD, MODE, TIMEOUT, FLAGS
 _ANSWER_S = 10.0
+_TUPLE, _FILTER = 1, 25  # CTA_TUPLE_ORIG, CTA_FILTER
+_IP, _V4_SOURCE = 1, 1
+_BY_SOURCE = 1
+_NESTED = 1 << 15
 
 
 def track_flows(timeouts: Iterable[tuple[str, int]] = tuple(TRACKING.items())) -> None:
@@ -100,8 +108,7 @@ def open_refusals(group: int = REFUSALS_GROUP) -> socket.socket:
             (_DELAY, struct.pack(">I", REFUSALS_DELAY_CS)),
             (_FLAGS, struct.pack(">H", _COUNT)),
         ):
-            attribute = struct.pack("=HH", 4 + len(value), kind) + value
-            _ask(netlink, _CONFIGURE, group, attribute + bytes(-len(value) % 4))
+            _ask(netlink, _CONFIGURE, group, _attribute(kind, value))
         netlink.setblocking(False)
         undo.pop_all()
         return netlink
@@ -114,6 +121,46 @@ def end_flows() -> None:
         _ask(netlink, _FLUSH, 0, b"")
 
 
+def end_flows_from(source: IPv4Address | IPv6Address) -> None:
+    """The same for those that came from one address, which is part of none other. Raises WorkerFault."""
+    with _or_fault("flows"), _netlink(0) as netlink:
+        if source.version == 4:
+            address = _attribute(_NESTED | _IP, _attribute(_V4_SOURCE, source.packed))
+            only = _attribute(1, struct.pack("=I", _BY_SOURCE)) + _attribute(2, bytes(4))
+            which = _attribute(_NESTED | _TUPLE, address) + _attribute(_NESTED | _FILTER, only)
+            _ask(netlink, _FLUSH, 0, which, socket.AF_INET)
+            return
+        # Kernels end all flows but those, if asked to end IPv6 ones by an address.
+        for which in list(_tuples(netlink, source.packed)):
+            with contextlib.suppress(FileNotFoundError):  # it has just ended
+                _ask(netlink, _FLUSH, 0, which, socket.AF_INET6)
+
+
+def _tuples(netlink: socket.socket, source: bytes) -> Iterator[bytes]:
+    """Of IPv6 flows from that address: each as the attribute that names it, which the kernel puts first."""
+    netlink.settimeout(_ANSWER_S)
+    body = struct.pack("=BBH", socket.AF_INET6, 1, 0)
+    netlink.send(struct.pack("=IHHII", 16 + len(body), _GET, _DUMP, 1, 0) + body)
+    while True:
+        data, at = netlink.recv(_DUMP_BYTES), 0
+        while at + 16 <= len(data):
+            size, kind = struct.unpack_from("=IH", data, at)
+            if kind == _DONE:
+                return
+            if kind == _ERROR:
+                (error,) = struct.unpack_from("=i", data, at + 16)
+                raise OSError(-error, os.strerror(-error))
+            # Headers of 20 bytes, and 4 each of the attributes for the flow's ends, for their addresses, and for the source.
+            if data[at + 32 : at + 48] == source:
+                (length,) = struct.unpack_from("=H", data, at + 20)
+                yield data[at + 20 : at + 20 + (length + 3) // 4 * 4]
+            at += max(16, (size + 3) // 4 * 4)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
 def _netlink(groups: int) -> socket.socket:
     netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
     try:
@@ -124,15 +171,18 @@ def _netlink(groups: int) -> socket.socket:
     return netlink
 
 
-def _ask(netlink: socket.socket, kind: int, resource: int, attributes: bytes) -> None:
+def _ask(
+    netlink: socket.socket, kind: int, resource: int, attributes: bytes, family: int = 0
+) -> None:
     """Raises OSError if the kernel refuses."""
-    body = struct.pack("=BBH", 0, 0, socket.htons(resource)) + attributes
+    version = 1 if family else 0  # without it, the kernel does not look at the family
+    body = struct.pack("=BBH", family, version, socket.htons(resource)) + attributes
     netlink.settimeout(_ANSWER_S)
     netlink.send(struct.pack("=IHHII", 16 + len(body), kind, _REQUEST_ACK, 1, 0) + body)
     while True:
         answer = netlink.recv(8192)
         (answered,) = struct.unpack_from("=H", answer, 4)
-        if answered == 2:  # NLMSG_ERROR; packets of the group may come before it
+        if answered == _ERROR:  # packets of the group may come before it
             (error,) = struct.unpack_from("=i", answer, 16)
             if error:
                 raise OSError(-error, os.strerror(-error))

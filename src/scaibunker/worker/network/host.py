@@ -21,6 +21,9 @@ INTERFACES = Path("/proc/sys/net/ipv6/conf")
 SIOCGIFMTU = 0x8921
 FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 LARGEST_MTU = 1500
+FLOWS = "netfilter/nf_conntrack_max"
+ROOM_FOR_FLOWS = 1 << 20
+"""That the host can track at least: 32 machines, each with as many as it may have. Each takes some 300 bytes, once it is there."""
 
 
 def become_router() -> None:
@@ -35,6 +38,19 @@ def become_router() -> None:
         except OSError as error:
             raise WorkerFault(f"cannot have the host forward packets: {name}: {error}") from error
         log.info("host_forwards", setting=name)
+
+
+def make_room_for_flows() -> None:
+    """All machines and the host itself share one table; who fills it ends the network of all. When something tracks."""
+    found = sysctls.read(FLOWS)
+    if found is None or int(found) >= ROOM_FOR_FLOWS:
+        return
+    try:
+        sysctls.apply([(FLOWS, str(ROOM_FOR_FLOWS))])
+    except OSError as error:  # a container's host has the say
+        log.warning("host_has_little_room_for_flows", flows=int(found), reason=str(error))
+    else:
+        log.info("host_tracks_more_flows", setting=FLOWS, flows=ROOM_FOR_FLOWS)
 
 
 def default_mtu(outward: str | None) -> int:

@@ -5,6 +5,7 @@ that is not of this worker's slots.
 """
 
 from scaibunker.worker.network.facts import HostFacts
+from scaibunker.worker.network.flow_sockets import TCP_TIMEOUTS
 from scaibunker.worker.network.naming import LINK_PREFIX
 from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.rules import reach_sets, reach_update
@@ -12,6 +13,9 @@ from scaibunker.worker.network.rules import reach_sets, reach_update
 BEFORE_ALL = -450
 BEFORE_OTHERS = -10
 """A drop here is final; what is accepted here may still be dropped by the operator's own rules."""
+TIMEOUTS = {v: f"meta nfproto ipv{v} meta l4proto tcp" for v in (4, 6)}
+"""The host knows a flow for as long as its slot does, which bounds how many there are; by itself it would remember flows that are over
+for two minutes, and a single guest could fill the table that all share."""
 COUNTERS = ("host_spoofed", "host_inward", "host_refused", "host_strayed")
 
 
@@ -29,6 +33,7 @@ def host_ruleset(facts: HostFacts, never: Never) -> str:
             f"table inet {facts.table} {{",
             *(f"counter {name} {{ }}" for name in COUNTERS),
             *reach_sets(),
+            *(_timeouts(version) for version in TIMEOUTS),
             "chain guard {",
             f"type filter hook prerouting priority {BEFORE_ALL}; policy accept;",
             f"iifname != {own} accept",
@@ -46,6 +51,7 @@ def host_ruleset(facts: HostFacts, never: Never) -> str:
             *(elsewhere if facts.outward else []),
             f"oifname {any_slot} counter name host_refused drop",
             "ct state invalid counter name host_refused drop",
+            *(f'ct state new {match} ct timeout set "slots{v}"' for v, match in TIMEOUTS.items()),
             "ip daddr @reach4 accept",
             "ip6 daddr @reach6 accept",
             "counter name host_refused drop",
@@ -65,6 +71,12 @@ def host_ruleset(facts: HostFacts, never: Never) -> str:
             reach_update(facts.table, never),
         ]
     )
+
+
+def _timeouts(version: int) -> str:
+    l3 = "ip" if version == 4 else "ip6"
+    policy = ", ".join(f"{state}: {seconds}" for state, seconds in TCP_TIMEOUTS.items())
+    return f"ct timeout slots{version} {{ protocol tcp; l3proto {l3}; policy = {{ {policy} }}; }}"
 
 
 def host_update(facts: HostFacts, never: Never) -> str:

@@ -278,6 +278,9 @@ class RoutedNetworks:
 
     def _demolish(self, number: int) -> None:
         slots.demolish(self._names.namespace(number), self._names.link(number), self._done)
+        facts = self._claims.ranges.facts(number, self._terms.mtu, self._terms.max_flows)
+        slots.forget_flows(facts)
+        self._done("no flows")
         self._claims.give_back(number)
         self._done("struck out")
 
@@ -286,6 +289,7 @@ class RoutedNetworks:
         host.check_ranges(self._claims.ranges, LINK_PREFIX)
         host.become_router()
         self._enforcer.host(self._host_facts)
+        host.make_room_for_flows()
         there = set(netns.names())
         for number, claim in self._claims.mine().items():
             if claim.machine is not None and self._names.namespace(number) in there:

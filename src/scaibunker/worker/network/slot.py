@@ -8,12 +8,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import links, netns, sysctls, taps
 from scaibunker.worker.network.enforcement import Enforcer
 from scaibunker.worker.network.facts import TAP, SlotFacts
-from scaibunker.worker.network.flow_sockets import end_flows, track_flows
+from scaibunker.worker.network.flow_sockets import end_flows, end_flows_from, track_flows
 from scaibunker.worker.network.policy import CLOSED
+
+log = structlog.get_logger(__name__)
 
 Checkpoint = Callable[[str], None]
 """Is told of each step that is done; tests end the process there."""
@@ -67,6 +71,16 @@ def demolish(namespace: str, link: str, done: Checkpoint = unobserved) -> None:
         done("no namespace")
     except OSError as error:
         raise WorkerFault(f"cannot take a network down: {error}") from error
+
+
+def forget_flows(facts: SlotFacts) -> None:
+    """On the host, when the slot is gone: it would remember its open connections for days, and those of machines that came and
+    went would fill the table that all share."""
+    for source in (facts.transfer_v4, facts.transfer_v6):
+        try:
+            end_flows_from(source)
+        except WorkerFault as fault:
+            log.warning("flows_not_forgotten", source=str(source), reason=fault.message)
 
 
 def open_tap(slot: Slot) -> int:
