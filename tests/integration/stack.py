@@ -47,7 +47,7 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 class Knobs:
     """Settings that a test may change."""
 
-    heartbeat_interval_s: float = 10
+    heartbeat_interval_s: float = 60  # most workers report once, and count as online for three
     reconcile_interval_s: float = 0.05
     provision_timeout_s: float = 60
     order_timeout_s: float = 20

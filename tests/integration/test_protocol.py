@@ -135,7 +135,7 @@ async def test_the_worker_says_it_once_tries_slowly_and_comes_back_by_itself(
     async with reporting(stack, worker):
         await until(lambda: beats > 3)
         assert said == ["protocol_mismatch"]
-        stack.knobs.spoken = NEWER
+        stack.knobs.spoken, stack.knobs.heartbeat_interval_s = NEWER, 1
         await stack.restart()
     async with reporting(stack, worker):
         await until(lambda: beats > 6)
