@@ -93,3 +93,28 @@ async def test_what_a_killed_gateway_had_written_is_stored_and_the_gap_is_told(
     assert len(told) == BEFORE + AFTER + 1
     assert {name.partition("/")[0] for name in store.objects} == {BUNKER}
     assert len({name.rpartition("-")[2] for name in store.objects}) == 2  # of two processes
+
+
+async def test_what_was_written_is_stored_of_a_machine_that_no_gateway_serves_again(
+    client: GatewayClient,
+) -> None:
+    store = Store()
+    with namespace() as space:
+        prepare(space).close()
+
+        async def opened() -> Sockets:
+            return open_sockets(space)
+
+        await client.surroundings(around())
+        await client.attach("m", BUNKER, POLICY, opened)
+        await flows(space, BEFORE)
+        await until(lambda: on_disk(client) == BEFORE)
+        pid = client.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await client.close()  # and its daemon with it
+        client._wanted.clear()
+    client.start()
+    await client.attached()  # the next one is ready
+    await Uploader(Folders(client.spools), store, lambda: ()).bring()
+    assert len(store.records()) == BEFORE

@@ -20,6 +20,8 @@ import uvloop
 
 from scaibunker.worker.gateway.confine import confine
 from scaibunker.worker.gateway.control.server import ControlServer
+from scaibunker.worker.gateway.flows.leftover import Leftover
+from scaibunker.worker.gateway.flows.part import make_spool
 from scaibunker.worker.gateway.home import Home
 from scaibunker.worker.gateway.logs import set_up_logs
 from scaibunker.worker.gateway.parts import PARTS
@@ -60,19 +62,23 @@ async def _serve(listener: socket.socket, version: str) -> None:
     surroundings = Surroundings(Never(), ())
     lookup = ResolverLookup(surroundings)
     parts = [functools.partial(make, surroundings, lookup) for make in PARTS]
-    table = Table(parts, SPOOLS)
+    leftover = Leftover(SPOOLS, make_spool)
+    leftover.complete()
+    table = Table(parts, SPOOLS, leftover.served)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     server = ControlServer(table, surroundings, version, DAEMON_UID)
     listening = asyncio.create_task(server.run(listener), name="control")
+    telling = asyncio.create_task(leftover.tell(), name="former flows")
     log.info("gateway_ready", version=version)
     try:
         await stopping.wait()
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        for task in (listening, telling):
+            task.cancel()
+        await asyncio.gather(listening, telling, return_exceptions=True)
         listener.close()
         server.close()
         await table.close()

@@ -30,11 +30,17 @@ class _Served:
 
 class Table:
     """`parts` makes the parts of one attachment, in the order in which they start; `spools` is the folder for records,
-    as this process sees it. What is asked for one machine is done in order; machines do not wait for one another."""
+    as this process sees it; `recorded` hears of each bunker before its records are written there. What is asked for one machine is done in order; machines do not wait for one another."""
 
-    def __init__(self, parts: Sequence[Callable[[], Part]], spools: Path) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Callable[[], Part]],
+        spools: Path,
+        recorded: Callable[[str], None] = lambda _bunker_id: None,
+    ) -> None:
         self._parts = parts
         self._spools = spools
+        self._recorded = recorded
         self._served: dict[str, _Served] = {}
         self._turns = Turns()
         self._closed = False
@@ -125,6 +131,7 @@ class Table:
             return None
         spool = self._spools / bunker_id
         spool.mkdir(mode=0o700, exist_ok=True)
+        self._recorded(bunker_id)
         return spool
 
 

@@ -66,7 +66,7 @@ class Spool:
         for path in sorted(self._folder.iterdir()):
             if path.name.endswith(SUFFIX + UNFINISHED):
                 gone_since = max(gone_since or 0.0, path.stat().st_mtime)
-                _complete(path)
+                complete(path)
         marker = self._folder / WRITING
         if marker.exists():
             gone_since = max(gone_since or 0.0, marker.stat().st_mtime)
@@ -144,8 +144,8 @@ class Spool:
         return min(max(numbers), MAX_NUMBER - 1)
 
 
-def _complete(path: Path) -> None:
-    """Keep the complete lines of a batch that was being written."""
+def complete(path: Path) -> None:
+    """Keep the complete lines of a batch that was being written. Raises OSError."""
     with path.open("r+b") as file:
         file.truncate(_end_of_lines(file.fileno()))
         os.fsync(file.fileno())
