@@ -24,7 +24,8 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 
-MAX_OPEN_FILES = 65_536
+MAX_OPEN_FILES = 524_288
+"""Each machine may have some 1,100 of them: whoever has many machines must not use up those of others."""
 MAX_THREADS = 64
 MAX_ADDRESS_SPACE_BYTES = 8 << 30
 MAX_FILE_BYTES = 4 << 30

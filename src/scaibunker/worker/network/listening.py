@@ -11,6 +11,8 @@ from scaibunker.worker.network.policy import Passage, Policy
 
 BACKLOG = 256
 UDP_BUFFER = 256 * 1024
+TCP_BUFFER = 192 * 1024
+"""Each way, of what is accepted. The kernel would give more to a guest that keeps it full, and it is the whole host's."""
 IPV6_V6ONLY = 1
 
 
@@ -51,6 +53,8 @@ def _bound(kind: int, address: str, port: int) -> socket.socket:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, IPV6_V6ONLY)
         if kind == socket.SOCK_STREAM:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, TCP_BUFFER)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, TCP_BUFFER)
         else:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER)
         opened.bind((address, port))

@@ -11,9 +11,17 @@ from scaibunker.worker.gateway.proxy.judge import Judge, Speech
 from scaibunker.worker.gateway.proxy.refusal import Manner, Reason, Refused
 from scaibunker.worker.gateway.proxy.route import Route
 from scaibunker.worker.gateway.proxy.setting import Setting
-from scaibunker.worker.gateway.proxy.side import JUDGED, READ_WHILE_JUDGED, UNJUDGED, Side
+from scaibunker.worker.gateway.proxy.side import (
+    JUDGED,
+    NARROW,
+    NEAR,
+    READ_WHILE_JUDGED,
+    UNJUDGED,
+    Side,
+)
 from scaibunker.worker.gateway.proxy.words import UNREAD
 from scaibunker.worker.gateway.recorder import Endpoint, Flow, Verdict
+from scaibunker.worker.network.never import Never
 
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 SLICE = 512
@@ -45,8 +53,11 @@ class Connection:
         self._start = time.time()
         self._began = self._quiet_since = time.monotonic()
         self._judge = Judge(setting.permit, setting.limits)
-        self._guest = Side(sock, setting.room, self)
-        self._route = Route(setting, asked, self._guest, self, self._reached)
+        self._is_wide = setting.room.widen()
+        self._guest = Side(sock, setting.room, self, NEAR if self._is_wide else NARROW)
+        buffers = None if self._is_wide else NARROW
+        self._route = Route(setting, asked, self._guest, self, self._reached, buffers)
+        self._never: Never | None = None
         self._unjudged = bytearray()
         self._passed = bytearray()
         self._granted = False
@@ -78,7 +89,14 @@ class Connection:
         self._finish()
 
     def sweep(self, now: float) -> None:
-        """End it if it has been idle for too long; `now` of the monotonic clock."""
+        """End it if it has been idle for too long, or where it goes is closed by now; `now` of the monotonic clock."""
+        setting, dialled = self._setting, self._route.dialled
+        never = setting.surroundings.never
+        if dialled is not None and never is not self._never:
+            self._never = never
+            if never.forbids(dialled, setting.attachment.policy.passage):
+                self.end(Reason.ADDRESS_CLOSED, Verdict.REFUSED)
+                return
         moved = self._guest.received + self._route.received
         if moved != self._moved:
             self._moved, self._quiet_since = moved, now
@@ -310,6 +328,8 @@ class Connection:
         if self._over:
             return
         self._over = True
+        if self._is_wide:
+            self._setting.room.narrow()
         self._stop()
         if self._attaching is not None:
             self._attaching.cancel()

@@ -11,6 +11,9 @@ to a socket, or copied where its receiver takes no more."""
 FEW = 4096
 """What may always be read at once. Together with `connections` it bounds what is held above `held`."""
 
+WIDE = 16
+"""Connections to servers that may take as much of the kernel's memory as it sees fit: what one needs to be fast over a long way."""
+
 BYTES_IN_A_MICROSECOND = 1024
 
 
@@ -25,7 +28,18 @@ class Room:
         self._limits = limits
         self._spent = 0
         self._paused: list[Resumable] = []
+        self._wide = 0
         self.held = 0
+
+    def widen(self) -> bool:
+        """Whether one more connection may be wide; `narrow` when it ends."""
+        if self._wide >= WIDE:
+            return False
+        self._wide += 1
+        return True
+
+    def narrow(self) -> None:
+        self._wide -= 1
 
     def size(self) -> int:
         """How much may be read now."""

@@ -27,7 +27,7 @@ class Route:
     """Of one connection of `guest`, which chose the address and port `asked`.
 
     A server is dialled for a name, at the addresses that the proxy itself finds for it; or for none, at the address that
-    was asked for. `done` is called when there is one, or none, with the reason.
+    was asked for. `done` is called when there is one, or none, with the reason. `buffers`: of the server's side.
     """
 
     def __init__(
@@ -37,12 +37,14 @@ class Route:
         guest: Side,
         owner: Owner,
         done: Callable[[Reason | None], None],
+        buffers: int | None = None,
     ) -> None:
         self._setting = setting
         self._asked, self._port = asked
         self._guest = guest
         self._owner = owner
         self._done = done
+        self._buffers = buffers
         self._for: str | None = None
         self._reaching: asyncio.Task[None] | None = None
         self._reaching_for: str | None = None
@@ -117,7 +119,7 @@ class Route:
             )
         except OSError:
             raise NoWay(Reason.UNREACHABLE) from None
-        server = Side(sock, self._setting.room, self._owner)
+        server = Side(sock, self._setting.room, self._owner, self._buffers)
         server.peer = self._guest
         server.allowance = UNREAD
         self._guest.peer = self.server = server

@@ -13,6 +13,9 @@ STALLED, JUDGED, TURN, UNJUDGED = 1, 2, 4, 8
 judged yet what was read before."""
 READ_WHILE_JUDGED = 16 * 1024
 """Bytes at a time."""
+NARROW, NEAR = 64 * 1024, 192 * 1024
+"""Bytes of the kernel's buffers each way: of a connection that is one of many, and of a guest, who is never far away. By
+itself the kernel gives a socket several megabytes, of an amount that is the whole host's; a guest that reads nothing keeps them filled."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -44,12 +47,18 @@ class Owner(Protocol):
 
 class Side(asyncio.BufferedProtocol):
     """`allowance`: how many of the bytes that it reads next go to `peer` unread. `held`: what its own peer has not taken
-    yet; nothing is read for it meanwhile. `received` counts what it has read."""
+    yet; nothing is read for it meanwhile. `received` counts what it has read. `buffers`: the kernel's for it, in bytes; None: as
+    it sees fit."""
 
-    def __init__(self, sock: socket.socket, room: Room, owner: Owner) -> None:
+    def __init__(
+        self, sock: socket.socket, room: Room, owner: Owner, buffers: int | None = None
+    ) -> None:
         sock.setblocking(False)
         for option in _KEEPALIVE:
             sock.setsockopt(*option)
+        if buffers is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
         self._sock = sock
         self._room = room
         self._owner = owner
