@@ -1,0 +1,157 @@
+"""Caps of bandwidth as a program in a real microVM meets them, beside what the same machine does without one."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from scaibunker.artifacts.manifest import Artifacts
+from scaibunker.wire.worker.network import MAX_BANDWIDTH_MBIT
+from tests.host.lab import Lab
+from tests.host.worker_process import WorkerProcess
+from tests.waiting import until
+
+IMAGE = "python-3.11"
+SITE, PORT = "203.0.113.77", 5001
+CAPS = (10, 100, 1000)
+CHUNK = 1 << 20
+SETTLE_S, WINDOW_S = 1.0, 3.0
+ATTEMPTS = 3
+"""Others use this machine too: what counts is that the cap is reached, and never passed."""
+Way = Literal["sends", "receives"]
+WAYS: tuple[Way, ...] = ("sends", "receives")
+
+PROGRAM = f"""
+import socket, sys
+sock = socket.create_connection(("{SITE}", {PORT}), 60)
+data = bytearray({CHUNK})
+try:
+    while sock.send(data) if sys.argv[1] == "sends" else sock.recv_into(data):
+        pass
+except OSError:
+    pass
+"""
+
+
+@pytest.fixture
+async def worker(tmp_path: Path, artifacts: Artifacts, lab: Lab) -> AsyncIterator[WorkerProcess]:
+    process = WorkerProcess(tmp_path, artifacts, lab, NETWORK_POOL_SIZE="1")
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.take_down()
+
+
+@pytest.mark.timeout(560)
+async def test_a_cap_is_kept_and_reached(worker: WorkerProcess, lab: Lab) -> None:
+    possible = await measured(worker, lab, MAX_BANDWIDTH_MBIT)
+    report = [f"without a cap: {possible}"]
+    for cap in CAPS:
+        best: dict[Way, float] = dict.fromkeys(WAYS, 0.0)
+        for _ in range(ATTEMPTS):
+            for way, rate in (await measured(worker, lab, cap)).items():
+                assert rate <= 1.1 * cap, (way, cap, rate)
+                best[way] = max(best[way], rate)
+            if not lacking(best, cap, possible):
+                break
+            # It may be the machine that has become slower.
+            again = await measured(worker, lab, MAX_BANDWIDTH_MBIT)
+            possible = {way: min(rate, again[way]) for way, rate in possible.items()}
+        report.append(f"{cap} Mbit/s: {best}")
+        assert not lacking(best, cap, possible), report
+    print("\n".join(report))
+
+
+def lacking(best: dict[Way, float], cap: int, possible: dict[Way, float]) -> list[Way]:
+    return [way for way, rate in best.items() if rate < 0.9 * min(cap, possible[way])]
+
+
+async def measured(worker: WorkerProcess, lab: Lab, cap: int) -> dict[Way, float]:
+    """Mbit/s that a new machine sends, and receives."""
+    machine = await worker.create(
+        IMAGE, network={"profile": "unrestricted", "bandwidth_mbit": cap}, memory_mb=256
+    )
+    found: dict[Way, float] = {}
+    try:
+        async with await worker.request(
+            "PUT",
+            f"/v1/machines/{machine}/files?path=/tmp/flow.py&user=root",
+            data=PROGRAM.encode(),
+        ) as response:
+            assert response.status < 300, await response.text()
+        for way in WAYS:
+            with lab.world.call(lambda: socket.create_server((SITE, PORT))) as listener:
+                listener.setblocking(False)
+                code, said = await worker.run(
+                    machine, f"python3 /tmp/flow.py {way} >/tmp/said 2>&1 & sleep 0"
+                )
+                assert code == 0, said
+                accepted: list[socket.socket] = []
+
+                def arrived(
+                    listener: socket.socket = listener, accepted: list[socket.socket] = accepted
+                ) -> bool:
+                    with contextlib.suppress(BlockingIOError):
+                        accepted.append(listener.accept()[0])
+                    return bool(accepted)
+
+                await until(arrived, 60)
+                with flowing(accepted[0], way) as rate:
+                    found[way] = await until_measured(rate)
+    finally:
+        await worker.call("DELETE", f"/v1/machines/{machine}")
+    return found
+
+
+async def until_measured(rate: Callable[[], float | None]) -> float:
+    await until(lambda: rate() is not None, 60)
+    value = rate()
+    assert value is not None
+    return value
+
+
+@contextlib.contextmanager
+def flowing(outside: socket.socket, way: Way) -> Iterator[Callable[[], float | None]]:
+    """The world's end of a connection that is as full as can be. Its rate, once it has been measured."""
+    outside.settimeout(15)
+    got, result = [0], list[float]()
+    moving = threading.Thread(target=_drain if way == "sends" else _pour, args=(outside, got))
+
+    def watch() -> None:
+        time.sleep(SETTLE_S)  # the queue of before, and a flow's start
+        begun, before = time.monotonic(), got[0]
+        time.sleep(WINDOW_S)
+        result.append((got[0] - before) * 8 / 1e6 / (time.monotonic() - begun))
+
+    watching = threading.Thread(target=watch)
+    moving.start()
+    watching.start()
+    try:
+        yield lambda: round(result[0], 1) if result else None
+    finally:
+        watching.join()
+        with contextlib.suppress(OSError):
+            outside.shutdown(socket.SHUT_RDWR)
+        outside.close()
+        moving.join()
+
+
+def _pour(outside: socket.socket, got: list[int]) -> None:
+    data = memoryview(os.urandom(CHUNK))
+    with contextlib.suppress(OSError):
+        while True:
+            got[0] += outside.send(data[: 64 * 1024])
+
+
+def _drain(outside: socket.socket, got: list[int]) -> None:
+    buffer = bytearray(CHUNK)
+    with contextlib.suppress(OSError):
+        while read := outside.recv_into(buffer):
+            got[0] += read
