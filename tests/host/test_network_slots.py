@@ -13,7 +13,7 @@ import pytest
 from scaibunker.wire.api.bunkers import NetworkProfile
 from scaibunker.wire.worker.network import NetworkOrder
 from scaibunker.worker.errors import WorkerFault
-from scaibunker.worker.network import netns, sysctls
+from scaibunker.worker.network import netns, slot, sysctls
 from scaibunker.worker.network.naming import Names
 from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.never import networks as never_networks
@@ -98,6 +98,47 @@ async def test_what_cannot_be_admitted_is_closed(worker_id: str, claims_dir: Pat
     with pytest.raises(WorkerFault, match="no network"):
         await ours.admit("bnk_other", OWNER, OPEN)
     await ours.give_back("bnk_a")
+    await ours.close()
+    assert leftovers(worker_id, claims_dir) == []
+
+
+async def test_a_gateway_that_never_heard_of_it_is_not_asked(
+    worker_id: str, claims_dir: Path
+) -> None:
+    gateway = NotingGateway()
+    ours = networks(worker_id, claims_dir, gateway)
+    await ours.start()
+
+    async def stands_still(_name: str) -> None:
+        raise WorkerFault("the gateway has not answered in time")
+
+    gateway.detach = stands_still  # type: ignore[method-assign]
+    network = await ours.take("tpl_a", None, OPEN)
+    await ours.give_back("tpl_a")
+    assert network.slot.namespace not in netns.names()
+    await ours.close()
+    assert leftovers(worker_id, claims_dir) == []
+
+
+async def test_what_a_prepared_machine_could_not_give_back_goes_with_the_daemon(
+    worker_id: str, claims_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = networks(worker_id, claims_dir, NotingGateway())
+    await ours.start()
+    await ours.take("tpl_a", None, OPEN)
+    await ours.take("tpl_b", None, OPEN)
+    await ours.take("tpl_b", OWNER, OPEN)
+
+    def fails(*_args: object) -> None:
+        raise WorkerFault("busy")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(slot, "demolish", fails)
+        with pytest.raises(WorkerFault, match="busy"):
+            await ours.give_back("tpl_a")
+    await ours.close()
+    assert list(ours.given) == ["tpl_b"]  # it is a bunker's by now
+    await ours.give_back("tpl_b")
     await ours.close()
     assert leftovers(worker_id, claims_dir) == []
 

@@ -18,12 +18,13 @@ GUEST_INTERFACE = "eth0"
 class SlotNetwork:
     """A `MachineNetwork`. `mbit`: the limit in force, None if an earlier daemon set it; `policy`: that which this
     daemon has put into force; `served`: by which sockets the gateway serves it; `untouched`: nothing was in force since it
-    was made; `adopted`: an earlier daemon gave it. `owner`,
+    was made; `adopted`: an earlier daemon gave it; `prepared`: no bunker has it yet. `owner`,
     `order`: of the last time that it was admitted."""
 
     slot: Slot
     mbit: int | None
     adopted: bool = False
+    prepared: bool = False
     untouched: bool = False
     policy: Policy | None = None
     served: str | None = None

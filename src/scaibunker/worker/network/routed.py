@@ -112,7 +112,7 @@ class RoutedNetworks:
             else:
                 log.info("leftover_removed", what=f"network {number}")
 
-    async def take(self, name: str, owner: Owner | None, order: NetworkOrder) -> SlotNetwork:  # noqa: ARG002
+    async def take(self, name: str, owner: Owner | None, order: NetworkOrder) -> SlotNetwork:
         if order.profile not in self.profiles:
             raise WorkerFault(f"{order.profile} is given elsewhere")
         async with self._turns.of(name):
@@ -127,6 +127,7 @@ class RoutedNetworks:
                 self._done("assigned")
                 network = self._given[name] = SlotNetwork(slot, slot.mbit, untouched=True)
             network.adopted = False
+            network.prepared = owner is None
             return network
 
     async def admit(self, name: str, owner: Owner, order: NetworkOrder) -> None:
@@ -158,7 +159,8 @@ class RoutedNetworks:
             except WorkerFault as fault:  # it is taken down all the same
                 log.warning("network_not_closed", machine=name, reason=fault.message)
             self._done("closed for good")
-            await self._gateway.detach(name)
+            if network.served is not None:  # else the gateway never heard of it
+                await self._gateway.detach(name)
             self._done("detached")
             network.close()
             await self._destroy(slot)
@@ -205,6 +207,9 @@ class RoutedNetworks:
 
     async def close(self) -> None:
         await self._pool.close()
+        for name in [name for name, network in self._given.items() if network.prepared]:
+            with contextlib.suppress(WorkerFault):  # no bunker has it: it could not be given back
+                await self.give_back(name)
         for network in self._given.values():
             network.close()
         if not self._given:
