@@ -22,6 +22,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.network import features, netns, nft
 from scaibunker.worker.network.assembly import open_networks
 from scaibunker.worker.network.given import SlotNetwork
+from scaibunker.worker.network.naming import Names
 from scaibunker.worker.network.networks import HostNetworks
 from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.port import Owner
@@ -182,6 +183,14 @@ async def test_what_was_nobodys_is_gone_after_a_restart(daemon: Daemon) -> None:
     left = leftovers(daemon.worker_id, daemon.settings.network.claims_dir)
     assert len([what for what in left if what.startswith("namespace")]) == 1
     assert nft.tables()
+
+
+async def test_rules_that_others_have_flushed_come_back(daemon: Daemon) -> None:
+    await daemon.networks.reclaim([])
+    table = ("inet", Names.of(daemon.worker_id).table)
+    nft.delete_table(*table)
+    daemon.networks.lookout.hint()
+    await until(lambda: table in nft.tables())
 
 
 @pytest.mark.parametrize("why", ["switched off", "lacks what they need"])

@@ -27,6 +27,10 @@ class Enforcer(Protocol):
         """In the host's."""
         ...
 
+    def has_host(self, facts: HostFacts) -> bool:
+        """Whether what was put into force in the host's is there: whoever administers it may have flushed all rules."""
+        ...
+
     def renew_host(self, facts: HostFacts) -> None:
         """The same in the host's."""
         ...

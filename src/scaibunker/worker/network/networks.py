@@ -105,6 +105,8 @@ class HostNetworks:
         said = self._surroundings
         if said is not None and said.upstreams != self._surround(never).upstreams:
             self._tell_gateway(never)
+        if said is not None:  # it has been started
+            await self._routed.uphold()
         return never
 
     async def _renew(self, never: Never) -> None:

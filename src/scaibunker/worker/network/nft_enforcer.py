@@ -30,6 +30,9 @@ class NftEnforcer:
     def host(self, facts: HostFacts) -> None:
         nft.apply(host_ruleset(facts, self._never()))
 
+    def has_host(self, facts: HostFacts) -> bool:
+        return ("inet", facts.table) in nft.tables()
+
     def renew_host(self, facts: HostFacts) -> None:
         """The same for the host's table."""
         nft.apply(host_update(facts, self._never()))

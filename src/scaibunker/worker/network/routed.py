@@ -194,6 +194,14 @@ class RoutedNetworks:
         if failures:
             raise WorkerFault(f"rules are behind: {'; '.join(failures)}")
 
+    async def uphold(self) -> None:
+        """What the host is to do for slots, where its administration has undone it: all rules flushed by a restart of a
+        firewall, forwarding switched off."""
+        try:
+            await netns.outside(self._uphold)
+        except WorkerFault as fault:  # the next look tries again
+            log.warning("host_not_upheld", reason=fault.message)
+
     async def registries_changed(self) -> None:
         """Those with the profile `registry` get the list as it is now. One for which that fails is closed."""
         for name, network in list(self._given.items()):
@@ -302,6 +310,12 @@ class RoutedNetworks:
                 self._given[claim.machine] = SlotNetwork(
                     slot, mbit=None, adopted=True, served=claim.served
                 )
+
+    def _uphold(self) -> None:
+        host.become_router()
+        if not self._enforcer.has_host(self._host_facts):
+            self._enforcer.host(self._host_facts)
+            log.warning("host_rules_restored", table=self._host_facts.table)
 
     def _nobodys(self) -> set[int]:
         """Numbers of this worker of which there is something that no machine has. Before any is made."""

@@ -34,6 +34,9 @@ class Routed:
     async def renew(self) -> None:
         self.renewed += 1
 
+    async def uphold(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 
