@@ -143,6 +143,28 @@ async def test_what_a_prepared_machine_could_not_give_back_goes_with_the_daemon(
     assert leftovers(worker_id, claims_dir) == []
 
 
+@pytest.mark.parametrize("what", ["namespaces", "claims"])
+async def test_slots_that_somebody_took_away_are_not_given(
+    worker_id: str, claims_dir: Path, what: str
+) -> None:
+    ours = networks(worker_id, claims_dir, NotingGateway())
+    await ours.start()
+    await ours.reclaim([])
+    await until(lambda: ours.prepared == stand.POOL_SIZE)
+    if what == "claims":
+        for path in claims_dir.glob("[0-9]*"):
+            path.unlink()
+    else:  # `ip -all netns delete`
+        for name in netns.names():
+            if name.startswith(Names.of(worker_id).namespaces):
+                netns.remove(name)
+    network = await ours.take("bnk_a", OWNER, OPEN)
+    _close(*network.open_taps())
+    await ours.give_back("bnk_a")
+    await ours.close()
+    assert leftovers(worker_id, claims_dir) == []
+
+
 async def test_many_are_taken_at_once(worker_id: str, claims_dir: Path) -> None:
     ours = networks(worker_id, claims_dir, NotingGateway())
     await ours.start()

@@ -118,12 +118,7 @@ class RoutedNetworks:
         async with self._turns.of(name):
             network = self._given.get(name)
             if network is None:
-                slot = await self._pool.take()
-                try:
-                    self._claims.assign(slot.number, name)
-                except WorkerFault:
-                    await self._destroy(slot)
-                    raise
+                slot = await self._assigned(name)
                 self._done("assigned")
                 network = self._given[name] = SlotNetwork(slot, slot.mbit, untouched=True)
             network.adopted = False
@@ -254,6 +249,23 @@ class RoutedNetworks:
         await netns.inside(slot.namespace, enforce)
         self._done("admitted")
         network.policy = policy
+
+    async def _assigned(self, name: str) -> Slot:
+        """One that is written down as that machine's. One that waited may have been taken away by somebody on the host."""
+        while True:
+            has_waited = self.prepared > 0
+            slot = await self._pool.take()
+            try:
+                if not netns.path_of(slot.namespace).exists():
+                    raise WorkerFault(f"there is no network namespace {slot.namespace} any more")
+                self._claims.assign(slot.number, name)
+            except WorkerFault as fault:
+                await self._destroy(slot)
+                if not has_waited:
+                    raise
+                log.warning("network_slot_lost", number=slot.number, reason=fault.message)
+            else:
+                return slot
 
     async def _build(self) -> Slot:
         made: list[Slot] = []
