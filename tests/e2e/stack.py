@@ -169,7 +169,9 @@ class DevStack:
         tag = Names.of(worker_id).tag
         claims = Path("/run/scaibunker-slots")
         left = [str(path) for path in claims.glob("*") if path.name.endswith(tag)]
-        left += [str(p) for p in claims.glob("[0-9]*") if worker_id in p.read_text()]
+        for path in claims.glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError):  # another worker's, given back meanwhile
+                left += [str(path)] if worker_id in path.read_text() else []
         return left + [str(path) for path in Path("/run/netns").glob(f"scaibunker-{tag}-*")]
 
     def end(self) -> None:
