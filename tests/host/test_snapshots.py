@@ -121,7 +121,8 @@ async def _killed_in(worker: WorkerProcess, machine: str, name: str, phase: Phas
             await asyncio.sleep(0.002)
         helpers = children(worker)
         await worker.kill()
-        ended = {f"/proc/{pid}" for pid in helpers - set(worker.vmm_pids())}
+        staying = {*worker.vmm_pids(), *worker.gateway_pids()}
+        ended = {f"/proc/{pid}" for pid in helpers - staying}
         await until(lambda ended=ended: not any(Path(p).exists() for p in ended))
         if phase(folder, stored):
             return

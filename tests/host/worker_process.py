@@ -120,11 +120,18 @@ class WorkerProcess:
 
     def vmm_pids(self) -> list[int]:
         """QEMU processes whose sockets lie in our own folder."""
+        return self._pids(b"qemu-system")
+
+    def gateway_pids(self) -> list[int]:
+        """Processes that serve our machines' networks, and outlive the daemon as VMMs do."""
+        return self._pids(b"scaibunker.worker.gateway.main")
+
+    def _pids(self, program: bytes) -> list[int]:
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 line = (entry / "cmdline").read_bytes()
-                if line.startswith(b"qemu-system") and str(self.run_dir).encode() in line:
+                if program in line and str(self.run_dir).encode() in line:
                     found.append(int(entry.name))
         return found
 
