@@ -226,7 +226,7 @@ class Run:
         assert said == rows
         assert (said.bunkers, said.memory_mb) == (len(model.alive), model.memory_mb)
         if await books.counters.epoch() is not None:
-            await until(lambda: agrees(books), what=lambda: "counters to be what rows are")
+            await until(books.agrees, what=lambda: "counters to be what rows are")
 
     async def end(self) -> None:
         """Everything is ended, nothing is held, and no bunker has taken a way that there is not."""
@@ -244,14 +244,6 @@ class Run:
             assert ways <= MOVES
             assert history[0].status is State.PENDING
             assert [c.status in FINAL for c in history].count(True) == 1
-
-
-async def agrees(books: Books) -> bool:
-    try:
-        await books.agree()
-    except AssertionError:
-        return False
-    return True
 
 
 @settings(

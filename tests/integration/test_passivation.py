@@ -144,7 +144,7 @@ class Sleepers:
 
     async def agree(self) -> None:
         await in_step(self.stack)
-        await self.books.agree()
+        await until(self.books.agrees, what=lambda: "counters to be what rows are")
 
 
 @pytest.fixture
@@ -600,6 +600,7 @@ class TestWhatCannotBeWoken:
     ) -> None:
         bunker = await sleepers.one()
         await sleepers.put_to_sleep(bunker)
+        await sleepers.until_free(worker)
         worker.boot = "building"
         call = asyncio.create_task(sleepers.exec(bunker))
         await until(lambda: bunker in worker.machines)

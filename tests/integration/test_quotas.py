@@ -109,6 +109,14 @@ class Books:
         assert found is not None
         return found[bucket].get(resource, 0)
 
+    async def agrees(self) -> bool:
+        """Whether they do just now: while counters are made anew they do not."""
+        try:
+            await self.agree()
+        except AssertionError:
+            return False
+        return True
+
     async def agree(self) -> None:
         """Counters, stashes and rows say the same."""
         async with self.stack.grid.database.read() as db:
