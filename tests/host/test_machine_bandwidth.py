@@ -70,7 +70,14 @@ async def test_a_cap_is_kept_and_reached(worker: WorkerProcess, lab: Lab) -> Non
 
 
 def lacking(best: dict[Way, float], cap: int, possible: dict[Way, float]) -> list[Way]:
-    return [way for way, rate in best.items() if rate < 0.9 * min(cap, possible[way])]
+    """The ways on which the cap was not reached, or what the machine can do."""
+    return [way for way, rate in best.items() if rate < least(cap, possible[way])]
+
+
+def least(cap: int, possible: float) -> float:
+    """What must get through. An emulated machine on a busy host does at one moment twice what it does at another: only a
+    cap that is well below that can be told from it. With a kernel as the guest, test_network_bandwidth tells for each."""
+    return 0.9 * cap if possible >= 2 * cap else 0.5 * min(cap, possible)
 
 
 async def measured(worker: WorkerProcess, lab: Lab, cap: int) -> dict[Way, float]:

@@ -58,6 +58,8 @@ def test_a_cap_is_kept_and_reached(
         assert found[-1] <= 1.1 * cap, found
         if found[-1] >= 0.9 * possible:
             break
+        # It may be the machine that has become slower.
+        possible = min(possible, measure(place, MBIT, sending=sending))
     way = "sends" if sending else "receives"
     print(f"{cap} Mbit/s: {way} {found[-1]:.1f}")
     assert found[-1] >= 0.9 * possible, (found, uncapped)

@@ -7,8 +7,8 @@ an IFB, an interface from which it comes out as if the TAP had just received it.
 from scaibunker.worker.network.messages import Bucket
 
 LEAST_BURST = 32 * 1024
-BURST_S = 0.004
-"""Seconds' worth that may leave at once: the kernel's timers and a busy host's scheduler are that late."""
+BURST_S = 0.01
+"""Seconds' worth that may leave at once: a busy host lets a machine wait that long, who would lose its share of that time."""
 QUEUE_S = 0.05
 LEAST_QUEUE = 96 * 1024
 MOST_QUEUE = 4 * 1024 * 1024
