@@ -94,7 +94,10 @@ def knobs() -> Knobs:
 @pytest.fixture
 def redis_settings(redis_server: RedisServer) -> RedisSettings:
     """A part of Redis that no other test uses."""
-    return RedisSettings(url=redis_server.url, prefix=new_id("test").replace("_", "-"))
+    # Nobody is to do without it because this machine is busy.
+    return RedisSettings(
+        url=redis_server.url, prefix=new_id("test").replace("_", "-"), timeout_s=10
+    )
 
 
 @pytest.fixture
