@@ -13,16 +13,19 @@ from scaibunker.cli.failures import CommandError
 
 
 class Extra(NamedTuple):
-    """A function of another tier, and what has to be installed for it."""
+    """A function of another tier, and what has to be installed for it. `command`: whose work it is, where that
+    has another name."""
 
     module: str
     function: str
     install: str
+    command: str | None = None
 
 
 EXTRAS: Mapping[str, Extra] = {
     "dev": Extra("scaibunker.dev.main", "run", "scaibunker[controller,worker,storage]"),
     "doctor": Extra("scaibunker.worker.doctor", "collect", "scaibunker[worker]"),
+    "reclaim": Extra("scaibunker.worker.remains.command", "run", "scaibunker[worker]", "doctor"),
 }
 
 
@@ -36,7 +39,7 @@ def load(name: str) -> Callable[..., Any]:
         if missing.partition(".")[0] == "scaibunker" and missing not in extra.module:
             raise  # ours, and not the tier itself: a fault of the package, not of the installation
         raise CommandError(
-            f"`scaibunker {name}` needs more than the base install: {missing} is missing",
+            f"`scaibunker {extra.command or name}` needs more than the base install: {missing} is missing",
             hint=f"pip install '{extra.install}'",
         ) from None
     function: Callable[..., Any] = getattr(module, extra.function)

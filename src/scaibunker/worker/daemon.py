@@ -12,6 +12,7 @@ import re
 import secrets
 import ssl
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,8 @@ from scaibunker.worker.machines.host import Host, HostFactory
 from scaibunker.worker.network.assembly import gateway_home
 from scaibunker.worker.network.audit.uploading import upload
 from scaibunker.worker.network.bridges.port import Bridges
+from scaibunker.worker.remains import note, survey
+from scaibunker.worker.remains.survey import Places
 from scaibunker.worker.report import Reporter
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.jobs import Snapshots
@@ -89,11 +92,12 @@ class Daemon:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _only_one(settings.data_dir):
             worker_id = _worker_id(settings.data_dir)
-            host = await self._surroundings.equip(settings, worker_id)
-            try:
-                await self._work(host, worker_id)
-            finally:
-                await host.networks.close()
+            with _noted(settings, worker_id):
+                host = await self._surroundings.equip(settings, worker_id)
+                try:
+                    await self._work(host, worker_id)
+                finally:
+                    await host.networks.close()
 
     async def _work(self, host: Host, worker_id: str) -> None:
         """Until `stop`."""
@@ -286,6 +290,16 @@ async def _listen(
     taken = int(runner.addresses[0][1])
     memory.write_text(str(taken))
     return taken
+
+
+def _noted(settings: WorkerSettings, worker_id: str) -> AbstractContextManager[None]:
+    """While something of this worker is on the host, it is written down there where its data folder is."""
+    places = Places.of(settings)
+
+    def is_needed() -> bool:
+        return survey.leaves_something(places, worker_id)
+
+    return note.kept(places.note(worker_id), settings.data_dir, is_needed)
 
 
 @contextlib.contextmanager

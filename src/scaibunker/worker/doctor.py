@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,24 +13,14 @@ from scaibunker.artifacts.manifest import ArtifactsMissing, load
 from scaibunker.artifacts.settings import from_environment
 from scaibunker.worker import cgroups
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.finding import Finding
 from scaibunker.worker.network import features
 from scaibunker.worker.network.bridges import trial
 from scaibunker.worker.network.registries import current as registries
 from scaibunker.worker.network.registries.operators_file import RegistryFileInvalid
 from scaibunker.worker.network.settings import NetworkSettings
+from scaibunker.worker.remains import command as remains
 from scaibunker.worker.vmm.qemu import command, probe
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `advice` says how to mend it; `required` whether nothing works
-    without it."""
-
-    name: str
-    ok: bool
-    value: str
-    advice: str | None
-    required: bool
 
 
 def collect(probe_memory: Path | None = None) -> list[Finding]:
@@ -43,7 +32,7 @@ def collect(probe_memory: Path | None = None) -> list[Finding]:
     findings += [_acceleration(probe_memory)]
     findings += [_device("/dev/net/tun", "the tun module (modprobe tun)")]
     findings += [_tool("nft", "nftables", required=False), _tool("ip", "iproute2", required=False)]
-    findings += [*_networks(), *_features()]
+    findings += [*_networks(), *_features(), *_remains()]
     return sorted(findings, key=lambda finding: not finding.required)
 
 
@@ -127,6 +116,18 @@ def _features() -> Iterator[Finding]:
     lacking = trial.missing()
     advice = trial.ADVICE if lacking else None
     yield Finding("networks: bridges", lacking is None, lacking or "works", advice, required=False)
+
+
+def _remains() -> Iterator[Finding]:
+    """What workers have left here that are gone for good. Of what belongs to others, root alone knows enough."""
+    if os.geteuid() != 0:
+        return
+    try:
+        yield from remains.findings(remains.places())
+    except ValidationError:  # told already
+        return
+    except WorkerFault as fault:
+        yield Finding("left by workers", False, fault.message, None, required=False)
 
 
 def _registries(file: Path | None) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from scaibunker.worker.network.assembly import open_networks
 from scaibunker.worker.network.bridges.assembly import open_bridges
 from scaibunker.worker.network.peers import Peers
 from scaibunker.worker.network.registries.current import Registries
+from scaibunker.worker.remains.survey import tell_of_lost
 from scaibunker.worker.settings import WorkerSettings
 from scaibunker.worker.snapshots.stores import store_of
 from scaibunker.worker.vmm.qemu import probe
@@ -45,6 +46,7 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
     images = ImageCache(settings.data_dir / "images")
     for path in settings.image_files:
         images.link(path)
+    await asyncio.to_thread(tell_of_lost, settings)
     bridges, bridged = await open_bridges(settings, worker_id)
     peers = Peers(settings.data_dir / "vicinity.json")
     # The last: a gateway and rules that nobody would take away again if this host could not run machines.

@@ -1,6 +1,7 @@
 """`dev` and `doctor`: found by name, and said plainly when they are not installed."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +58,26 @@ def test_doctor(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     done = shell("doctor")
     assert done.code == 1
     assert "MISSING" in done.text
+
+
+def test_what_workers_have_left_is_taken_away(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    left = Finding("wrk_a", False, "removed: sockets", "left: gateway: no answer", True)
+
+    def run(workers: Sequence[str]) -> list[Finding]:
+        asked.append(tuple(workers))
+        return [left] if workers else []
+
+    install(monkeypatch, "reclaim", run)
+    done = shell("doctor", "--reclaim")
+    assert (done.code, done.out) == (0, b"")
+    assert "no worker has left anything" in done.complaint
+    done = shell("doctor", "--reclaim", "--worker", "wrk_a", "--json")
+    assert (done.code, done.json[0]["advice"]) == (1, left.advice)
+    assert asked == [(), ("wrk_a",)]
+    assert shell("doctor", "--worker", "wrk_a").code == 2
 
 
 def test_dev(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

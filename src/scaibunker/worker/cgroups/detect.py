@@ -31,6 +31,11 @@ def detect(worker: str, mountinfo: str | None = None) -> Cgroups:
     raise WorkerFault(f"this host has no control groups for: {missing} (neither v2 nor v1)")
 
 
+def workers() -> set[str]:
+    """Every worker that has groups on this host, by id. Raises WorkerFault."""
+    return detect("").names()  # workers are to the base what machines are to a worker
+
+
 def _has_controllers(mount_point: Path) -> bool:
     try:
         available = (mount_point / "cgroup.controllers").read_text().split()

@@ -117,6 +117,21 @@ class Claims:
                 if claim is not None and claim.worker == self.worker
             }
 
+    def workers(self) -> set[str]:
+        """All that have taken a number on this host."""
+        with self._faults():
+            claims = (self._read(number) for number in self._numbers())
+            return {claim.worker for claim in claims if claim is not None}
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process of this worker lives that has said which ranges it uses."""
+        path = self.folder / self._own_ranges
+        if not path.exists():
+            return False
+        with self._locked():
+            return path.exists() and not _is_free(path)
+
     @property
     def _own_ranges(self) -> str:
         return f"{RANGES}{self._tag}"
@@ -164,11 +179,8 @@ class Claims:
 
     def _forgotten(self, path: Path) -> bool:
         """Whether no process lives that wrote it, and no number is taken by its worker."""
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+        if not _is_free(path):
+            return False
         tag = path.name.removeprefix(RANGES)
         claims = (self._read(number) for number in self._numbers())
         return all(claim is None or Names.of(claim.worker).tag != tag for claim in claims)
@@ -187,6 +199,16 @@ class Claims:
             yield
         except OSError as error:
             raise WorkerFault(f"cannot keep account of slots in {self.folder}: {error}") from error
+
+
+def _is_free(path: Path) -> bool:
+    """Whether no living process has said that it uses these ranges."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _ranges_of(path: Path) -> Ranges | None:

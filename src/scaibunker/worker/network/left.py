@@ -12,7 +12,7 @@ import structlog
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.gateway import process
 from scaibunker.worker.gateway.home import Home
-from scaibunker.worker.network import links, netns, nft, slot
+from scaibunker.worker.network import found, netns, nft, slot
 from scaibunker.worker.network.claims import Claims
 from scaibunker.worker.network.naming import Names
 from scaibunker.worker.network.none import NoNetworks
@@ -43,18 +43,12 @@ class LeftNetworks(NoNetworks):
             await part.reclaim(living)
         mine = await netns.outside(self._claims.mine)
         owned = {n for n, claim in mine.items() if claim.machine in living}
-        await self._take_away((mine.keys() | self._there()) - owned)
+        await self._take_away((mine.keys() | found.numbers(self._names)) - owned)
 
     async def close(self) -> None:
         for part in self._others:
             with contextlib.suppress(WorkerFault):  # the next daemon finds what is left
                 await part.close()
-
-    def _there(self) -> set[int]:
-        """Numbers of which something is on the host."""
-        found = {self._names.number_of_namespace(name) for name in netns.names()}
-        found |= {self._names.number_of_link(name) for name in links.names()}
-        return {number for number in found if number is not None}
 
     async def _take_away(self, numbers: Iterable[int]) -> None:
         """And with the last of them what they shared."""

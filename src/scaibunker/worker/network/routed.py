@@ -17,7 +17,7 @@ from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.gateway.attachment import Sockets
 from scaibunker.worker.gateway.port import Gateway
 from scaibunker.worker.gateway.turns import Turns
-from scaibunker.worker.network import host, links, listening, netns
+from scaibunker.worker.network import found, host, links, listening, netns
 from scaibunker.worker.network import slot as slots
 from scaibunker.worker.network.claims import Claim, Claims
 from scaibunker.worker.network.enforcement import Enforcer
@@ -331,10 +331,8 @@ class RoutedNetworks:
 
     def _nobodys(self) -> set[int]:
         """Numbers of this worker of which there is something that no machine has. Before any is made."""
-        found = set(self._claims.mine())
-        found |= {n for n in map(self._names.number_of_namespace, netns.names()) if n is not None}
-        found |= {n for n in map(self._names.number_of_link, links.names()) if n is not None}
-        return found - {network.slot.number for network in self._given.values()}
+        there = self._claims.mine().keys() | found.numbers(self._names)
+        return there - {network.slot.number for network in self._given.values()}
 
     def _slot(self, number: int, claim: Claim) -> Slot:
         facts = claim.ranges.facts(number, claim.mtu, self._terms.max_flows)
