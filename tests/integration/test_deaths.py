@@ -34,9 +34,9 @@ from scaigrid.settings import RedisSettings
 from tests.integration import mortal
 from tests.integration.conftest import Template
 from tests.integration.inside import whole
+from tests.integration.quotas.books import SMALL, Books
 from tests.integration.simulated_worker import TOKEN, SimulatedWorker, beating
 from tests.integration.stack import Knobs, Stack
-from tests.integration.test_quotas import SMALL, Books
 from tests.ports import free_port
 from tests.servers import RedisServer, ServerProcess, running
 from tests.waiting import until

@@ -25,9 +25,9 @@ from scaibunker.wire.worker.heartbeat import Capacity
 from scaigrid.ids import new_id
 from scaigrid.settings import RedisSettings
 from tests.integration.conftest import Template
+from tests.integration.quotas.books import Books
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack
-from tests.integration.test_quotas import Books
 from tests.servers import RedisServer
 from tests.waiting import until
 

@@ -28,6 +28,7 @@ from scaibunker.worker.snapshots.store import LocalStore
 from scaigrid.settings import RedisSettings
 from tests.integration.conftest import Template
 from tests.integration.inside import whole
+from tests.integration.quotas.books import SMALL, Books
 from tests.integration.simulated_worker import (
     IMAGE,
     TOKEN,
@@ -40,7 +41,6 @@ from tests.integration.simulated_worker import (
 )
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.integration.test_fleet import in_step
-from tests.integration.test_quotas import SMALL, Books
 from tests.integration.test_snapshots import objects_of
 from tests.waiting import until
 

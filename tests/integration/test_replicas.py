@@ -22,9 +22,9 @@ from scaigrid.operation import system_operation
 from scaigrid.settings import RedisSettings
 from tests.integration import people
 from tests.integration.inside import whole
+from tests.integration.quotas.books import SMALL, Books
 from tests.integration.simulated_worker import SimulatedWorker, pausing, refuse
 from tests.integration.stack import BASE, Knobs, Stack, error_of, events_of
-from tests.integration.test_quotas import SMALL, Books
 from tests.servers import RedisServer, running
 from tests.waiting import loop_time, until
 

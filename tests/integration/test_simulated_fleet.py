@@ -19,10 +19,10 @@ from scaibunker.testing.host import CAPACITY, SimulatedHost
 from scaibunker.wire.worker.machines import MachineState
 from scaibunker.worker.room import Room
 from tests.integration.conftest import Template
+from tests.integration.quotas.books import SMALL, Books
 from tests.integration.simulated_worker import IMAGE, TOKEN
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.integration.test_fleet import in_step, shown
-from tests.integration.test_quotas import SMALL, Books
 from tests.waiting import until
 
 HOSTS = 30

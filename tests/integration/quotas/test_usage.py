@@ -8,11 +8,9 @@ import pytest
 from scaibunker.controller.quotas.usage import Usage
 from scaigrid.db import Reader
 from tests.integration.people import user
+from tests.integration.quotas.books import SMALL, attempt
+from tests.integration.quotas.profiles import PATH, assigned, made, me
 from tests.integration.stack import Stack
-from tests.integration.test_quota_profiles import PATH, assigned, made, me
-from tests.integration.test_quotas import SMALL, attempt, roomy
-
-__all__ = ["roomy"]  # a fixture of the neighbour's
 
 
 async def test_usage_says_what_is_held_of_what(roomy: Stack) -> None:

@@ -1,4 +1,4 @@
-"""Quota profiles over HTTP: who makes them, whom they bound, and what is used of them."""
+"""Quota profiles over HTTP: who makes them, and whom they bound."""
 
 import asyncio
 from typing import Any
@@ -6,31 +6,11 @@ from typing import Any
 import pytest
 
 from tests.integration.people import user
+from tests.integration.quotas.books import SMALL, attempt
+from tests.integration.quotas.profiles import PATH, assigned, made, me
 from tests.integration.stack import Stack, error_of, fields_of
 from tests.integration.stores import ONE_DATABASE
-from tests.integration.test_quotas import SMALL, attempt, roomy
 from tests.waiting import until
-
-__all__ = ["roomy"]  # a fixture of the neighbour's
-PATH = "/quota-profiles"
-
-
-async def made(stack: Stack, who: str = "tenant_admin", **body: Any) -> dict[str, Any]:
-    found: dict[str, Any] = await stack.data_of("POST", PATH, who, json={"name": "small", **body})
-    return found
-
-
-async def assigned(
-    stack: Stack, profile: dict[str, Any], who: str = "tenant_admin", **body: Any
-) -> dict[str, Any]:
-    path = f"{PATH}/{profile['id']}/assignments"
-    found: dict[str, Any] = await stack.data_of("POST", path, who, json=body)
-    return found
-
-
-async def me(stack: Stack, who: str = "user") -> dict[str, Any]:
-    found: dict[str, Any] = await stack.data_of("GET", "/v1/me", who)
-    return found
 
 
 async def test_a_profile_is_made_read_changed_and_deleted(roomy: Stack) -> None:
