@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 
 from scaibunker.worker.snapshots.store import LocalStore
+from tests.integration.deaths.lives import MortalStack
+from tests.integration.deaths.scene import Scene
 from tests.integration.quotas.books import SMALL
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.snapshots import objects_of
-from tests.integration.test_deaths import MortalStack, Scene, program, redis_settings, scene, stack
 from tests.waiting import until
-
-__all__ = ["program", "redis_settings", "scene", "stack"]  # fixtures of the neighbour's
 
 CLEAN_UP = "scaibunker.clean_up_snapshots"
 
