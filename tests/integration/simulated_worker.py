@@ -9,63 +9,26 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 from aiohttp import web
 
 from scaibunker.wire.guest.execs import ExecExit, ExecStart
-from scaibunker.wire.guest.frames import CONTENT_TYPE, Decoder, Kind, encode, encode_json
+from scaibunker.wire.guest.frames import CONTENT_TYPE, Decoder, Kind, encode_json
 from scaibunker.wire.worker import PROTOCOL_HEADER
 from scaibunker.wire.worker.bridges import BridgeSpec
 from scaibunker.wire.worker.heartbeat import Capacity, Heartbeat, HeartbeatAnswer
-from scaibunker.wire.worker.machines import (
-    ExecStatus,
-    MachineSpec,
-    MachineState,
-    MachineStatus,
-    WorkerError,
-)
+from scaibunker.wire.worker.machines import ExecStatus, MachineSpec, MachineState, MachineStatus
 from scaibunker.wire.worker.protocol import SPOKEN, version_of
 from scaibunker.wire.worker.snapshots import SnapshotRequest, SnapshotSource
+from tests.integration.commands import Behaviour, Output, Vanish, echo
+from tests.integration.refusals import answer_with, refusal, refuse
 from tests.integration.simulated_bridges import SimulatedBridges
 from tests.integration.simulated_files import SimulatedFiles
 from tests.integration.simulated_snapshots import SimulatedSnapshots
 
 TOKEN = "worker-token-for-tests"
 IMAGE = "a" * 64
-BINARY = bytes(range(256)) * 1000
-
-
-class Output:
-    """Where a command of the simulation writes its frames."""
-
-    def __init__(self, write: Callable[[bytes], Awaitable[None]], stdin: bytes) -> None:
-        self.raw = write
-        self.stdin = stdin
-
-    async def out(self, data: bytes) -> None:
-        for offset in range(0, len(data), 65536):
-            await self.raw(encode(Kind.STDOUT, data[offset : offset + 65536]))
-
-    async def err(self, data: bytes) -> None:
-        await self.raw(encode(Kind.STDERR, data))
-
-    async def exit(
-        self, code: int | None = 0, *, signal: str | None = None, timed_out: bool = False
-    ) -> None:
-        end = ExecExit(exit_code=code, signal=signal, timed_out=timed_out, duration_ms=3)
-        await self.raw(encode_json(Kind.EXIT, end.model_dump()))
-
-    async def error(self, code: str, message: str) -> None:
-        await self.raw(encode_json(Kind.ERROR, {"code": code, "message": message}))
-
-
-Behaviour = Callable[[ExecStart, Output], Awaitable[None]]
-
-
-class Vanish(Exception):
-    """Raised by a behaviour: the connection is cut where it stands."""
 
 
 @dataclass
@@ -103,55 +66,6 @@ class SimMachine:
             reason_code=self.reason_code,
             console_tail=self.console_tail,
         )
-
-
-async def echo(start: ExecStart, output: Output) -> None:
-    """The default command: says what it was given."""
-    await output.out((start.shell or " ".join(start.argv or [])).encode())
-    await output.exit(0)
-
-
-async def speak(_: ExecStart, output: Output) -> None:
-    """Every byte there is on standard output, its input on standard error."""
-    await output.out(BINARY)
-    await output.err(output.stdin)
-    await output.exit(3)
-
-
-async def vanish(_: ExecStart, output: Output) -> None:
-    """Its worker dies when it has written something."""
-    await output.out(b"partial")
-    await asyncio.sleep(0.1)  # what was written gets through
-    raise Vanish
-
-
-def saying(out: bytes = b"", err: bytes = b"", code: int = 0) -> Behaviour:
-    """A command that writes so much and ends."""
-
-    async def behaviour(_: ExecStart, output: Output) -> None:
-        await output.out(out)
-        if err:
-            await output.err(err)
-        await output.exit(code)
-
-    return behaviour
-
-
-def pausing(go_on: asyncio.Event, first: bytes, second: bytes = b"", code: int = 0) -> Behaviour:
-    """A command that writes `first` and, once it may go on, `second`, and ends."""
-
-    async def behaviour(_: ExecStart, output: Output) -> None:
-        await output.out(first)
-        await go_on.wait()
-        await output.out(second)
-        await output.exit(code)
-
-    return behaviour
-
-
-def hanging(out: bytes = b"") -> Behaviour:
-    """A command that writes so much and never ends."""
-    return pausing(asyncio.Event(), out)
 
 
 class SimulatedWorker:
@@ -468,33 +382,6 @@ class SimulatedWorker:
 
     async def _files(self, request: web.Request) -> web.StreamResponse:
         return await self._running(request).files.handle(request)
-
-
-class refusal(web.HTTPException):  # noqa: N801 - raised like a function is called
-    """An error answer of the protocol."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status_code = status
-        super().__init__(
-            text=WorkerError(code=code, message=message).model_dump_json(),
-            content_type="application/json",
-        )
-
-
-def refuse(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"code": code, "message": message}, status=status)
-
-
-async def never(_: web.Request) -> web.StreamResponse:
-    """A fault: no answer."""
-    await asyncio.sleep(3600)
-    raise AssertionError
-
-
-def answer_with(model: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        text=model.model_dump_json(), status=status, content_type="application/json"
-    )
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,8 @@ from scaibunker.controller.bridges import reconcile
 from scaibunker.controller.bridges.tables import bridges
 from scaibunker.wire.worker.bridges import BridgeSpec
 from tests.integration.inside import whole
-from tests.integration.simulated_worker import SimulatedWorker, never, refuse
+from tests.integration.refusals import never, refuse
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.simulated_worker import BINARY, SimulatedWorker, hanging, pausing, speak
+from tests.integration.commands import BINARY, hanging, pausing, speak
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack
 from tests.waiting import until
 

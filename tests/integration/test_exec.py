@@ -14,15 +14,10 @@ from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode, encode_json
 from scaibunker.wire.worker.machines import ExecStatus
 from scaigrid.db import Database
+from tests.integration.commands import Output, hanging, saying, vanish
 from tests.integration.inside import whole
-from tests.integration.simulated_worker import (
-    Output,
-    SimulatedWorker,
-    hanging,
-    refuse,
-    saying,
-    vanish,
-)
+from tests.integration.refusals import refuse
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack, error_of, fields_of, until_caller_is_missed
 from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until

@@ -11,14 +11,8 @@ import pytest
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode_json
 from scaibunker.wire.worker.machines import ExecStatus
-from tests.integration.simulated_worker import (
-    Output,
-    SimulatedWorker,
-    hanging,
-    pausing,
-    saying,
-    vanish,
-)
+from tests.integration.commands import Output, hanging, pausing, saying, vanish
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import BASE, Stack, error_of, events_of, until_caller_is_missed
 from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from scaibunker.controller.relay.tables import file_operations
 from tests.integration.inside import whole
-from tests.integration.simulated_worker import SimulatedWorker, never
+from tests.integration.refusals import never
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import BASE, Knobs, Stack, error_of, fields_of
 from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until

@@ -18,7 +18,8 @@ from scaibunker.controller.workers.tables import workers as table
 from scaibunker.wire.worker.heartbeat import Capacity
 from scaibunker.wire.worker.machines import MachineState
 from scaigrid.operation import system_operation
-from tests.integration.simulated_worker import SimulatedWorker, beating, never
+from tests.integration.refusals import never
+from tests.integration.simulated_worker import SimulatedWorker, beating
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until
 

@@ -13,8 +13,9 @@ from scaigrid.db import Writer
 from scaigrid.idempotency import domain, repository
 from scaigrid.idempotency.tables import idempotency_keys
 from scaigrid.operation import Operation
+from tests.integration.commands import Output
 from tests.integration.inside import whole
-from tests.integration.simulated_worker import Output, SimulatedWorker
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack, error_of
 from tests.integration.stores import ONE_DATABASE
 

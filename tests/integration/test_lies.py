@@ -7,7 +7,8 @@ import pytest
 
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind, encode, encode_json
-from tests.integration.simulated_worker import TOKEN, Output, SimulatedWorker
+from tests.integration.commands import Output
+from tests.integration.simulated_worker import TOKEN, SimulatedWorker
 from tests.integration.stack import Stack, error_of, fields_of
 from tests.integration.stores import ONE_DATABASE
 from tests.waiting import until

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scaibunker.wire.guest.execs import ExecStart
-from tests.integration.simulated_worker import Output, SimulatedWorker, saying
+from tests.integration.commands import Output, saying
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.servers import S3Server, running
 from tests.waiting import until

@@ -7,7 +7,9 @@ import pytest
 from aiohttp import web
 
 from scaibunker.wire.worker.machines import MachineState
-from tests.integration.simulated_worker import SimulatedWorker, beating, hanging, never, refuse
+from tests.integration.commands import hanging
+from tests.integration.refusals import never, refuse
+from tests.integration.simulated_worker import SimulatedWorker, beating
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until
 

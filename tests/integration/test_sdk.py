@@ -27,14 +27,8 @@ from scaibunker.sdk import (
     WaitTimedOut,
 )
 from scaibunker.wire.worker.snapshots import SnapshotPhase as WorkerPhase
-from tests.integration.simulated_worker import (
-    BINARY,
-    SimulatedWorker,
-    hanging,
-    pausing,
-    speak,
-    vanish,
-)
+from tests.integration.commands import BINARY, hanging, pausing, speak, vanish
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack
 from tests.waiting import until
 

@@ -13,7 +13,8 @@ from scaibunker.controller.snapshots.tables import snapshots
 from scaibunker.storage.errors import StoreUnavailable
 from scaibunker.wire.worker.snapshots import SnapshotBase, SnapshotPhase
 from tests.integration.inside import whole
-from tests.integration.simulated_worker import SimulatedWorker, refuse
+from tests.integration.refusals import refuse
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.snapshots import objects_of, take, until_snapshot
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until

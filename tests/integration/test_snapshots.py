@@ -13,7 +13,8 @@ from scaibunker.wire.worker.machines import MachineState
 from scaibunker.wire.worker.snapshots import DISK_PART, SnapshotPhase
 from tests.integration.conftest import Template
 from tests.integration.inside import whole
-from tests.integration.simulated_worker import SimulatedWorker, refuse
+from tests.integration.refusals import refuse
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.snapshots import objects_of, states_of, take, until_snapshot
 from tests.integration.stack import Knobs, Stack, error_of, fields_of
 from tests.waiting import until

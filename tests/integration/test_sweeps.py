@@ -11,8 +11,9 @@ from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.relay.tables import execs
 from scaibunker.controller.tasks import RECONCILE
 from scaibunker.controller.workers.tables import workers
+from tests.integration.commands import hanging
 from tests.integration.inside import whole
-from tests.integration.simulated_worker import SimulatedWorker, hanging
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack
 
 SWEEP = "scaibunker.sweep_timeouts"

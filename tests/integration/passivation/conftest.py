@@ -6,14 +6,9 @@ import pytest
 
 from scaibunker.wire.worker.heartbeat import Capacity
 from tests.integration.conftest import Template
-from tests.integration.passivation.sleepers import (
-    Sleepers,
-)
+from tests.integration.passivation.sleepers import Sleepers
 from tests.integration.quotas.books import Books
-from tests.integration.simulated_worker import (
-    SimulatedWorker,
-    beating,
-)
+from tests.integration.simulated_worker import SimulatedWorker, beating
 from tests.integration.stack import Knobs, Stack
 
 

@@ -15,11 +15,7 @@ from scaibunker.controller.snapshots.tables import snapshots
 from scaibunker.worker.snapshots.http_store import HttpStore
 from tests.integration.inside import whole
 from tests.integration.quotas.books import SMALL, Books
-from tests.integration.simulated_worker import (
-    TOKEN,
-    SimulatedWorker,
-    beating,
-)
+from tests.integration.simulated_worker import TOKEN, SimulatedWorker, beating
 from tests.integration.stack import Stack
 from tests.integration.test_fleet import in_step
 from tests.waiting import until

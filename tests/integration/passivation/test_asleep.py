@@ -1,10 +1,8 @@
 """While it sleeps: what leaves it asleep, what ends it, and its commands."""
 
+from tests.integration.commands import hanging
 from tests.integration.passivation.sleepers import Sleepers
-from tests.integration.simulated_worker import (
-    SimulatedWorker,
-    hanging,
-)
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import error_of
 from tests.integration.test_snapshots import objects_of
 

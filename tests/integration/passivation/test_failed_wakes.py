@@ -5,16 +5,10 @@ import asyncio
 from aiohttp import web
 
 from scaibunker.wire.worker.machines import MachineState
-from tests.integration.passivation.sleepers import (
-    Sleepers,
-    another_worker,
-    until_online,
-)
-from tests.integration.simulated_worker import (
-    SimulatedWorker,
-    hanging,
-    refuse,
-)
+from tests.integration.commands import hanging
+from tests.integration.passivation.sleepers import Sleepers, another_worker, until_online
+from tests.integration.refusals import refuse
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import error_of
 from tests.waiting import until
 

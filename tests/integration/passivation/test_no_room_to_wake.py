@@ -4,14 +4,8 @@ import asyncio
 
 from scaibunker.controller.quotas.domain import Resource
 from scaibunker.wire.worker.heartbeat import Capacity
-from tests.integration.passivation.sleepers import (
-    BOTH,
-    SIZE,
-    Sleepers,
-)
-from tests.integration.simulated_worker import (
-    SimulatedWorker,
-)
+from tests.integration.passivation.sleepers import BOTH, SIZE, Sleepers
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import error_of
 from tests.waiting import until
 

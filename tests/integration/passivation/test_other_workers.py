@@ -9,21 +9,11 @@ from aiohttp import web
 from scaibunker.testing.host import SimulatedHost
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.worker.snapshots.store import LocalStore
-from tests.integration.passivation.sleepers import (
-    SIZE,
-    Sleepers,
-    another_worker,
-    until_online,
-)
+from tests.integration.commands import Output, Vanish
+from tests.integration.passivation.sleepers import SIZE, Sleepers, another_worker, until_online
 from tests.integration.quotas.books import Books
-from tests.integration.simulated_worker import (
-    IMAGE,
-    TOKEN,
-    Output,
-    SimulatedWorker,
-    Vanish,
-    refuse,
-)
+from tests.integration.refusals import refuse
+from tests.integration.simulated_worker import IMAGE, TOKEN, SimulatedWorker
 from tests.integration.stack import Stack, error_of
 from tests.waiting import until
 

@@ -11,15 +11,10 @@ from scaibunker.controller.quotas.domain import Resource
 from scaibunker.controller.relay.tables import execs
 from scaibunker.controller.snapshots.tables import snapshots
 from scaigrid.settings import RedisSettings
+from tests.integration.commands import hanging
 from tests.integration.inside import whole
-from tests.integration.passivation.sleepers import (
-    BOTH,
-    Sleepers,
-)
-from tests.integration.simulated_worker import (
-    SimulatedWorker,
-    hanging,
-)
+from tests.integration.passivation.sleepers import BOTH, Sleepers
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack
 from tests.integration.test_snapshots import objects_of
 from tests.waiting import until

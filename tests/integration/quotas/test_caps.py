@@ -6,11 +6,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import update
 
-from scaibunker.controller.quotas.domain import (
-    Resource,
-    group_bucket,
-    user_bucket,
-)
+from scaibunker.controller.quotas.domain import Resource, group_bucket, user_bucket
 from scaibunker.controller.quotas.tables import quota_assignments
 from scaigrid.tenancy.scope import everywhere
 from tests.integration.quotas.books import Books, attempt, end

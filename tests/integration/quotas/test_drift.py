@@ -3,10 +3,7 @@
 import pytest
 from sqlalchemy import select, update
 
-from scaibunker.controller.quotas.domain import (
-    Resource,
-    user_bucket,
-)
+from scaibunker.controller.quotas.domain import Resource, user_bucket
 from scaibunker.controller.workers.tables import workers
 from tests.integration.quotas.books import Books, attempt, end
 from tests.integration.simulated_worker import SimulatedWorker

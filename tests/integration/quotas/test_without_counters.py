@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from scaibunker.controller.quotas import counters, holds, ledger
-from scaibunker.controller.quotas.domain import (
-    Resource,
-)
+from scaibunker.controller.quotas.domain import Resource
 from scaigrid.ids import new_id
 from scaigrid.live.store import LiveStoreDown
 from scaigrid.settings import RedisSettings

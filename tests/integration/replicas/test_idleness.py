@@ -8,9 +8,10 @@ from aiohttp import web
 from sqlalchemy import select, update
 
 from scaibunker.controller.bunkers.tables import bunkers
+from tests.integration.commands import pausing
 from tests.integration.inside import whole
 from tests.integration.replicas.watching import settle, unavailable
-from tests.integration.simulated_worker import SimulatedWorker, pausing
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until
 

@@ -8,7 +8,8 @@ from aiohttp import web
 from scaibunker.controller.bunkers import repository
 from scaibunker.controller.bunkers.domain import Desired
 from scaigrid.operation import system_operation
-from tests.integration.simulated_worker import SimulatedWorker, refuse
+from tests.integration.refusals import refuse
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import BASE, Stack, events_of
 from tests.waiting import until
 
