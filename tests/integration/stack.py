@@ -216,6 +216,12 @@ class Stack:
         )
         return made
 
+    async def run(self, bunker_id: str, command: Any, **body: Any) -> dict[str, Any]:
+        """What a command is answered with at its end."""
+        fields = {"command": command, **body}
+        done: dict[str, Any] = await self.data_of("POST", f"/bunkers/{bunker_id}/exec", json=fields)
+        return done
+
     async def status(self, bunker_id: str, who: str = "user") -> str:
         return str((await self.data_of("GET", f"/bunkers/{bunker_id}", who))["status"])
 
