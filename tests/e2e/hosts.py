@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scaibunker.worker.vmm.process import identify
+from tests import leftovers
 
 NOTES = Path("/run/scaibunker-test-fleets")
 PREFIX = "sbf"
@@ -111,14 +112,7 @@ def processes(folder: Path) -> list[int]:
 
 def control_groups(folder: Path) -> list[Path]:
     """Of all workers with their data below `folder`, the innermost first."""
-    workers = {file.read_text() for file in folder.glob("*/worker-id")}
-    bases = [
-        base
-        for worker in workers
-        for pattern in ("scaibunker", "*/scaibunker")
-        for base in Path("/sys/fs/cgroup").glob(f"{pattern}/{worker}")
-    ]
-    return [path for base in bases for path in (*(p for p in base.iterdir() if p.is_dir()), base)]
+    return [group for worker in _workers(folder) for group in leftovers.control_groups(worker)]
 
 
 def run_folder(network: HostNetwork) -> Path:
@@ -131,15 +125,18 @@ def _take_down(note: Path) -> None:
     for pid in processes(folder):
         with contextlib.suppress(ProcessLookupError):
             _kill(pid)
-    for group in control_groups(folder):
-        with contextlib.suppress(OSError):
-            group.rmdir()
+    for worker_id in _workers(folder):
+        leftovers.remove_control_groups(worker_id)
     shutil.rmtree(Path("/run") / note.name, ignore_errors=True)
     for namespace in Path("/run/netns").glob(f"{note.name}h*"):
         _ip("netns", "delete", namespace.name)  # and the cable with it
     with contextlib.suppress(subprocess.CalledProcessError):  # it was not made yet
         _ip("link", "delete", f"{note.name}b")
     note.unlink(missing_ok=True)
+
+
+def _workers(folder: Path) -> set[str]:
+    return {file.read_text() for file in folder.glob("*/worker-id")}
 
 
 def _kill(pid: int) -> None:

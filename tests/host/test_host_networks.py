@@ -102,7 +102,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
         assert leftovers(daemon.worker_id, daemon.settings.network.claims_dir) == []
         assert list(daemon.settings.runtime_dir.glob("*")) == []
     finally:
-        sweep([daemon.worker_id], tmp_path)
+        sweep(daemon.worker_id, daemon.settings.network.claims_dir)
         with contextlib.suppress(OSError):
             daemon.settings.runtime_dir.rmdir()
 

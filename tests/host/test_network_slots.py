@@ -32,18 +32,21 @@ NAMED = NetworkOrder(profile=NetworkProfile.ALLOWLISTED, allowlist=["a.test"], b
 
 
 @pytest.fixture
-def worker_id() -> Iterator[str]:
-    yield from _swept(f"wrk_{secrets.token_hex(8)}")
+def worker_id(claims_dir: Path) -> Iterator[str]:
+    yield from _swept(claims_dir)
 
 
 @pytest.fixture
-def other_id() -> Iterator[str]:
-    yield from _swept(f"wrk_{secrets.token_hex(8)}")
+def other_id(claims_dir: Path) -> Iterator[str]:
+    yield from _swept(claims_dir)
 
 
-def _swept(name: str) -> Iterator[str]:
-    yield name
-    sweep([name], Path("/nonexistent"))
+def _swept(claims_dir: Path) -> Iterator[str]:
+    name = f"wrk_{secrets.token_hex(8)}"
+    try:
+        yield name
+    finally:
+        sweep(name, claims_dir)
 
 
 @pytest.fixture

@@ -36,10 +36,6 @@ async def worker(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[WorkerPr
             await make_bridge(process, bridge_id)
         yield process
     finally:
-        for machine in (await process.call("GET", "/v1/machines"))["machines"]:
-            await process.call("DELETE", f"/v1/machines/{machine['bunker_id']}")
-        for bridge in (await process.call("GET", "/v1/bridges"))["bridges"]:
-            await process.call("DELETE", f"/v1/bridges/{bridge['bridge_id']}")
         await process.take_down()
     assert process.leftovers() == []
     assert namespaces(process) == []

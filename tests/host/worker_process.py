@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import secrets
-import signal
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +16,15 @@ import aiohttp
 from scaibunker.artifacts.manifest import Artifacts
 from scaibunker.wire.guest.frames import Decoder, Frame, Kind
 from scaibunker.wire.worker.machines import MachineSpec
+from scaibunker.worker.network.settings import NetworkSettings
+from tests import leftovers
 from tests.host.lab import Lab
+from tests.host.networks.stand import sweep
 from tests.ports import free_port
 from tests.waiting import until
 
 BOOT_LIMIT_S = 120.0
+END_LIMIT_S = 120.0
 TOKEN = "swt_for_tests"
 
 
@@ -73,7 +77,11 @@ class WorkerProcess:
             self._session = aiohttp.ClientSession(
                 f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}
             )
-        await self._until_it_answers()
+        try:
+            await self._until_it_answers()
+        except BaseException:
+            await self.take_down()
+            raise
 
     async def kill(self) -> None:
         """SIGKILL: the daemon gets no chance to say goodbye."""
@@ -82,21 +90,52 @@ class WorkerProcess:
         await asyncio.to_thread(self._process.wait)
 
     async def take_down(self) -> None:
-        """Destroy every machine, stop the daemon, whatever state it is in."""
-        with contextlib.suppress(aiohttp.ClientError, AssertionError):
-            for machine in (await self.call("GET", "/v1/machines"))["machines"]:
-                await self.call("DELETE", f"/v1/machines/{machine['bunker_id']}")
-        assert self._process is not None
-        self._process.terminate()
-        try:
-            await asyncio.to_thread(self._process.wait, 20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for pid in self.vmm_pids():
-            os.kill(pid, signal.SIGKILL)
+        """Destroy machines and bridges, and end the daemon. What a dead one has left is taken away for it. So it is for
+        one that lives, which is an AssertionError then."""
+        was_dead = self._process is None or self._process.poll() is not None
+        gone = not was_dead and await self._ends_by_itself()
+        if not gone:
+            await self._sweep()
+        for folder in (*self.run_dir.glob("*"), self.run_dir):
+            with contextlib.suppress(OSError):  # what is in it is left over
+                folder.rmdir()
         if self._session is not None:
             await self._session.close()
+            self._session = None
+        assert gone or was_dead, f"the daemon has not taken all away: {self.log()}"
+
+    async def _ends_by_itself(self) -> bool:
+        """Whether the daemon has taken all away and gone."""
+        assert self._process is not None
+        empty = False
+        with contextlib.suppress(aiohttp.ClientError, AssertionError, TimeoutError):
+            async with asyncio.timeout(END_LIMIT_S):
+                for kind, its_id in (("machines", "bunker_id"), ("bridges", "bridge_id")):
+                    for each in (await self.call("GET", f"/v1/{kind}"))[kind]:
+                        await self.call("DELETE", f"/v1/{kind}/{each[its_id]}")
+            empty = True
+        self._process.terminate()
+        try:
+            return await asyncio.to_thread(self._process.wait, END_LIMIT_S) == 0 and empty
+        except subprocess.TimeoutExpired:
+            await self.kill()
+            return False
+
+    async def _sweep(self) -> None:
+        await asyncio.to_thread(leftovers.end_processes, self.run_dir)
+        with contextlib.suppress(FileNotFoundError):  # it has died before it made anything
+            worker_id = (self.data_dir / "worker-id").read_text()
+            claims = Path(self.settings.get("NETWORK_CLAIMS_DIR", NetworkSettings().claims_dir))
+
+            def sweep_networks() -> None:
+                sweep(worker_id, claims)
+
+            if self._lab is not None:
+                await asyncio.to_thread(self._lab.host.call, sweep_networks)
+            else:
+                await asyncio.to_thread(sweep_networks)
+            leftovers.remove_control_groups(worker_id)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
 
     @property
     def initramfs(self) -> Path:
@@ -120,20 +159,11 @@ class WorkerProcess:
 
     def vmm_pids(self) -> list[int]:
         """QEMU processes whose sockets lie in our own folder."""
-        return self._pids(b"qemu-system")
+        return leftovers.running(leftovers.VMM, self.run_dir)
 
     def gateway_pids(self) -> list[int]:
         """Processes that serve our machines' networks, and outlive the daemon as VMMs do."""
-        return self._pids(b"scaibunker.worker.gateway.main")
-
-    def _pids(self, program: bytes) -> list[int]:
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                line = (entry / "cmdline").read_bytes()
-                if program in line and str(self.run_dir).encode() in line:
-                    found.append(int(entry.name))
-        return found
+        return leftovers.running(leftovers.GATEWAY, self.run_dir)
 
     def leftovers(self) -> list[str]:
         """Everything of our machines that is still on the host."""
@@ -143,8 +173,7 @@ class WorkerProcess:
         left += [str(p) for p in (self.data_dir / "templates/ready").glob(".*")]
         worker_id = (self.data_dir / "worker-id").read_text()
         left += [str(p) for p in self.run_dir.glob(f"{worker_id}/*")]
-        left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/scaibunker/{worker_id}/*/")]
-        left += [str(p) for p in Path("/sys/fs/cgroup").glob(f"scaibunker/{worker_id}/*/")]
+        left += [str(p) for p in leftovers.control_groups(worker_id) if p.name != worker_id]
         return left
 
     # The API

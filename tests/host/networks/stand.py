@@ -1,7 +1,6 @@
 """A worker's routed networks on this host, with names, ranges and claims of their own."""
 
 import contextlib
-from collections.abc import Callable, Collection
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -91,18 +90,17 @@ def leftovers(worker_id: str, claims_dir: Path) -> list[str]:
     return found
 
 
-def sweep(worker_ids: Collection[str], claims_dir: Path) -> None:
-    """Take away what a test that failed has left."""
-    for worker_id in worker_ids:
-        names = Names.of(worker_id)
-        _each(netns.names(), names.number_of_namespace, lambda n: netns.remove(n))
-        _each(links.names(), names.number_of_link, lambda n: links.remove(n))
-        nft.delete_table("inet", names.table)
-
-
-def _each(
-    found: list[str], number: Callable[[str], int | None], remove: Callable[[str], None]
-) -> None:
-    for name in found:
-        if number(name) is not None:
-            remove(name)
+def sweep(worker_id: str, claims_dir: Path) -> None:
+    """Take away what a worker has left on the host, bridges included, when it does not do so any more itself."""
+    names = Names.of(worker_id)
+    for name in netns.names():
+        if name.startswith(names.namespaces):
+            netns.remove(name)
+    for name in links.names():
+        if name.startswith(names.links):
+            links.remove(name)
+    nft.delete_table("inet", names.table)
+    claims = Claims(claims_dir, worker_id, RANGES)
+    for number in claims.mine():
+        claims.give_back(number)
+    claims.close()
