@@ -1,7 +1,7 @@
 """Options that several commands share, and how a `typer` application of ours is set up."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,16 @@ def new_app() -> typer.Typer:
         rich_markup_mode=None,  # plain help, four times as fast
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def moment_option(name: str, help_: str) -> Any:
+    """An option that is a point in time, or how long ago it was."""
+    return typer.Option(name, parser=values.moment, metavar="TIME", help=help_)
+
+
+def _size(name: str, help_: str) -> Any:
+    """An option that is a size, in mebibytes."""
+    return typer.Option(name, parser=values.mebibytes, metavar="SIZE", help=help_)
 
 
 EndpointOption = Annotated[
@@ -101,24 +111,8 @@ CpuOption = Annotated[
         help="0.5, 2 or 1500m [the image's or snapshot's].",
     ),
 ]
-MemoryOption = Annotated[
-    int | None,
-    typer.Option(
-        "--memory",
-        parser=values.mebibytes,
-        metavar="SIZE",
-        help="512M or 2G [the image's or snapshot's].",
-    ),
-]
-DiskOption = Annotated[
-    int | None,
-    typer.Option(
-        "--disk",
-        parser=values.mebibytes,
-        metavar="SIZE",
-        help="1024M or 4G [the image's or snapshot's].",
-    ),
-]
+MemoryOption = Annotated[int | None, _size("--memory", "512M or 2G [the image's or snapshot's].")]
+DiskOption = Annotated[int | None, _size("--disk", "1024M or 4G [the image's or snapshot's].")]
 EnvOption = Annotated[
     list[str] | None,
     typer.Option("--env", "-e", metavar="K[=V]", help="A variable; K alone takes it from here."),

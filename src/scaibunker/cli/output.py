@@ -3,8 +3,9 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,17 @@ from rich.text import Text
 from scaibunker.cli import texts
 
 R = TypeVar("R", bound=BaseModel)
+
+
+class Made(Protocol):
+    """A record of something that has an id of its own."""
+
+    @property
+    def id(self) -> str: ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
 Column = tuple[str, Callable[[R], object]]
 _WIDE = 10_000  # of a file or pipe: nothing is cut that a script could want
 
@@ -25,6 +37,22 @@ def write_json(value: object) -> None:
 def as_json(record: BaseModel) -> dict[str, Any]:
     """A record as JSON has it."""
     return record.model_dump(mode="json")
+
+
+def write_made(made: Made, *, in_json: bool) -> None:
+    """What a command has made or changed: its id, for the next command, or all of it."""
+    if in_json:
+        write_json(made.model_dump(mode="json"))
+    else:
+        typer.echo(made.id)
+
+
+def write_record(record: BaseModel, *, in_json: bool) -> None:
+    """All of a record."""
+    if in_json:
+        write_json(as_json(record))
+    else:
+        write_fields(as_json(record))
 
 
 def write_records(columns: Sequence[Column[R]], records: Iterable[R], *, in_json: bool) -> None:

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from scaibunker.cli import values
-from scaibunker.cli.options import LimitOption, new_app
+from scaibunker.cli.options import LimitOption, moment_option, new_app
 from scaibunker.cli.output import Column, write_records
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import AuditEntry, AuditFilter
@@ -58,17 +57,9 @@ _Tenant = Annotated[
 ]
 _Since = Annotated[
     datetime | None,
-    typer.Option(
-        "--since",
-        parser=values.moment,
-        metavar="TIME",
-        help="From then on: 2026-01-31T12:00:00Z, or 24h for so long ago.",
-    ),
+    moment_option("--since", "From then on: 2026-01-31T12:00:00Z, or 24h for so long ago."),
 ]
-_Until = Annotated[
-    datetime | None,
-    typer.Option("--until", parser=values.moment, metavar="TIME", help="Before that."),
-]
+_Until = Annotated[datetime | None, moment_option("--until", "Before that.")]
 _Format = Annotated[str, typer.Option("--format", "-f", metavar="FORMAT", help="ndjson or csv.")]
 
 

@@ -9,7 +9,7 @@ import typer
 from scaibunker.cli import texts
 from scaibunker.cli.each import each
 from scaibunker.cli.options import BridgeArgument, BridgesArgument, LimitOption, new_app
-from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_records
+from scaibunker.cli.output import Column, write_made, write_record, write_records
 from scaibunker.cli.progress import working
 from scaibunker.cli.references import bridge_id, worker_id
 from scaibunker.cli.session import Session, connected
@@ -38,10 +38,7 @@ def create(
     client = session.client
     with working(f"making the bridge {name}"):
         bridge = client.bridges.create(name, worker_id(client, worker))
-    if session.json:
-        write_json(as_json(bridge))
-    else:
-        typer.echo(bridge.id)
+    write_made(bridge, in_json=session.json)
 
 
 def list_(session: Session, limit: LimitOption = None) -> None:
@@ -52,11 +49,8 @@ def list_(session: Session, limit: LimitOption = None) -> None:
 
 def show(session: Session, bridge: BridgeArgument) -> None:
     """Show everything about a bridge."""
-    record = as_json(session.client.bridges.get(bridge_id(session.client, bridge)))
-    if session.json:
-        write_json(record)
-    else:
-        write_fields(record)
+    record = session.client.bridges.get(bridge_id(session.client, bridge))
+    write_record(record, in_json=session.json)
 
 
 def remove(session: Session, bridges: BridgesArgument) -> int:

@@ -31,7 +31,14 @@ from scaibunker.cli.options import (
     SnapshotKindOption,
     new_app,
 )
-from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_records
+from scaibunker.cli.output import (
+    Column,
+    as_json,
+    write_fields,
+    write_json,
+    write_made,
+    write_records,
+)
 from scaibunker.cli.progress import working
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
@@ -108,10 +115,7 @@ def create(
     )
     with working(f"creating a bunker from {image or snapshot}"):
         bunker = session.client.bunkers.create(wait=wait, **options)
-    if session.json:
-        write_json(as_json(bunker.record))
-    else:
-        typer.echo(bunker.id)
+    write_made(bunker.record, in_json=session.json)
 
 
 def list_(

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scaibunker.cli import values
-from scaibunker.cli.options import BunkerArgument
+from scaibunker.cli.options import BunkerArgument, moment_option
 from scaibunker.cli.output import Column, as_json, write_records
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
@@ -19,11 +18,8 @@ from scaibunker.sdk import FlowRecord, LossRecord
 _Record = FlowRecord | LossRecord
 _Since = Annotated[
     datetime | None,
-    typer.Option(
-        "--since",
-        parser=values.moment,
-        metavar="TIME",
-        help="That ended from then on: 2026-01-31T12:00:00Z, or 24h for so long ago.",
+    moment_option(
+        "--since", "That ended from then on: 2026-01-31T12:00:00Z, or 24h for so long ago."
     ),
 ]
 _Limit = Annotated[

@@ -8,7 +8,7 @@ from scaibunker.cli import values
 from scaibunker.cli.each import each
 from scaibunker.cli.interrupts import Interrupted
 from scaibunker.cli.options import BunkerArgument, BunkersArgument
-from scaibunker.cli.output import as_json, write_json
+from scaibunker.cli.output import write_made
 from scaibunker.cli.progress import notice, snapshotting, working
 from scaibunker.cli.references import bunker_id
 from scaibunker.cli.session import Session, connected
@@ -51,10 +51,7 @@ def snapshot(
         )
     if wait:
         made = _awaited(session, made)
-    if session.json:
-        write_json(as_json(made))
-    else:
-        typer.echo(made.id)
+    write_made(made, in_json=session.json)
 
 
 def remove(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaibunker.cli import caps
+from scaibunker.cli.caps import cores_of, count_of, size_of, taking_caps
 from scaibunker.cli.commands import quota_assignments
 from scaibunker.cli.each import each
 from scaibunker.cli.failures import CommandError
@@ -16,10 +16,10 @@ from scaibunker.cli.options import (
     QuotaProfilesArgument,
     new_app,
 )
-from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_records
+from scaibunker.cli.output import Column, write_made, write_record, write_records
 from scaibunker.cli.references import profile_id
 from scaibunker.cli.session import Session, connected
-from scaibunker.sdk import QuotaProfile, QuotaUsage
+from scaibunker.sdk import QuotaCapOptions, QuotaProfile, QuotaUsage
 
 app = new_app()
 
@@ -27,12 +27,12 @@ _COLUMNS: Sequence[Column[QuotaProfile]] = (
     ("ID", lambda profile: profile.id),
     ("NAME", lambda profile: profile.name),
     ("OF", lambda profile: profile.tenant_id or "the platform"),
-    ("BUNKERS", lambda profile: caps.count_of(profile.max_concurrent_bunkers)),
-    ("PERSISTENT", lambda profile: caps.count_of(profile.max_persistent_bunkers)),
-    ("CPU", lambda profile: caps.cores_of(profile.max_cpu_millicores)),
-    ("MEMORY", lambda profile: caps.size_of(profile.max_memory_mb)),
-    ("DISK", lambda profile: caps.size_of(profile.max_disk_mb)),
-    ("GPUS", lambda profile: caps.count_of(profile.max_gpu_count)),
+    ("BUNKERS", lambda profile: count_of(profile.max_concurrent_bunkers)),
+    ("PERSISTENT", lambda profile: count_of(profile.max_persistent_bunkers)),
+    ("CPU", lambda profile: cores_of(profile.max_cpu_millicores)),
+    ("MEMORY", lambda profile: size_of(profile.max_memory_mb)),
+    ("DISK", lambda profile: size_of(profile.max_disk_mb)),
+    ("GPUS", lambda profile: count_of(profile.max_gpu_count)),
 )
 
 
@@ -50,12 +50,12 @@ def _used(resource: str, write: Callable[[int | None], str | None]) -> Callable[
 _USAGE: Sequence[Column[QuotaUsage]] = (
     ("BUCKET", lambda usage: usage.bucket),
     ("NAME", lambda usage: usage.name),
-    ("BUNKERS", _used("concurrent_bunkers", caps.count_of)),
-    ("PERSISTENT", _used("persistent_bunkers", caps.count_of)),
-    ("CPU", _used("cpu_millicores", caps.cores_of)),
-    ("MEMORY", _used("memory_mb", caps.size_of)),
-    ("DISK", _used("disk_mb", caps.size_of)),
-    ("GPUS", _used("gpu_count", caps.count_of)),
+    ("BUNKERS", _used("concurrent_bunkers", count_of)),
+    ("PERSISTENT", _used("persistent_bunkers", count_of)),
+    ("CPU", _used("cpu_millicores", cores_of)),
+    ("MEMORY", _used("memory_mb", size_of)),
+    ("DISK", _used("disk_mb", size_of)),
+    ("GPUS", _used("gpu_count", count_of)),
 )
 
 _Description = Annotated[
@@ -66,16 +66,7 @@ _Description = Annotated[
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the profile.")],
-    bunkers: caps.BunkersOption = None,
-    persistent: caps.PersistentOption = None,
-    cpu: caps.CpuCapOption = None,
-    memory: caps.MemoryCapOption = None,
-    disk: caps.DiskCapOption = None,
-    gpus: caps.GpusOption = None,
-    bunker_cpu: caps.BunkerCpuOption = None,
-    bunker_memory: caps.BunkerMemoryOption = None,
-    bunker_disk: caps.BunkerDiskOption = None,
-    bunker_gpus: caps.BunkerGpusOption = None,
+    caps: QuotaCapOptions,
     description: _Description = None,
     tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="ID", help="Whose it is [your own tenant's].")
@@ -91,23 +82,9 @@ def create(
     # Said outright: to the API nothing would mean the platform, if the key may set its defaults.
     owner = None if platform else tenant or session.client.me().tenant_id
     made = session.client.quotas.create(
-        name,
-        description=description or "",
-        tenant_id=owner,
-        **caps.given(
-            max_concurrent_bunkers=bunkers,
-            max_persistent_bunkers=persistent,
-            max_cpu_millicores=cpu,
-            max_memory_mb=memory,
-            max_disk_mb=disk,
-            max_gpu_count=gpus,
-            per_bunker_max_cpu=bunker_cpu,
-            per_bunker_max_memory=bunker_memory,
-            per_bunker_max_disk=bunker_disk,
-            per_bunker_max_gpu=bunker_gpus,
-        ),
+        name, description=description or "", tenant_id=owner, **caps
     )
-    _write(session, made)
+    write_made(made, in_json=session.json)
 
 
 def list_(session: Session, limit: LimitOption = None) -> None:
@@ -118,48 +95,24 @@ def list_(session: Session, limit: LimitOption = None) -> None:
 
 def show(session: Session, quota: QuotaProfileArgument) -> None:
     """Show everything about a quota profile: CPU in millicores, memory and disk in MiB."""
-    record = as_json(session.client.quotas.get(profile_id(session.client, quota)))
-    if session.json:
-        write_json(record)
-    else:
-        write_fields(record)
+    record = session.client.quotas.get(profile_id(session.client, quota))
+    write_record(record, in_json=session.json)
 
 
 def change(
     session: Session,
     quota: QuotaProfileArgument,
-    bunkers: caps.BunkersOption = None,
-    persistent: caps.PersistentOption = None,
-    cpu: caps.CpuCapOption = None,
-    memory: caps.MemoryCapOption = None,
-    disk: caps.DiskCapOption = None,
-    gpus: caps.GpusOption = None,
-    bunker_cpu: caps.BunkerCpuOption = None,
-    bunker_memory: caps.BunkerMemoryOption = None,
-    bunker_disk: caps.BunkerDiskOption = None,
-    bunker_gpus: caps.BunkerGpusOption = None,
+    caps: QuotaCapOptions,
     description: _Description = None,
     name: Annotated[str | None, typer.Option("--name", help="A new name.")] = None,
 ) -> None:
     """Change a quota profile. What is not given stays; `none` takes a cap away."""
-    changed = caps.given(
-        max_concurrent_bunkers=bunkers,
-        max_persistent_bunkers=persistent,
-        max_cpu_millicores=cpu,
-        max_memory_mb=memory,
-        max_disk_mb=disk,
-        max_gpu_count=gpus,
-        per_bunker_max_cpu=bunker_cpu,
-        per_bunker_max_memory=bunker_memory,
-        per_bunker_max_disk=bunker_disk,
-        per_bunker_max_gpu=bunker_gpus,
-    )
     texts = {"name": name, "description": description}
-    changed_texts = {field: text for field, text in texts.items() if text is not None}
-    if not changed and not changed_texts:
+    changed = {field: text for field, text in texts.items() if text is not None}
+    if not caps and not changed:
         raise CommandError("nothing to change was given", hint="see --help for what there is")
     reference = profile_id(session.client, quota)
-    _write(session, session.client.quotas.change(reference, **changed, **changed_texts))
+    write_made(session.client.quotas.change(reference, **caps, **changed), in_json=session.json)
 
 
 def remove(session: Session, quotas: QuotaProfilesArgument) -> int:
@@ -180,22 +133,15 @@ def usage(session: Session, limit: LimitOption = None) -> None:
     write_records(_USAGE, islice(found, limit), in_json=session.json)
 
 
-def _write(session: Session, profile: QuotaProfile) -> None:
-    if session.json:
-        write_json(as_json(profile))
-    else:
-        typer.echo(profile.id)
-
-
 @app.callback()
 def group() -> None:
     """Set how much users and groups may hold, and see what they do."""
 
 
-app.command("create")(connected(create))
+app.command("create")(connected(taking_caps(create)))
 app.command("ls")(connected(list_))
 app.command("show")(connected(show))
-app.command("set")(connected(change))
+app.command("set")(connected(taking_caps(change)))
 app.command("rm")(connected(remove))
 app.command("usage")(connected(usage))
 quota_assignments.add_to(app)

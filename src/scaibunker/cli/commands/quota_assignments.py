@@ -10,7 +10,7 @@ from scaibunker.cli import texts
 from scaibunker.cli.exit_codes import ExitCode
 from scaibunker.cli.failures import CommandError
 from scaibunker.cli.options import LimitOption, QuotaProfileArgument
-from scaibunker.cli.output import Column, as_json, write_json, write_records
+from scaibunker.cli.output import Column, write_made, write_records
 from scaibunker.cli.references import profile_id
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import QuotaAssignment, QuotaMode, QuotaTargetKind
@@ -50,7 +50,7 @@ def assign(
         target,
         mode=QuotaMode.PER_USER if per_user else None,
     )
-    _write(session, made)
+    write_made(made, in_json=session.json)
 
 
 def unassign(
@@ -64,7 +64,7 @@ def unassign(
     quotas, reference = session.client.quotas, profile_id(session.client, quota)
     for found in quotas.assignments(reference, page_size=200):
         if (found.target_kind, found.target_id) == (kind, target):
-            _write(session, quotas.unassign(reference, found.id))
+            write_made(quotas.unassign(reference, found.id), in_json=session.json)
             return
     raise CommandError(
         f"the profile does not apply to {kind} {target!r}",
@@ -95,7 +95,4 @@ def _target(user: str | None, group: str | None) -> tuple[QuotaTargetKind, str]:
 
 
 def _write(session: Session, assignment: QuotaAssignment) -> None:
-    if session.json:
-        write_json(as_json(assignment))
-    else:
-        typer.echo(assignment.id)
+    write_made(assignment, in_json=session.json)

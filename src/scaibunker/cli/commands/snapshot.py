@@ -9,7 +9,7 @@ import typer
 from scaibunker.cli import texts
 from scaibunker.cli.each import each
 from scaibunker.cli.options import LimitOption, SnapshotArgument, SnapshotsArgument, new_app
-from scaibunker.cli.output import Column, as_json, write_fields, write_json, write_records
+from scaibunker.cli.output import Column, write_record, write_records
 from scaibunker.cli.references import bunker_id, snapshot_id
 from scaibunker.cli.session import Session, connected
 from scaibunker.sdk import Snapshot
@@ -52,11 +52,8 @@ def list_(
 
 def show(session: Session, snapshot: SnapshotArgument) -> None:
     """Show everything about a snapshot: CPU in millicores, memory and disk in MiB."""
-    record = as_json(session.client.snapshots.get(snapshot_id(session.client, snapshot)))
-    if session.json:
-        write_json(record)
-    else:
-        write_fields(record)
+    record = session.client.snapshots.get(snapshot_id(session.client, snapshot))
+    write_record(record, in_json=session.json)
 
 
 def remove(session: Session, snapshots: SnapshotsArgument) -> int:
