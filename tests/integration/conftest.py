@@ -51,12 +51,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return _prepared(SqliteStore(tmp_path_factory.mktemp("template")))
+    return prepared(SqliteStore(tmp_path_factory.mktemp("template")))
 
 
 @pytest.fixture(scope="session")
 def mariadb_template(mariadb_server: MariaDb) -> Template:
-    return _prepared(MariaDbStore(mariadb_server))
+    return prepared(MariaDbStore(mariadb_server))
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -66,7 +66,8 @@ def template(request: pytest.FixtureRequest) -> Template:
     return made
 
 
-def _prepared(store: Store) -> Template:
+def prepared(store: Store) -> Template:
+    """With identities, and nothing else."""
     return Template(store, asyncio.run(_prepare(store.template)))
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from scaibunker.wire.worker.snapshots import SnapshotPhase
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack
 from tests.waiting import until
 
@@ -13,6 +15,16 @@ async def take(stack: Stack, bunker: str, who: str = "user", **body: Any) -> dic
     assert response.status_code == 202, response.text
     made: dict[str, Any] = response.json()["data"]
     return made
+
+
+async def until_in(
+    stack: Stack, worker: SimulatedWorker, bunker: str, phase: SnapshotPhase, **body: Any
+) -> str:
+    """Have a snapshot made that gets so far and no further; its id, once it is there."""
+    worker.snapshots.goes_to = phase
+    made = await take(stack, bunker, **body)
+    await until_snapshot(stack, made["id"], phase=phase.value)
+    return str(made["id"])
 
 
 async def until_snapshot(stack: Stack, snapshot_id: str, **wanted: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.conftest import Template, _prepare
+from tests.integration.conftest import Template, prepared
 from tests.integration.stack import Stack
 from tests.integration.stores import MariaDbStore
 from tests.servers import MariaDb, running
@@ -22,8 +22,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
 
 @pytest.fixture(scope="module")
 def template(own_server: MariaDb) -> Template:
-    store = MariaDbStore(own_server)
-    return Template(store, asyncio.run(_prepare(store.template)))
+    return prepared(MariaDbStore(own_server))
 
 
 async def test_what_was_acknowledged_is_in_the_log_once(bare: Stack, own_server: MariaDb) -> None:

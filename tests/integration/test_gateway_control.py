@@ -12,6 +12,7 @@ import pytest
 from scaibunker.worker.gateway.attachment import Attachment
 from scaibunker.worker.gateway.control.channel import MAX_FRAME_BYTES, Broken, Channel
 from scaibunker.worker.gateway.control.messages import (
+    Answer,
     Attach,
     Change,
     Detach,
@@ -101,6 +102,18 @@ def attach(number: int, name: str = "m") -> Attach:
     return Attach(id=number, name=name, bunker_id="b", policy=POLICY, sockets=counts)
 
 
+async def detaching_slowly(gateway: Gateway) -> tuple[Session, asyncio.Task[Answer]]:
+    """A machine that is being detached: its sockets do not close before they may."""
+    session = await gateway.session()
+    await session.ask(lambda number: Surround.of(number, AROUND))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        await session.ask(attach, [mine.fileno()])
+    Listening.made[0].may_close.clear()
+    detaching = asyncio.create_task(session.ask(lambda number: Detach(id=number, name="m")))
+    await until(lambda: gateway.table.names == ())
+    return session, detaching
+
+
 async def test_sockets_arrive_open(gateway: Gateway) -> None:
     session = await gateway.session()
     await session.ask(lambda number: Surround.of(number, AROUND))
@@ -130,12 +143,7 @@ async def test_nobody_is_attached_while_it_is_not_known_what_is_forbidden(gatewa
 
 
 async def test_a_machine_that_is_slow_to_go_holds_up_no_other(gateway: Gateway) -> None:
-    session = await gateway.session()
-    await session.ask(lambda number: Surround.of(number, AROUND))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
-        await session.ask(attach, [mine.fileno()])
-    Listening.made[0].may_close.clear()
-    detaching = asyncio.create_task(session.ask(lambda number: Detach(id=number, name="m")))
+    session, detaching = await detaching_slowly(gateway)
     for _ in range(5):
         await session.ask(lambda number: StatusQuery(id=number))
     assert not detaching.done()
@@ -204,13 +212,7 @@ async def test_another_user_is_not_listened_to(tmp_path: Path) -> None:
 
 
 async def test_who_asked_may_go_before_it_is_done(gateway: Gateway) -> None:
-    session = await gateway.session()
-    await session.ask(lambda number: Surround.of(number, AROUND))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
-        await session.ask(attach, [mine.fileno()])
-    Listening.made[0].may_close.clear()
-    detaching = asyncio.create_task(session.ask(lambda number: Detach(id=number, name="m")))
-    await until(lambda: gateway.table.names == ())
+    session, detaching = await detaching_slowly(gateway)
     await session.close()
     with pytest.raises(Broken):
         await detaching
@@ -221,13 +223,7 @@ async def test_who_asked_may_go_before_it_is_done(gateway: Gateway) -> None:
 
 
 async def test_one_that_stops_answers_nothing_that_was_asked(gateway: Gateway) -> None:
-    session = await gateway.session()
-    await session.ask(lambda number: Surround.of(number, AROUND))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
-        await session.ask(attach, [mine.fileno()])
-    Listening.made[0].may_close.clear()
-    detaching = asyncio.create_task(session.ask(lambda number: Detach(id=number, name="m")))
-    await until(lambda: gateway.table.names == ())
+    session, detaching = await detaching_slowly(gateway)
     gateway.server.close()
     with pytest.raises(Broken):
         await detaching

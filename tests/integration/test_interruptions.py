@@ -9,7 +9,7 @@ import pytest
 from scaibunker.controller.bunkers import repository
 from scaibunker.wire.worker.machines import MachineState
 from scaigrid.operation import system_operation
-from tests.integration.conftest import Template, _prepare
+from tests.integration.conftest import Template, prepared
 from tests.integration.simulated_worker import SimulatedWorker, beating
 from tests.integration.stack import Knobs, Stack
 from tests.integration.stores import MariaDbStore
@@ -66,8 +66,7 @@ class TestDatabaseAway:
 
     @pytest.fixture(scope="class")
     def template(self, own_server: MariaDb) -> Template:
-        store = MariaDbStore(own_server)
-        return Template(store, asyncio.run(_prepare(store.template)))
+        return prepared(MariaDbStore(own_server))
 
     async def test_an_outage_is_no_silence(
         self, stack: Stack, worker: SimulatedWorker, own_server: MariaDb

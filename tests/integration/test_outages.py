@@ -17,7 +17,7 @@ from scaigrid.db.batch import WAIT_S
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.db.mariadb import HUNG_AFTER_S
 from scaigrid.settings import DatabaseSettings, RedisSettings
-from tests.integration.conftest import Template, _prepare
+from tests.integration.conftest import Template, prepared
 from tests.integration.people import id_of
 from tests.integration.simulated_worker import SimulatedWorker, beating
 from tests.integration.stack import Knobs, Stack, error_of
@@ -55,8 +55,7 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 
 @pytest.fixture(scope="module")
 def template(server: MariaDb) -> Template:
-    store = MariaDbStore(server)
-    return Template(store, asyncio.run(_prepare(store.template)))
+    return prepared(MariaDbStore(server))
 
 
 @pytest.fixture

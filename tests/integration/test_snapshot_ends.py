@@ -15,7 +15,7 @@ from scaibunker.wire.worker.snapshots import SnapshotBase, SnapshotPhase
 from tests.integration.inside import whole
 from tests.integration.refusals import refuse
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.snapshots import objects_of, take, until_snapshot
+from tests.integration.snapshots import objects_of, take, until_in, until_snapshot
 from tests.integration.stack import Knobs, Stack, error_of
 from tests.waiting import until
 
@@ -93,14 +93,12 @@ async def test_what_storage_could_not_delete_is_deleted_later(
 async def test_one_that_is_being_made_is_given_up(
     stack: Stack, worker: SimulatedWorker, bunker: str, at: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase(at)
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase=at)
-    await worker.snapshots.put(made["id"], "disk.zst", b"half of it")
-    await stack.data_of("DELETE", f"/snapshots/{made['id']}")
+    made = await until_in(stack, worker, bunker, SnapshotPhase(at))
+    await worker.snapshots.put(made, "disk.zst", b"half of it")
+    await stack.data_of("DELETE", f"/snapshots/{made}")
     await stack.until_status(bunker, "running")
     await until(lambda: worker.snapshots.known == {})
-    await until(lambda: objects_of(stack, made["id"]) == set())
+    await until(lambda: objects_of(stack, made) == set())
     await until(lambda: _is(rows(stack), []))
 
 
@@ -141,14 +139,12 @@ async def test_the_task_clears_what_is_left(
 async def test_a_failed_one_can_be_read_about_for_a_week(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase.STORING
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase="storing")
-    worker.snapshots.fail(made["id"], "whatever")
-    await until_snapshot(stack, made["id"], status="failed")
+    made = await until_in(stack, worker, bunker, SnapshotPhase.STORING)
+    worker.snapshots.fail(made, "whatever")
+    await until_snapshot(stack, made, status="failed")
     await stack.run_task(CLEAN_UP)
-    assert await rows(stack) == [made["id"]]
-    await change(stack, made["id"], moved_at=stack.grid.clock.now() - timedelta(days=8))
+    assert await rows(stack) == [made]
+    await change(stack, made, moved_at=stack.grid.clock.now() - timedelta(days=8))
     await stack.run_task(CLEAN_UP)
     assert await rows(stack) == []
 
@@ -169,10 +165,8 @@ async def test_a_snapshot_that_makes_no_progress_fails(
 async def test_an_expired_one_that_is_being_made_is_given_up(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase.CAPTURING
-    made = await take(stack, bunker, expires_in_s=60)
-    await until_snapshot(stack, made["id"], phase="capturing")
-    await change(stack, made["id"], expires_at=stack.grid.clock.now())
+    made = await until_in(stack, worker, bunker, SnapshotPhase.CAPTURING, expires_in_s=60)
+    await change(stack, made, expires_at=stack.grid.clock.now())
     await stack.run_task(CLEAN_UP)
     await stack.until_status(bunker, "running")
     await until(lambda: _is(rows(stack), []))
@@ -290,14 +284,10 @@ async def test_a_base_that_was_not_offered_is_none(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
     await ready(stack, bunker)
-    worker.snapshots.goes_to = SnapshotPhase.STORING
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase="storing")
-    worker.snapshots.bases[made["id"]] = SnapshotBase(
-        snapshot_id="snp_another", manifest_sha256="0" * 64
-    )
-    await worker.snapshots.advance(made["id"], SnapshotPhase.STORED)
-    failed = await until_snapshot(stack, made["id"], status="failed")
+    made = await until_in(stack, worker, bunker, SnapshotPhase.STORING)
+    worker.snapshots.bases[made] = SnapshotBase(snapshot_id="snp_another", manifest_sha256="0" * 64)
+    await worker.snapshots.advance(made, SnapshotPhase.STORED)
+    failed = await until_snapshot(stack, made, status="failed")
     assert failed["status_reason"] == "its worker built it on another one"
 
 

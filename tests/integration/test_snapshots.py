@@ -15,7 +15,7 @@ from tests.integration.conftest import Template
 from tests.integration.inside import whole
 from tests.integration.refusals import refuse
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.snapshots import objects_of, states_of, take, until_snapshot
+from tests.integration.snapshots import objects_of, states_of, take, until_in, until_snapshot
 from tests.integration.stack import Knobs, Stack, error_of, fields_of
 from tests.waiting import until
 
@@ -177,19 +177,17 @@ async def test_snapshots_are_listed(stack: Stack, worker: SimulatedWorker, bunke
 async def test_a_worker_that_cannot_make_it_is_quoted(
     stack: Stack, worker: SimulatedWorker, bunker: str, at: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase(at)
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase=at)
-    await worker.snapshots.put(made["id"], "disk.zst", b"half of it")
-    worker.snapshots.fail(made["id"], "object storage is full")
-    failed = await until_snapshot(stack, made["id"], status="failed")
+    made = await until_in(stack, worker, bunker, SnapshotPhase(at))
+    await worker.snapshots.put(made, "disk.zst", b"half of it")
+    worker.snapshots.fail(made, "object storage is full")
+    failed = await until_snapshot(stack, made, status="failed")
     assert failed["status_reason"] == "object storage is full"
     assert (failed["phase"], failed["size_bytes"], failed["ready_at"]) == (None, None, None)
     record = await stack.until_status(bunker, "running")
     assert record["status_reason"] == (
         "its snapshot failed: object storage is full" if at == "capturing" else None
     )
-    await until(lambda: objects_of(stack, made["id"]) == set())
+    await until(lambda: objects_of(stack, made) == set())
 
 
 async def test_a_refusal_is_told(stack: Stack, worker: SimulatedWorker, bunker: str) -> None:
@@ -206,15 +204,13 @@ async def test_a_refusal_is_told(stack: Stack, worker: SimulatedWorker, bunker: 
 async def test_a_restarted_worker_has_lost_it(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase.CAPTURING
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase="capturing")
-    await worker.snapshots.put(made["id"], "disk.zst", b"half of it")
+    made = await until_in(stack, worker, bunker, SnapshotPhase.CAPTURING)
+    await worker.snapshots.put(made, "disk.zst", b"half of it")
     worker.snapshots.known.clear()
-    failed = await until_snapshot(stack, made["id"], status="failed")
+    failed = await until_snapshot(stack, made, status="failed")
     assert "restarted" in failed["status_reason"]
     await stack.until_status(bunker, "running")
-    await until(lambda: objects_of(stack, made["id"]) == set())
+    await until(lambda: objects_of(stack, made) == set())
 
 
 async def test_what_is_not_stored_is_not_ready(
@@ -222,13 +218,11 @@ async def test_what_is_not_stored_is_not_ready(
 ) -> None:
     """The worker says stored, and names a manifest that is not there, or another one's."""
     for sha256 in ("0" * 64, None):
-        worker.snapshots.goes_to = SnapshotPhase.STORING
-        made = await take(stack, bunker)
-        await until_snapshot(stack, made["id"], phase="storing")
-        status = worker.snapshots.known[made["id"]]
+        made = await until_in(stack, worker, bunker, SnapshotPhase.STORING)
+        status = worker.snapshots.known[made]
         status.manifest_sha256, status.size_bytes = sha256, 10
         status.phase = SnapshotPhase.STORED
-        failed = await until_snapshot(stack, made["id"], status="failed")
+        failed = await until_snapshot(stack, made, status="failed")
         assert "manifest" in failed["status_reason"]
         await stack.until_status(bunker, "running")
 
@@ -261,16 +255,14 @@ async def test_what_is_not_all_there_is_not_ready(
 async def test_the_time_that_it_stood_still_is_not_idle(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase.CAPTURING
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase="capturing")
+    made = await until_in(stack, worker, bunker, SnapshotPhase.CAPTURING)
     stack.controller._activity.flush()
     await stack.controller._writer.flush()
     long_ago = stack.grid.clock.now() - timedelta(days=1)
     async with stack.grid.database.write() as db:
         this = update(bunkers).where(bunkers.c.id == bunker)
         await db.execute(whole(this.values(last_activity_at=long_ago)))
-    await worker.snapshots.advance(made["id"], SnapshotPhase.STORED)
+    await worker.snapshots.advance(made, SnapshotPhase.STORED)
     record = await stack.until_status(bunker, "running")
     assert datetime.fromisoformat(record["last_activity_at"]) > long_ago + timedelta(hours=1)
 
@@ -278,22 +270,18 @@ async def test_the_time_that_it_stood_still_is_not_idle(
 async def test_a_bunker_that_ends_takes_its_unfinished_copy_along(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase.CAPTURING
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase="capturing")
+    made = await until_in(stack, worker, bunker, SnapshotPhase.CAPTURING)
     await stack.data_of("DELETE", f"/bunkers/{bunker}")
-    worker.snapshots.fail(made["id"], "the machine was taken down")
+    worker.snapshots.fail(made, "the machine was taken down")
     assert await stack.status(bunker) == "terminated"
-    failed = await until_snapshot(stack, made["id"], status="failed")
+    failed = await until_snapshot(stack, made, status="failed")
     assert failed["status_reason"] == "the machine was taken down"
 
 
 async def test_a_machine_that_dies_while_it_is_copied(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
-    worker.snapshots.goes_to = SnapshotPhase.CAPTURING
-    made = await take(stack, bunker)
-    await until_snapshot(stack, made["id"], phase="capturing")
+    await until_in(stack, worker, bunker, SnapshotPhase.CAPTURING)
     worker.become(bunker, MachineState.FAILED, "the kernel panicked")
     await worker.beat(stack.client)
     assert "panicked" in (await stack.until_status(bunker, "failed"))["status_reason"]
