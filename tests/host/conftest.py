@@ -1,4 +1,4 @@
-"""A real worker daemon for tests, with real microVMs, and a look at what it leaves on the host."""
+"""Real worker daemons and real microVMs for tests, and a look at what they leave on the host."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaibunker.artifacts.manifest import Artifacts, ArtifactsMissing, load
+from tests.host.bench import Bench
 from tests.host.lab import Lab
 from tests.host.worker_process import WorkerProcess
 
@@ -35,3 +36,12 @@ def lab() -> Iterator[Lab]:
     """An internet of the test's own, and a namespace that plays the worker's host."""
     with Lab.opened() as lab:
         yield lab
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path, artifacts)
+    try:
+        yield bench
+    finally:
+        await bench.close()

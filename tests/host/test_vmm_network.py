@@ -5,19 +5,18 @@ import dataclasses
 import hashlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from scaibunker.artifacts.manifest import Artifacts
 from scaibunker.wire.guest.network import GuestInterface, GuestNetwork
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.guest.agent import GuestAgent
 from scaibunker.worker.network import taps
 from scaibunker.worker.vmm.port import Nic, VmmConfig
+from tests.host.bench import Bench, ignore, run
 from tests.host.own_namespace import Namespace, namespace
-from tests.host.test_vmm import Bench, ignore, run
 
 MAC = "02:00:00:00:00:02"
 ROUTED = GuestNetwork(
@@ -32,15 +31,6 @@ ROUTED = GuestNetwork(
     ],
     resolvers=["192.0.2.1", "2001:db8::1"],
 )
-
-
-@pytest.fixture
-async def bench(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path, artifacts)
-    try:
-        yield bench
-    finally:
-        await bench.close()
 
 
 @pytest.fixture

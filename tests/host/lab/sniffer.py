@@ -1,19 +1,17 @@
 """What really passes a device: every frame, both ways, as the kernel sees it."""
 
 import socket
-from collections.abc import Callable
 from types import TracebackType
 
+from tests.host.lab.frames import Frames
 from tests.host.lab.namespaces import Namespace
-from tests.waiting import wait_until
 
 ETH_P_ALL = 0x0003
 SO_RCVBUFFORCE = 33
 BUFFER_BYTES = 16 << 20
-SHOWN = 20
 
 
-class Sniffer:
+class Sniffer(Frames):
     """Listens to a device of a namespace from when it is made until it is closed."""
 
     def __init__(self, namespace: Namespace, device: str) -> None:
@@ -24,30 +22,11 @@ class Sniffer:
             sock.setblocking(False)
             return sock
 
+        super().__init__()
         self._socket = namespace.call(opened)
-        self._frames: list[bytes] = []
 
-    def frames(self, wanted: Callable[[bytes], bool] = lambda _: True) -> list[bytes]:
-        """Those seen so far that are `wanted`, in order."""
-        while True:
-            try:
-                self._frames.append(self._socket.recv(65536))
-            except BlockingIOError:
-                return [frame for frame in self._frames if wanted(frame)]
-
-    def wait(self, wanted: Callable[[bytes], bool], timeout_s: float = 10) -> bytes:
-        """The first such frame, when there is one."""
-        wait_until(
-            lambda: bool(self.frames(wanted)),
-            timeout_s,
-            lambda: f"a frame among {[f.hex() for f in self._frames[-SHOWN:]]}",
-            every_s=0.005,
-        )
-        return self.frames(wanted)[0]
-
-    def clear(self) -> None:
-        self.frames()
-        self._frames.clear()
+    def _next(self) -> bytes:
+        return self._socket.recv(65536)
 
     def close(self) -> None:
         self._socket.close()
