@@ -7,6 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 STARVED = 6
 """How many times as long something may take on a host that has no time for it."""
+PATIENT_S = 60
+"""For time-outs of what is tested that are not what is tested: a virtual host may stand still for ten seconds, and all that
+waits in it has waited for so long then."""
+A_WHILE_S = 3
+"""The same where what is tested has to find out that something is away."""
 What = Callable[[], object]
 
 

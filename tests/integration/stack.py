@@ -36,7 +36,7 @@ from scaigrid.settings import (
 )
 from scaigrid.tasks.domain import Span
 from tests.integration.simulated_worker import TOKEN
-from tests.waiting import until
+from tests.waiting import PATIENT_S, until
 
 BASE = "/v1/modules/scaibunker"
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -50,15 +50,15 @@ class Knobs:
     heartbeat_interval_s: float = 60  # most workers report once, and count as online for three
     reconcile_interval_s: float = 0.05
     provision_timeout_s: float = 60
-    order_timeout_s: float = 20
-    terminate_wait_s: float = 10
-    wake_timeout_s: float = 20
+    order_timeout_s: float = PATIENT_S
+    terminate_wait_s: float = PATIENT_S
+    wake_timeout_s: float = PATIENT_S
     wake_placement_s: float = 0.2
     passivation_retry_s: float = 300
     passivation_patience_s: float = 60
     exec_grace_s: float = 10
-    request_timeout_s: float = 10
-    file_idle_timeout_s: float = 10
+    request_timeout_s: float = PATIENT_S
+    file_idle_timeout_s: float = PATIENT_S
     auth_cache_ttl_s: float = 5
     worker_token: str = TOKEN
     limits: dict[str, int] = field(default_factory=dict)
@@ -176,6 +176,11 @@ class Stack:
             system_operation("tests", self.grid.clock), Span(now - timedelta(minutes=1), now)
         )
 
+    async def write_uses(self) -> None:
+        """Have the times of use written that are written now and then."""
+        self.controller._activity.flush()
+        await self.controller._writer.flush()
+
     async def restart(self) -> None:
         await self.stop()
         await self.start()
@@ -209,7 +214,7 @@ class Stack:
 
     async def create(self, who: str = "user", wait: bool = True, **body: Any) -> dict[str, Any]:
         """A bunker, running unless told otherwise."""
-        query = {"wait": "running", "timeout_s": "20"} if wait else {}
+        query = {"wait": "running", "timeout_s": str(PATIENT_S)} if wait else {}
         fields = {"image": "debian-12", **body}
         made: dict[str, Any] = await self.data_of(
             "POST", "/bunkers", who, json=fields, params=query

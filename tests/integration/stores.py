@@ -10,6 +10,7 @@ import pytest
 
 from scaigrid.settings import DatabaseSettings
 from tests.servers import MariaDb
+from tests.waiting import PATIENT_S
 
 ONE_DATABASE = pytest.mark.parametrize("template", ["sqlite"], indirect=True)
 """Marks a test of what is refused before a database is asked for it, on one kind of them: it is the same on the other."""
@@ -44,7 +45,11 @@ class SqliteStore:
 
 
 def _sqlite(folder: Path) -> DatabaseSettings:
-    return DatabaseSettings(url=f"sqlite+aiosqlite:///{folder / 'grid.db'}")
+    return _patient(f"sqlite+aiosqlite:///{folder / 'grid.db'}")
+
+
+def _patient(url: str) -> DatabaseSettings:
+    return DatabaseSettings(url=url, busy_timeout_s=PATIENT_S, statement_timeout_s=PATIENT_S)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class MariaDbStore:
 
     @property
     def template(self) -> DatabaseSettings:
-        return DatabaseSettings(url=self.server.url("template"))
+        return _patient(self.server.url("template"))
 
     def copy(self, folder: Path) -> DatabaseSettings:
         folder.mkdir(exist_ok=True)
@@ -73,7 +78,7 @@ class MariaDbStore:
                 ]
             )
         )
-        return DatabaseSettings(url=self.server.address("copy"))
+        return _patient(self.server.address("copy"))
 
     @functools.cached_property
     def _tables(self) -> list[str]:

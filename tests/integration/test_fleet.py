@@ -28,11 +28,6 @@ FIRST, SECOND = "wrk_z_first", "wrk_a_second"
 
 
 @pytest.fixture
-def knobs() -> Knobs:
-    return Knobs(terminate_wait_s=5, request_timeout_s=0.3, order_timeout_s=1)
-
-
-@pytest.fixture
 async def fleet(bare: Stack) -> AsyncIterator[dict[str, SimulatedWorker]]:
     """Two workers that report again and again."""
     made = {name: SimulatedWorker(name) for name in (FIRST, SECOND)}
@@ -222,15 +217,6 @@ async def test_what_nobody_can_build_fails_with_the_reason(
     await in_step(bare)
 
 
-async def test_a_worker_that_reports_and_takes_no_orders_loses_them(
-    bare: Stack, fleet: dict[str, SimulatedWorker]
-) -> None:
-    fleet[FIRST].faults["PUT /v1/machines/"] = never
-    made = await bare.create()
-    assert made["worker_id"] == SECOND
-    await in_step(bare)
-
-
 async def test_of_two_workers_with_one_id_the_first_is_believed(
     bare: Stack, fleet: dict[str, SimulatedWorker]
 ) -> None:
@@ -250,16 +236,31 @@ async def test_of_two_workers_with_one_id_the_first_is_believed(
         await copy.stop()
 
 
-async def test_what_the_only_worker_does_not_answer_fails(
-    bare: Stack, fleet: dict[str, SimulatedWorker]
-) -> None:
-    await bare.data_of("POST", f"/workers/{SECOND}/drain", "super_admin")
-    for verb in ("PUT", "GET"):
-        fleet[FIRST].faults[f"{verb} /v1/machines/"] = never
-    made = await bare.create(wait=False)
-    failed = await bare.until_status(made["id"], "failed")
-    assert failed["status_reason"] == "its worker took no order for 1 s"
-    await in_step(bare)
+class TestNoOrders:
+    """A worker reports, and does not answer."""
+
+    @pytest.fixture
+    def knobs(self) -> Knobs:
+        return Knobs(request_timeout_s=1, order_timeout_s=2)
+
+    async def test_a_worker_that_reports_and_takes_no_orders_loses_them(
+        self, bare: Stack, fleet: dict[str, SimulatedWorker]
+    ) -> None:
+        fleet[FIRST].faults["PUT /v1/machines/"] = never
+        made = await bare.create()
+        assert made["worker_id"] == SECOND
+        await in_step(bare)
+
+    async def test_what_the_only_worker_does_not_answer_fails(
+        self, bare: Stack, fleet: dict[str, SimulatedWorker]
+    ) -> None:
+        await bare.data_of("POST", f"/workers/{SECOND}/drain", "super_admin")
+        for verb in ("PUT", "GET"):
+            fleet[FIRST].faults[f"{verb} /v1/machines/"] = never
+        made = await bare.create(wait=False)
+        failed = await bare.until_status(made["id"], "failed")
+        assert failed["status_reason"] == "its worker took no order for 2 s"
+        await in_step(bare)
 
 
 class TestOnAReplicaThatHearsNothing:

@@ -36,12 +36,13 @@ async def being_built(stack: Stack, worker: SimulatedWorker) -> str:
 async def goes_on(stack: Stack, worker: SimulatedWorker, bunker: str) -> None:
     """All is as it was: the worker is there, and the bunker becomes what it was to become."""
     passes = stack.controller.reconciler
-    for _ in range(5):
+    for _ in range(2):
         passes.hint(bunker)
         await until(lambda: bunker not in passes.at_work)
         [shown] = await stack.data_of("GET", "/workers", "super_admin")
         assert shown["status"] == "online"
         assert await stack.status(bunker) == "provisioning"
+        await worker.beat(stack.client)  # it is not silent for long
     worker.become(bunker, MachineState.RUNNING)
     async with beating(worker, stack.client):
         await stack.until_status(bunker, "running", "failed", "pending")

@@ -10,7 +10,10 @@ from scaigrid.live.bus import Bus
 from scaigrid.live.store import LiveStore, LiveStoreDown
 from scaigrid.settings import RedisSettings
 from tests.servers import RedisServer, running
-from tests.waiting import until
+from tests.waiting import A_WHILE_S, PATIENT_S, until
+
+COMMAND_S = 1.0
+"""How long a command to Redis may take here."""
 
 
 @pytest.fixture
@@ -40,7 +43,8 @@ class Replica:
 
 @pytest.fixture
 async def replicas(redis_settings: RedisSettings) -> AsyncIterator[tuple[Replica, Replica]]:
-    made = (Replica(redis_settings), Replica(redis_settings))
+    settings = redis_settings.model_copy(update={"timeout_s": COMMAND_S})
+    made = (Replica(settings), Replica(settings))
     for replica in made:
         await replica.bus.start()
     yield made
@@ -81,14 +85,14 @@ async def test_a_hint_reaches_the_other_replica_and_its_own_once(
 async def test_a_silent_bus_stays_connected(replicas: tuple[Replica, Replica]) -> None:
     one, other = replicas
     await hears(one, other)
-    await asyncio.sleep(1.5)  # longer than a command may take
+    await asyncio.sleep(COMMAND_S * 1.5)  # longer than a command may take
     one.bus.publish("topic", "late")
     await until(lambda: "late" in other.heard)
 
 
 async def test_hints_go_on_after_redis_was_away(own_redis: RedisServer) -> None:
     for server in running(own_redis):
-        settings = RedisSettings(url=server.url)
+        settings = RedisSettings(url=server.url, timeout_s=A_WHILE_S)
         one, other = Replica(settings), Replica(settings)
         await one.bus.start()
         await other.bus.start()
@@ -107,7 +111,8 @@ async def test_hints_go_on_after_redis_was_away(own_redis: RedisServer) -> None:
 
 
 async def test_hints_pass_through_a_socket_of_the_file_system(redis_server: RedisServer) -> None:
-    settings = RedisSettings(url=f"unix://{redis_server.socket}", prefix=new_id("test"))
+    path, prefix = redis_server.socket, new_id("test")
+    settings = RedisSettings(url=f"unix://{path}", prefix=prefix, timeout_s=PATIENT_S)
     one, other = Replica(settings), Replica(settings)
     for replica in (one, other):
         await replica.bus.start()

@@ -29,7 +29,7 @@ from tests.integration.quotas.books import Books
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack
 from tests.servers import RedisServer
-from tests.waiting import until
+from tests.waiting import PATIENT_S, until
 
 CAP, CAP_PERSISTENT, CAP_MEMORY = 5, 2, 1000
 CAPACITY = Capacity(cpu_millicores=16_000, memory_mb=900, disk_mb=65_536)
@@ -271,7 +271,8 @@ async def example(
     left_behind: list[asyncio.Task[Any]],
 ) -> None:
     """One list of steps, on a database of its own."""
-    redis = RedisSettings(url=redis_server.url, prefix=new_id("test").replace("_", "-"))
+    prefix = new_id("test").replace("_", "-")
+    redis = RedisSettings(url=redis_server.url, prefix=prefix, timeout_s=PATIENT_S)
     data = folder / "data"
     stack = Stack(data, template.store.copy(data), redis, template.keys, Knobs())
     worker = SimulatedWorker()

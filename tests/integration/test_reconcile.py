@@ -214,14 +214,17 @@ class TestSilence:
             [shown] = await stack.data_of("GET", "/workers", "super_admin")
             return bool(shown["status"] == "offline" and shown["heartbeat_age_s"] >= 3)
 
+        async def online() -> bool:
+            [shown] = await stack.data_of("GET", "/workers", "super_admin")
+            return bool(shown["status"] == "online")
+
         await until(offline)
         refused = await stack.call("POST", "/bunkers", json={"image": "debian-12"})
         assert error_of(refused) == (503, "WORKER_UNAVAILABLE")
         assert await stack.status(made["id"]) == "running"
-        await worker.beat(stack.client)
-        [shown] = await stack.data_of("GET", "/workers", "super_admin")
-        assert shown["status"] == "online"
-        assert await stack.status(made["id"]) == "running"
+        async with beating(worker, stack.client):
+            await until(online)
+            assert await stack.status(made["id"]) == "running"
 
     async def test_a_bunker_that_was_being_built_moves_to_another_worker(
         self, stack: Stack, worker: SimulatedWorker

@@ -256,8 +256,7 @@ async def test_the_time_that_it_stood_still_is_not_idle(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:
     made = await until_in(stack, worker, bunker, SnapshotPhase.CAPTURING)
-    stack.controller._activity.flush()
-    await stack.controller._writer.flush()
+    await stack.write_uses()
     long_ago = stack.grid.clock.now() - timedelta(days=1)
     async with stack.grid.database.write() as db:
         this = update(bunkers).where(bunkers.c.id == bunker)

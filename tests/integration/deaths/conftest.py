@@ -13,13 +13,14 @@ from tests.integration.quotas.books import Books
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs
 from tests.servers import RedisServer, running
+from tests.waiting import PATIENT_S
 
 
 @pytest.fixture(scope="module")
 def redis_settings(redis_server: RedisServer) -> RedisSettings:
-    """A busy machine is no outage of Redis."""
+    """A busy host is no outage of Redis."""
     prefix = new_id("test").replace("_", "-")
-    return RedisSettings(url=redis_server.url, prefix=prefix, timeout_s=10)
+    return RedisSettings(url=redis_server.url, prefix=prefix, timeout_s=PATIENT_S)
 
 
 @pytest.fixture(scope="module")

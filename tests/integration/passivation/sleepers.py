@@ -58,8 +58,7 @@ class Sleepers:
     async def idle(self, bunker_id: str) -> None:
         """Nobody has used it for a day."""
         for each in (self.stack, *self.others):
-            each.controller._activity.flush()
-            await each.controller._writer.flush()
+            await each.write_uses()
         await self.change(bunker_id, last_activity_at=self.long_ago())
         self.stack.controller.reconciler.hint(bunker_id)
 

@@ -14,7 +14,7 @@ from scaigrid.settings import RedisSettings
 from tests.integration.quotas.books import Books, attempt, codes_of, end
 from tests.integration.stack import Stack
 from tests.servers import RedisServer, running
-from tests.waiting import until
+from tests.waiting import A_WHILE_S, until
 
 
 async def test_caps_hold_when_redis_is_wiped_in_a_storm(roomy: Stack, books: Books) -> None:
@@ -104,7 +104,8 @@ class TestWithoutRedis:
 
     @pytest.fixture
     def redis_settings(self, own_redis: RedisServer) -> RedisSettings:
-        return RedisSettings(url=own_redis.url, prefix=new_id("test").replace("_", "-"))
+        prefix = new_id("test").replace("_", "-")
+        return RedisSettings(url=own_redis.url, prefix=prefix, timeout_s=A_WHILE_S)
 
     async def test_the_rows_judge(self, roomy: Stack, books: Books, own_redis: RedisServer) -> None:
         bucket = await books.cap(max_concurrent_bunkers=5)

@@ -43,7 +43,7 @@ async def test_a_use_at_the_last_moment_is_written_before_the_command_starts(
     stack: Stack, other: Stack, worker: SimulatedWorker
 ) -> None:
     bunker = (await stack.create(idle_timeout_s=60))["id"]
-    await asyncio.sleep(1.5)  # the times of the start are written
+    await stack.write_uses()  # of the start
     await _last_used(stack, bunker, 60 + 1)
     seen: list[timedelta] = []
 
@@ -65,7 +65,7 @@ async def test_a_command_that_comes_too_late_does_not_start(
     stack: Stack, other: Stack, worker: SimulatedWorker
 ) -> None:
     bunker = (await stack.create(idle_timeout_s=60))["id"]
-    await asyncio.sleep(1.5)
+    await stack.write_uses()
     worker.faults["DELETE /v1/machines/"] = unavailable
     await _last_used(stack, bunker, 60 + 10)
 

@@ -12,7 +12,7 @@ from tests.integration.replicas.watching import answers
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack
 from tests.servers import RedisServer, running
-from tests.waiting import loop_time, until
+from tests.waiting import A_WHILE_S, loop_time, until
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 
 @pytest.fixture
 def redis_settings(own_redis: RedisServer) -> RedisSettings:
-    return RedisSettings(url=own_redis.url)
+    return RedisSettings(url=own_redis.url, timeout_s=A_WHILE_S)
 
 
 @pytest.fixture
