@@ -15,10 +15,12 @@ from scaibunker.worker.network import netns
 from scaibunker.worker.network.bridges import rules, trial
 from scaibunker.worker.network.bridges.names import namespace_of
 from tests.host.bridged.frames import BROADCAST, QTAG, STAG, note, packet4, tagged
-from tests.host.bridged.plugs import passing_on
+from tests.host.bridged.plugs import Plug, passing_on
 from tests.host.bridged.yard import LAN, Yard, yard
 from tests.host.lab.namespaces import ip
 
+TRIES = 5
+"""How often something is done that a busy host may hold up."""
 FOREIGN = "02:00:00:00:00:fe"
 
 
@@ -103,13 +105,14 @@ async def test_macs_behind_a_port_have_a_bound(lan: Yard) -> None:
 
 async def test_broadcasts_of_a_port_have_a_bound(lan: Yard) -> None:
     one, other = await lan.plug(mbit=1000, guard=False), await lan.plug(mbit=1000)
-    began, count = time.monotonic(), 0
-    for _ in range(300):
-        one.send(*(note(BROADCAST, one.mac, "storm") for _ in range(50)))
+    storm = [note(BROADCAST, one.mac, "storm")] * 100
+    began, sent, count = time.monotonic(), 0, 0
+    while sent - count < 8000:  # it ends only if there is a bound
+        one.send(*storm)
+        sent += len(storm)
         count += len(other.arrived(one))
     seconds = time.monotonic() - began
-    assert count < 15_000
-    assert count <= rules._AT_ONCE + rules.GROUP_FRAMES_S * seconds * 1.1 + 50
+    assert count <= rules._AT_ONCE + rules.GROUP_FRAMES_S * seconds * 1.1 + len(storm)
 
 
 async def test_a_loop_of_two_appliances_leaves_room_for_others(lan: Yard) -> None:
@@ -129,11 +132,15 @@ async def test_a_loop_of_two_appliances_leaves_room_for_others(lan: Yard) -> Non
                 break
         assert seen == 5000
         for attempt in range(10):
-            client.send(wanted := note(server.mac, client.mac, f"still {attempt}"))
+            wanted = note(server.mac, client.mac, f"still {attempt}")
             passed = False
-            for frame in server.take():
-                seen += frame == storm
-                passed = frame == wanted
+            for _ in range(TRIES):  # a server that has no time to read loses some
+                client.send(wanted)
+                for frame in server.take(2):
+                    seen += frame == storm
+                    passed = frame == wanted
+                    if passed:
+                        break
                 if passed:
                     break
             assert passed
@@ -143,23 +150,27 @@ async def test_a_loop_of_two_appliances_leaves_room_for_others(lan: Yard) -> Non
 
 @pytest.mark.parametrize("direction", ["sends", "receives"])
 async def test_bandwidth_is_bounded_both_ways(lan: Yard, direction: str) -> None:
-    limit = 10
-    one = await lan.plug(mbit=limit if direction == "sends" else 1000)
-    other = await lan.plug(mbit=limit if direction == "receives" else 1000)
+    limit, found = 10, list[float]()
+    for _ in range(TRIES):
+        one = await lan.plug(mbit=limit if direction == "sends" else 1000)
+        other = await lan.plug(mbit=limit if direction == "receives" else 1000)
+        found.append(measured_mbit(one, other))
+        assert found[-1] < 1.1 * limit, found
+        if found[-1] > 0.85 * limit:
+            return
+    raise AssertionError(f"not as much as the limit: {found}")
+
+
+def measured_mbit(one: Plug, other: Plug) -> float:
+    """What passes, from the very beginning: what waits for a reader that has no time does not count as faster."""
     frame = note(other.mac, one.mac, "x" * 1400)
-    began = first = last = time.monotonic()
-    total, measuring = 0, False
-    while last - began < 4:
+    began = last = time.monotonic()
+    total = 0
+    while last - began < 3:
         one.send(*[frame] * 20)
-        for _ in other.take(0.005):
-            last = time.monotonic()
-            if measuring:
-                total += len(frame)
-            elif last - began > 1:  # what could be sent at once is over
-                measuring, first = True, last
+        total += sum(len(each) for each in other.take(0.005))
         last = time.monotonic()
-    mbit = total * 8 / (last - first) / 1_000_000
-    assert 0.85 * limit < mbit < 1.1 * limit
+    return total * 8 / (last - began) / 1_000_000
 
 
 async def test_what_a_machine_sends_is_counted(lan: Yard) -> None:

@@ -75,7 +75,7 @@ def test_refused_packets_are_numbered() -> None:
         space.run("nft", "-f", "-", given=REFUSE)
         with space.inside(flow_sockets.open_refusals) as netlink:
             space.inside(lambda: send(FLOWS, 999))
-            deadline, told = time.monotonic() + 10, 0
+            deadline, told = time.monotonic() + 60, 0
             while not told and time.monotonic() < deadline:
                 told += kinds(netlink).count(0)
             assert 0 < told <= FLOWS

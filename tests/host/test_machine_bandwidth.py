@@ -1,30 +1,26 @@
 """Caps of bandwidth as a program in a real microVM meets them, beside what the same machine does without one."""
 
+import asyncio
 import contextlib
-import os
 import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from scaibunker.artifacts.manifest import Artifacts
 from scaibunker.wire.worker.network import MAX_BANDWIDTH_MBIT
 from tests.host.lab import Lab
+from tests.host.traffic import CHUNK, Way, drain, mbit_from_now, pour
 from tests.host.worker_process import WorkerProcess
 from tests.waiting import until
 
 IMAGE = "python-3.11"
 SITE, PORT = "203.0.113.77", 5001
 CAPS = (10, 100, 1000)
-CHUNK = 1 << 20
-SETTLE_S, WINDOW_S = 1.0, 3.0
 ATTEMPTS = 3
 """Others use this machine too: what counts is that the cap is reached, and never passed."""
-Way = Literal["sends", "receives"]
 WAYS: tuple[Way, ...] = ("sends", "receives")
 
 PROGRAM = f"""
@@ -110,55 +106,25 @@ async def measured(worker: WorkerProcess, lab: Lab, cap: int) -> dict[Way, float
                     return bool(accepted)
 
                 await until(arrived, 60)
-                with flowing(accepted[0], way) as rate:
-                    found[way] = await until_measured(rate)
+                seen: Way = "receives" if way == "sends" else "sends"
+                with flowing(accepted[0], way):
+                    rate = await asyncio.to_thread(mbit_from_now, accepted[0], seen)
+                found[way] = round(rate, 1)
     finally:
         await worker.call("DELETE", f"/v1/machines/{machine}")
     return found
 
 
-async def until_measured(rate: Callable[[], float | None]) -> float:
-    await until(lambda: rate() is not None, 60)
-    value = rate()
-    assert value is not None
-    return value
-
-
 @contextlib.contextmanager
-def flowing(outside: socket.socket, way: Way) -> Iterator[Callable[[], float | None]]:
-    """The world's end of a connection that is as full as can be. Its rate, once it has been measured."""
-    outside.settimeout(15)
-    got, result = [0], list[float]()
-    moving = threading.Thread(target=_drain if way == "sends" else _pour, args=(outside, got))
-
-    def watch() -> None:
-        time.sleep(SETTLE_S)  # the queue of before, and a flow's start
-        begun, before = time.monotonic(), got[0]
-        time.sleep(WINDOW_S)
-        result.append((got[0] - before) * 8 / 1e6 / (time.monotonic() - begun))
-
-    watching = threading.Thread(target=watch)
+def flowing(outside: socket.socket, way: Way) -> Iterator[None]:
+    """The world's end of a connection that is as full as can be; `way` is the machine's."""
+    outside.settimeout(60)
+    moving = threading.Thread(target=drain if way == "sends" else pour, args=(outside,))
     moving.start()
-    watching.start()
     try:
-        yield lambda: round(result[0], 1) if result else None
+        yield
     finally:
-        watching.join()
         with contextlib.suppress(OSError):
             outside.shutdown(socket.SHUT_RDWR)
         outside.close()
         moving.join()
-
-
-def _pour(outside: socket.socket, got: list[int]) -> None:
-    data = memoryview(os.urandom(CHUNK))
-    with contextlib.suppress(OSError):
-        while True:
-            got[0] += outside.send(data[: 64 * 1024])
-
-
-def _drain(outside: socket.socket, got: list[int]) -> None:
-    buffer = bytearray(CHUNK)
-    with contextlib.suppress(OSError):
-        while read := outside.recv_into(buffer):
-            got[0] += read

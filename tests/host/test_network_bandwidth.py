@@ -1,10 +1,8 @@
 """What a machine sends and receives under a cap, through a whole slot, by a guest that has the kernel's stack."""
 
 import contextlib
-import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,13 +14,12 @@ from tests.host.lab import Lab
 from tests.host.lab.kernel_guest import kernel_guest
 from tests.host.lab.namespaces import Namespace
 from tests.host.lab.rig import MBIT, Rig
+from tests.host.traffic import drain, mbit_from_now, pour
 
 pytestmark = pytest.mark.host
 
 CAPS = (10, 100, 1000)
 SITE, PORT = "203.0.113.77", 5001
-CHUNK = 1 << 20
-SETTLE_S, WINDOW_S = 0.5, 2.5
 PATIENCE_S = 15.0
 ATTEMPTS = 3
 """Others use this machine too: what counts is that the cap is reached, and never passed."""
@@ -56,24 +53,22 @@ def test_a_cap_is_kept_and_reached(
     for _ in range(ATTEMPTS):
         found.append(measure(place, cap, sending=sending))
         assert found[-1] <= 1.1 * cap, found
-        if found[-1] >= 0.9 * possible:
+        if max(found) >= 0.9 * possible:
             break
         # It may be the machine that has become slower.
         possible = min(possible, measure(place, MBIT, sending=sending))
     way = "sends" if sending else "receives"
-    print(f"{cap} Mbit/s: {way} {found[-1]:.1f}")
-    assert found[-1] >= 0.9 * possible, (found, uncapped)
+    print(f"{cap} Mbit/s: {way} {max(found):.1f}")
+    assert max(found) >= 0.9 * possible, (found, uncapped)
 
 
 def test_a_cap_can_be_changed_under_a_flow(place: tuple[Lab, Rig, Namespace]) -> None:
     _, rig, _ = place
     with flowing(place, sending=False) as rate:
         rig.inside.call(lambda: links.limit(rig.facts, 20))
-        slow = rate()
+        assert rate() <= 22
         rig.inside.call(lambda: links.limit(rig.facts, 200))
-        fast = rate()
-    assert slow <= 22
-    assert fast >= 4 * slow
+        assert any(rate() >= 80 for _ in range(ATTEMPTS))
 
 
 def measure(place: tuple[Lab, Rig, Namespace], cap: int, *, sending: bool) -> float:
@@ -90,22 +85,14 @@ def flowing(place: tuple[Lab, Rig, Namespace], *, sending: bool) -> Iterator[Cal
     lab, _, guest = place
     inside, outside = connected(lab.world, guest)
     source, sink = (inside, outside) if sending else (outside, inside)
-    got = [0]
     threads = [
-        threading.Thread(target=_pour, args=(source,)),
-        threading.Thread(target=_drain, args=(sink, got)),
+        threading.Thread(target=pour, args=(source,)),
+        threading.Thread(target=drain, args=(sink,)),
     ]
     for thread in threads:
         thread.start()
-
-    def rate() -> float:
-        time.sleep(SETTLE_S)  # the queue of before, and a flow's start
-        begun, before = time.monotonic(), got[0]
-        time.sleep(WINDOW_S)
-        return (got[0] - before) * 8 / 1e6 / (time.monotonic() - begun)
-
     try:
-        yield rate
+        yield lambda: mbit_from_now(sink, "receives")
     finally:
         for each in (inside, outside):
             with contextlib.suppress(OSError):
@@ -125,17 +112,3 @@ def connected(world: Namespace, guest: Namespace) -> Pair:
     for each in (inside, outside):
         each.settimeout(PATIENCE_S)
     return inside, outside
-
-
-def _pour(source: socket.socket) -> None:
-    data = os.urandom(CHUNK)
-    with contextlib.suppress(OSError):
-        while True:
-            source.sendall(data)
-
-
-def _drain(sink: socket.socket, got: list[int]) -> None:
-    buffer = bytearray(CHUNK)
-    with contextlib.suppress(OSError):
-        while read := sink.recv_into(buffer):
-            got[0] += read

@@ -106,7 +106,7 @@ def test_it_passes_when_its_rule_is_away(rig: Rig, case: Case) -> None:
             rig.enforce(Policy(passage, 100), case.changes)
             with watching(rig, case) as passed, proxy_and_fence(rig):
                 rig.guest.send(*case.frames(rig))
-                wait_until(passed, 5, lambda: f"{case} to pass", every_s=0.005)
+                wait_until(passed, 30, lambda: f"{case} to pass", every_s=0.005)
     finally:
         rig.inside.sysctl(**kept)
 

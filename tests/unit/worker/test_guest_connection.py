@@ -39,9 +39,9 @@ async def test_an_agent_that_never_answers_is_told_after_the_timeout(
     start_agent: StartAgent, tmp_path: Path
 ) -> None:
     agent = await start_agent(_echo, deaf=True)
-    with pytest.raises(GuestUnreachable, match=r"within 0\.7 s"):
-        await open_session(tmp_path / "agent.sock", TOKEN, 0.7)
-    assert agent.hellos == 2  # said again after half a second
+    with pytest.raises(GuestUnreachable, match=r"within 1\.4 s"):
+        await open_session(tmp_path / "agent.sock", TOKEN, 1.4)
+    assert agent.hellos >= 2  # said again after half a second
 
 
 async def test_a_large_body_goes_both_ways(connect: Connect) -> None:
