@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ import pytest
 
 from scaibunker.artifacts.manifest import Artifacts
 from scaibunker.worker import cgroups
-from tests.host.networks.stand import leftovers, sweep
+from tests.host.networks.stand import leftovers
 from tests.host.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.host
@@ -33,15 +32,10 @@ async def worker(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[WorkerPr
         NETWORK_POOL_SIZE="1",
     )
     await process.start()
-    worker_id = (process.data_dir / "worker-id").read_text()
     try:
         yield process
     finally:
         await process.take_down()
-        for pid in process.gateway_pids():
-            os.kill(pid, signal.SIGKILL)
-        sweep([worker_id], tmp_path)
-        shutil.rmtree(process.run_dir, ignore_errors=True)
 
 
 def doctor(worker: WorkerProcess, *options: str) -> tuple[int, list[dict[str, Any]]]:

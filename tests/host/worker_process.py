@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._port = free_port()
+        self._worker_id: str | None = None
 
     # The process
 
@@ -82,6 +84,7 @@ class WorkerProcess:
         except BaseException:
             await self.take_down()
             raise
+        self._known_id()
 
     async def kill(self) -> None:
         """SIGKILL: the daemon gets no chance to say goodbye."""
@@ -123,19 +126,20 @@ class WorkerProcess:
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(leftovers.end_processes, self.run_dir)
-        with contextlib.suppress(FileNotFoundError):  # it has died before it made anything
-            worker_id = (self.data_dir / "worker-id").read_text()
+        worker_id = self._known_id()
+        if worker_id is not None:
             claims = Path(self.settings.get("NETWORK_CLAIMS_DIR", NetworkSettings().claims_dir))
-
-            def sweep_networks() -> None:
-                sweep(worker_id, claims)
-
-            if self._lab is not None:
-                await asyncio.to_thread(self._lab.host.call, sweep_networks)
-            else:
-                await asyncio.to_thread(sweep_networks)
+            networks = partial(sweep, worker_id, claims)
+            work = partial(self._lab.host.call, networks) if self._lab else networks
+            await asyncio.to_thread(work)
             leftovers.remove_control_groups(worker_id)
         shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    def _known_id(self) -> str | None:
+        """The worker's, also when its data folder is gone; None if it has died before it had one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._worker_id = (self.data_dir / "worker-id").read_text()
+        return self._worker_id
 
     @property
     def initramfs(self) -> Path:

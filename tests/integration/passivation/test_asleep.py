@@ -3,8 +3,8 @@
 from tests.integration.commands import hanging
 from tests.integration.passivation.sleepers import Sleepers
 from tests.integration.simulated_worker import SimulatedWorker
+from tests.integration.snapshots import objects_of
 from tests.integration.stack import error_of
-from tests.integration.test_snapshots import objects_of
 
 
 async def test_what_asks_nothing_of_it_lets_it_sleep(

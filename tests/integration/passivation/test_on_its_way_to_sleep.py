@@ -8,8 +8,8 @@ from scaibunker.wire.worker.machines import MachineState
 from scaibunker.wire.worker.snapshots import SnapshotPhase
 from tests.integration.passivation.sleepers import Sleepers
 from tests.integration.simulated_worker import SimulatedWorker
+from tests.integration.snapshots import objects_of
 from tests.integration.stack import error_of
-from tests.integration.test_snapshots import objects_of
 from tests.waiting import until
 
 

@@ -15,8 +15,8 @@ from tests.integration.commands import hanging
 from tests.integration.inside import whole
 from tests.integration.passivation.sleepers import BOTH, Sleepers
 from tests.integration.simulated_worker import SimulatedWorker
+from tests.integration.snapshots import objects_of
 from tests.integration.stack import Stack
-from tests.integration.test_snapshots import objects_of
 from tests.waiting import until
 
 
