@@ -180,6 +180,23 @@ class PayloadTooLarge(GridError):
     code = "PAYLOAD_TOO_LARGE"
 
 
+class RangeNotSatisfiable(GridError):
+    """The range lies outside the content."""
+
+    kind = Kind.RANGE
+    code = "RANGE_NOT_SATISFIABLE"
+
+    def __init__(self, message: str | None = None, *, size: int | None = None) -> None:
+        super().__init__(message)
+        self.size = size
+        """Bytes of the content, if that is known."""
+
+    @classmethod
+    def of(cls, what: str, size: int) -> "RangeNotSatisfiable":
+        """The refusal that says how much there is of it."""
+        return cls(f"The {what} has {size} bytes.", size=size)
+
+
 class ValidationFailed(GridError):
     """The request is not valid."""
 

@@ -79,7 +79,8 @@ class SimulatedFiles:
         first, last = wanted.removeprefix("bytes=").split("-")
         start, end = int(first), min(int(last or len(content)) + 1, len(content))
         if start >= len(content):
-            return _no(416, "RANGE_NOT_SATISFIABLE", f"{path} has {len(content)} bytes")
+            headers = {"Content-Range": f"bytes */{len(content)}"}
+            return _no(416, "RANGE_NOT_SATISFIABLE", "too far", headers)
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
         return web.Response(status=206, body=content[start:end], headers=headers)
 
@@ -91,7 +92,8 @@ class SimulatedFiles:
         content = await request.read()  # raises if the body is cut, and then nothing changes
         self._parents(path)
         self.nodes[path] = content
-        self.modes[path] = request.query["mode"]
+        if "mode" in request.query:
+            self.modes[path] = request.query["mode"]
         return self._answer(path)
 
     def _delete(self, path: str, recursive: bool) -> web.Response:
@@ -141,5 +143,8 @@ class SimulatedFiles:
             parent = posixpath.dirname(parent)
 
 
-def _no(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"code": code, "message": message}, status=status)
+def _no(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    body = {"code": code, "message": message}
+    return web.json_response(body, status=status, headers=headers)

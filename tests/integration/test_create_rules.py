@@ -295,6 +295,9 @@ async def test_the_record_says_the_bandwidth_in_force(
     assert ordered.bandwidth_mbit == 80
     asked = await stack.create(wait=False, network_profile="registry", bandwidth_mbit=7)
     assert asked["bandwidth_mbit"] == 7
-    # Without a device there is nothing to limit.
+    # Without a device there is nothing to limit; the record says what was asked for all the same.
     isolated = await stack.create(wait=False, bandwidth_mbit=7)
-    assert isolated["bandwidth_mbit"] is None
+    assert isolated["bandwidth_mbit"] == 7
+    await until(lambda: isolated["id"] in worker.machines)
+    assert worker.machines[isolated["id"]].spec.network is None
+    assert (await stack.create(wait=False))["bandwidth_mbit"] is None

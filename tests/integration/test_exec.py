@@ -137,6 +137,7 @@ async def test_large_output_is_kept_whole(
     assert tail.content == whole[-7:]
     beyond = await stack.call("GET", path, headers={"Range": f"bytes={len(whole)}-"})
     assert error_of(beyond) == (416, "RANGE_NOT_SATISFIABLE")
+    assert beyond.headers["content-range"] == f"bytes */{len(whole)}"
     assert (await stack.call("GET", path, params={"stream": "stderr"})).content == b"short"
 
 

@@ -58,6 +58,12 @@ async def test_an_upload_of_unknown_length_arrives(stack: Stack, bunker: str) ->
     assert (await get(stack, bunker, "/home/empty")).content == b""
 
 
+async def test_a_file_that_is_replaced_keeps_its_mode(stack: Stack, bunker: str) -> None:
+    assert (await put(stack, bunker, "/run.sh", b"1")).json()["data"]["mode"] == "0644"
+    await put(stack, bunker, "/run.sh", b"2", mode="755")
+    assert (await put(stack, bunker, "/run.sh", b"3")).json()["data"]["mode"] == "0755"
+
+
 async def test_a_range(stack: Stack, bunker: str) -> None:
     await put(stack, bunker, "/f", b"0123456789")
     part = await get(stack, bunker, "/f", headers={"Range": "bytes=2-4"})
@@ -65,6 +71,7 @@ async def test_a_range(stack: Stack, bunker: str) -> None:
     assert part.headers["content-range"] == "bytes 2-4/10"
     beyond = await get(stack, bunker, "/f", headers={"Range": "bytes=10-"})
     assert error_of(beyond) == (416, "RANGE_NOT_SATISFIABLE")
+    assert beyond.headers["content-range"] == "bytes */10"
 
 
 async def test_an_upload_that_breaks_off_leaves_the_old_file(

@@ -68,7 +68,7 @@ async def test_metrics_tell_bunkers_and_bandwidth_by_network_profile(
 ) -> None:
     worker.network_profiles = ["isolated", "registry", "unrestricted"]
     await worker.beat(bare.client)
-    await bare.create(wait=False)
+    await bare.create(wait=False, bandwidth_mbit=9)
     for mbit in (30, 12):
         await bare.create(
             "super_admin", wait=False, network_profile="registry", bandwidth_mbit=mbit

@@ -31,10 +31,11 @@ class Answer:
 class Refused(Exception):
     """The request cannot be done."""
 
-    def __init__(self, status: int, code: Code, message: str) -> None:
+    def __init__(self, status: int, code: Code, message: str, **headers: str) -> None:
         super().__init__(message)
         body = json.dumps({"code": code, "message": message}).encode()
-        self.answer = Answer(status, body, {"content-type": JSON})
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answer = Answer(status, body, {"content-type": JSON, **named})
 
 
 def answer_with(model: BaseModel, status: int = 200) -> Answer:
@@ -77,7 +78,7 @@ class Files:
             case "GET", "":
                 return self._read(path, headers.get("range"))
             case "PUT", "":
-                return self._write(path, body, asked.get("mode", "0644"))
+                return self._write(path, body, asked.get("mode"))
             case "DELETE", "":
                 return self._delete(path, recursive=asked.get("recursive") == "true")
             case "GET", "/stat":
@@ -129,16 +130,22 @@ class Files:
         start = int(first) if first else max(0, len(content) - int(last))
         end = min(int(last), len(content) - 1) if first and last else len(content) - 1
         if start > end:
-            raise Refused(416, Code.RANGE_NOT_SATISFIABLE, f"{path} has {len(content)} bytes")
+            raise Refused(
+                416,
+                Code.RANGE_NOT_SATISFIABLE,
+                f"{path} has {len(content)} bytes",
+                content_range=f"bytes */{len(content)}",
+            )
         headers["content-range"] = f"bytes {start}-{end}/{len(content)}"
         return Answer(206, content[start : end + 1], headers)
 
-    def _write(self, path: str, content: bytes, mode: str) -> Answer:
+    def _write(self, path: str, content: bytes, mode: str | None) -> Answer:
         if path in self._nodes:
             self._find_file(path)
         self._make_directory(posixpath.dirname(path))
         self._nodes[path] = content
-        self._modes[path] = mode
+        if mode is not None:
+            self._modes[path] = mode
         return answer_with(self._entry(path))
 
     def _delete(self, path: str, *, recursive: bool) -> Answer:

@@ -16,6 +16,7 @@ from scaigrid.errors import (
     Kind,
     MethodNotAllowed,
     NotFound,
+    RangeNotSatisfiable,
     ValidationFailed,
     default_message,
     detail,
@@ -67,6 +68,8 @@ def failure(error: GridError, request_id: str) -> Response:
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     if error.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RangeNotSatisfiable) and error.size is not None:
+        headers["Content-Range"] = f"bytes */{error.size}"
     if error.kind is Kind.TOO_LARGE:
         headers["Connection"] = "close"  # what is left of the body is not worth reading
     return Response(body.model_dump_json(), status_of(error), headers, media_type=JSON)

@@ -37,7 +37,9 @@ from scaigrid.operation import Operation
 from scaigrid.tasks.domain import Every, Span, Task
 
 REPLAYED = "Idempotency-Replayed"
-WAIT_S = 30.0
+WAIT_S = 600.0
+"""How long a repetition waits for an answer that is being made: creates that are waited for, and commands, take
+their time. It does not wait for one whose process has died (`LEASE`)."""
 POLL_S = 0.25
 SWEEP_S = 600
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaibunker.controller.relay.domain import MAX_LOGGED_COMMAND, loggable
-from scaibunker.controller.relay.errors import RangeNotSatisfiable, translate
+from scaibunker.controller.relay.errors import translate
 from scaibunker.controller.relay.paths import check_mode, check_path
 from scaibunker.controller.relay.ranges import parse_range
 from scaibunker.controller.relay.start import request_body, stdin_bytes
 from scaibunker.controller.workers.errors import WorkerRefused
 from scaibunker.wire.api.execs import MAX_STDIN, ExecRequest
 from scaibunker.wire.guest.execs import ExecStart
-from scaigrid.errors import PayloadTooLarge, ValidationFailed
+from scaigrid.errors import PayloadTooLarge, RangeNotSatisfiable, ValidationFailed
 
 
 async def sent(**body: Any) -> tuple[ExecStart, bytes]:
@@ -151,6 +151,14 @@ def test_a_long_command_is_cut(command: str | list[str]) -> None:
 )
 def test_what_a_workers_code_becomes(code: str, becomes: str) -> None:
     assert translate(WorkerRefused(500, code, "secret /srv/path")).code == becomes
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("cwd", "cwd"), (None, "request"), ("<b>", "request"), ("x" * 99, "request")]
+)
+def test_a_refusal_names_the_field_if_a_guest_can_mean_it(said: str | None, told: str) -> None:
+    refusal = WorkerRefused(422, "VALIDATION_ERROR", "no such directory", field=said)
+    assert translate(refusal).details == [{"field": told, "message": "no such directory"}]
 
 
 def test_an_unknown_refusal_tells_nothing_of_the_inside() -> None:

@@ -11,7 +11,7 @@ from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.wire.guest.frames import Kind
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.execs.spools import Spools
-from scaibunker.worker.guest.agent import GuestAgent
+from scaibunker.worker.guest.agent import AgentRefusal, GuestAgent
 from scaibunker.worker.guest.link import GuestLink
 from tests.unit.worker.conftest import StartAgent
 from tests.unit.worker.fake_agent import TOKEN, FakeExchange
@@ -150,13 +150,16 @@ async def test_nothing_is_kept_of_a_command_that_the_agent_refuses(
 ) -> None:
     async def refuse(exchange: FakeExchange) -> None:
         await exchange.respond(422)
-        await exchange.write(b'{"code": "VALIDATION_ERROR", "message": "no such directory"}')
+        await exchange.write(
+            b'{"code": "VALIDATION_ERROR", "message": "no such directory", "field": "cwd"}'
+        )
         await exchange.end()
 
     await start_agent(refuse)
     spools = Spools(folder, 1 << 20, lambda: None)
-    with pytest.raises(WorkerFault, match="no such directory"):
+    with pytest.raises(AgentRefusal, match="no such directory") as refused:
         await spools.start(agent, "exe_abcd", ExecStart(argv=["x"], timeout_s=9), b"")
+    assert refused.value.field == "cwd"
     with pytest.raises(WorkerFault, match="no command"):
         spools.get("exe_abcd")
     assert list(folder.iterdir()) == []

@@ -82,7 +82,8 @@ async def count_by_status(op: Operation, db: Reader) -> dict[str, float]:
 
 
 async def networks_in_use(op: Operation, db: Reader) -> dict[str, tuple[int, int]]:
-    """Of each network profile: how many bunkers with it are on a worker, and the sum of their bandwidths in Mbit/s."""
+    """Of each network profile: how many bunkers with it are on a worker, and the sum of their bandwidths in Mbit/s.
+    That is 0 where there is no device, whatever was asked for."""
     c = bunkers.c
     query = (
         select(
@@ -94,12 +95,11 @@ async def networks_in_use(op: Operation, db: Reader) -> dict[str, tuple[int, int
         .group_by(c.network_profile)
     )
     found = {row["network_profile"]: row for row in await db.rows(query)}
-    return {
-        profile.value: (int(found[profile]["count"]), int(found[profile]["mbit"]))
-        if profile in found
-        else (0, 0)
-        for profile in NetworkProfile
-    }
+    in_use = {profile.value: (0, 0) for profile in NetworkProfile}
+    for profile, row in found.items():
+        mbit = 0 if profile == NetworkProfile.ISOLATED else int(row["mbit"])
+        in_use[profile] = (int(row["count"]), mbit)
+    return in_use
 
 
 async def add(op: Operation, db: Writer, bunker: Bunker) -> None:

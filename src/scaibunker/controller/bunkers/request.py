@@ -91,12 +91,11 @@ def check_source(body: BunkerCreate) -> None:
 
 def network_of(body: BunkerCreate) -> Network:
     """The network that is asked for. Raises the errors of allowlist and interfaces."""
-    is_isolated = body.network_profile is NetworkProfile.ISOLATED  # it has no device to limit
     return Network(
         profile=body.network_profile,
         allowlist=_allowlist(body),
         interfaces=_interfaces(body),
-        bandwidth_mbit=None if is_isolated else body.bandwidth_mbit,
+        bandwidth_mbit=body.bandwidth_mbit,
     )
 
 

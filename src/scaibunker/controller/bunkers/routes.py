@@ -38,7 +38,7 @@ from scaigrid.http.sse import Event, EventStream, Stopping
 from scaigrid.operation import Operation
 
 ONE = "/{bunker_id}"
-MAX_WAIT_S = 600
+MAX_WAIT_S = 3600
 MAX_LABEL_FILTERS = 16
 
 

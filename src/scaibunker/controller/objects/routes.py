@@ -7,10 +7,9 @@ from starlette.responses import Response
 
 from scaibunker.controller.objects.errors import ObjectNotFound, StorageFull, StorageUnavailable
 from scaibunker.controller.objects.transfer import Objects, described
-from scaibunker.controller.relay.errors import RangeNotSatisfiable
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api.storage import DeletedObject, StoredObject
-from scaigrid.errors import GridError, PayloadTooLarge
+from scaigrid.errors import GridError, PayloadTooLarge, RangeNotSatisfiable
 from scaigrid.http.access import Delegated
 from scaigrid.http.resources import Reach, Resource
 from scaigrid.http.routes import Answer, Endpoint, Op, Routes, one, raw

@@ -12,14 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from scaibunker.controller.objects import grants
 from scaibunker.controller.objects.errors import StorageUnavailable, told
 from scaibunker.controller.relay.bytestream import ByteStream
-from scaibunker.controller.relay.errors import RangeNotSatisfiable
 from scaibunker.controller.relay.ranges import parse_range
 from scaibunker.controller.settings import StorageSettings
 from scaibunker.storage.digests import X_CONTENT_SHA256, BadDigest, expected_sha256
 from scaibunker.storage.keys import BadKey, check_key
 from scaibunker.storage.objects import ObjectInfo, ObjectStore
 from scaibunker.wire.api.storage import StoredObject
-from scaigrid.errors import PayloadTooLarge, ValidationFailed
+from scaigrid.errors import PayloadTooLarge, RangeNotSatisfiable, ValidationFailed
 from scaigrid.http.body import DISCARDED, BodyAborted
 from scaigrid.metrics.registry import Metrics
 from scaigrid.operation import Operation
@@ -100,7 +99,7 @@ class Objects:
         headers["content-length"] = str(body.end - body.start)
         if span is not None:
             if body.start >= body.end:  # it has become shorter since
-                raise RangeNotSatisfiable(f"The object has {body.size} bytes.")
+                raise RangeNotSatisfiable.of("object", body.size)
             headers["content-range"] = f"bytes {body.start}-{body.end - 1}/{body.size}"
         return ByteStream(
             self._counted(body.chunks),

@@ -1,5 +1,6 @@
 """What can go wrong with a command or a file, and what a worker's codes become for a caller."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -12,6 +13,7 @@ from scaigrid.errors import (
     Kind,
     PayloadTooLarge,
     PermissionDenied,
+    RangeNotSatisfiable,
     ValidationFailed,
     detail,
 )
@@ -61,13 +63,6 @@ class FileNoSpace(GridError):
     hint = "Delete files, or use a bunker with a larger disk_mb."
 
 
-class RangeNotSatisfiable(GridError):
-    """The range lies outside the content."""
-
-    kind = Kind.RANGE
-    code = Code.RANGE_NOT_SATISFIABLE
-
-
 _AS_ARE: Mapping[str, type[GridError]] = MappingProxyType(
     {
         error.code: error
@@ -78,13 +73,14 @@ _AS_ARE: Mapping[str, type[GridError]] = MappingProxyType(
             FileIsDirectory,
             FileAlreadyExists,
             FileNoSpace,
-            RangeNotSatisfiable,
             PayloadTooLarge,
             BunkerNotRunning,
         )
     }
 )
 MAX_MESSAGE = 500
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
+"""What a guest may call a field."""
 
 
 def translate(refusal: WorkerRefused) -> GridError:
@@ -101,8 +97,12 @@ def translate(refusal: WorkerRefused) -> GridError:
             )
         case Code.FILE_NOT_DIRECTORY:
             return ValidationFailed.of("path", message or "a part of it is not a directory")
+        case Code.RANGE_NOT_SATISFIABLE:
+            return RangeNotSatisfiable(message or None, size=refusal.size)
         case Code.VALIDATION_ERROR:
-            return ValidationFailed(message or None, details=[detail("request", message)])
+            named = refusal.field is not None and _FIELD.fullmatch(refusal.field)
+            field = refusal.field if named and refusal.field else "request"
+            return ValidationFailed(message or None, details=[detail(field, message)])
         case Code.BUNKER_NOT_FOUND:
             # The row says it runs, the worker has no such machine: the reconciler will find out.
             return BunkerNotRunning("The bunker's machine is not there any more.")

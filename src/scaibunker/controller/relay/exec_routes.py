@@ -16,13 +16,12 @@ from scaibunker.controller.relay.command import Relay
 from scaibunker.controller.relay.errors import (
     ExecNotFound,
     ExecNotRunning,
-    RangeNotSatisfiable,
 )
 from scaibunker.controller.relay.outputs import StreamName
 from scaibunker.controller.relay.start import MAX_BODY, exec_claims
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api import execs as wire
-from scaigrid.errors import GridError
+from scaigrid.errors import GridError, RangeNotSatisfiable
 from scaigrid.http import envelope
 from scaigrid.http.access import Needs
 from scaigrid.http.paging import Paged, Slice

@@ -15,12 +15,11 @@ from scaibunker.controller.relay.errors import (
     FileIsDirectory,
     FileMissing,
     FileNoSpace,
-    RangeNotSatisfiable,
 )
 from scaibunker.controller.relay.files import Files, User, file_claims
 from scaibunker.wire.api import BASE_PATH
 from scaibunker.wire.api.files import FileEntry, MkdirRequest, MoveRequest
-from scaigrid.errors import GridError
+from scaigrid.errors import GridError, RangeNotSatisfiable
 from scaigrid.http.access import Needs
 from scaigrid.http.paging import DEFAULT_LIMIT, MAX_LIMIT, Slice, unwrap, wrap
 from scaigrid.http.routes import Answer, Endpoint, Op, Routes, many, one, raw
@@ -102,7 +101,13 @@ class FileEndpoints:
         bunker_id: str,
         path: Path,
         user: AsUser = "bunker",
-        mode: Annotated[str, Query(description="Octal.", max_length=8)] = "0644",
+        mode: Annotated[
+            str | None,
+            Query(
+                description="Octal. Left out, a file keeps the one that it has; a new one has 0644.",
+                max_length=8,
+            ),
+        ] = None,
     ) -> FileEntry:
         """Write the request's body to a file. Missing parents are made; the file is replaced
         atomically."""

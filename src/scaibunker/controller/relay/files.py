@@ -77,18 +77,26 @@ class Files:
         )
 
     async def write(
-        self, op: Operation, bunker_id: str, path: str, user: User, mode: str, request: Request
+        self,
+        op: Operation,
+        bunker_id: str,
+        path: str,
+        user: User,
+        mode: str | None,
+        request: Request,
     ) -> FileEntry:
-        """Replace a file with the request's body; atomic: all of it, or the old file stays."""
+        """Replace a file with the request's body; atomic: all of it, or the old file stays. Without a
+        `mode` it keeps the one that it has."""
         operation = _operation(bunker_id, "write", path, user)
         with contextlib.ExitStack() as held:
             held.enter_context(self._log.logged(op, operation))
-            mode = check_mode(mode)
+            query = {"path": path, "user": user}
+            if mode is not None:
+                query["mode"] = check_mode(mode)
             target = await self._target(op, operation, user)
             held.enter_context(self._relay.activity.use(bunker_id))
             length = request.headers.get("content-length")
             idle_s = self._relay.settings.file_idle_timeout_s
-            query = {"path": path, "user": user, "mode": mode}
             upload = Upload(request, operation, idle_s)
             try:
                 async with (

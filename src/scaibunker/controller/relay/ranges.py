@@ -2,7 +2,7 @@
 
 import re
 
-from scaibunker.controller.relay.errors import RangeNotSatisfiable
+from scaigrid.errors import RangeNotSatisfiable
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -23,5 +23,5 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
         if last and int(last) < int(first):
             return None
     if start >= size:
-        raise RangeNotSatisfiable(f"The content has {size} bytes.")
+        raise RangeNotSatisfiable.of("content", size)
     return start, end

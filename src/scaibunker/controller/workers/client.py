@@ -7,6 +7,7 @@ error tells whether the worker may have seen the request.
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
@@ -43,6 +44,7 @@ HEALTH_S = 2.0
 MOST_TOLD = 10_000
 _MAX_ANSWER = 4 * 1024 * 1024
 _MAX_ERROR = 64 * 1024
+_UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})", re.ASCII)
 _READ_BUFFER = 256 * 1024
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -321,4 +323,11 @@ async def _refusal(response: aiohttp.ClientResponse) -> WorkerRefused:
         error = WorkerError.model_validate_json(await _bounded(response, _MAX_ERROR))
     except ValueError:
         error = WorkerError(code="", message="no reason given")
-    return WorkerRefused(response.status, error.code, error.message)
+    size = _UNSATISFIED.fullmatch(response.headers.get("content-range", ""))
+    return WorkerRefused(
+        response.status,
+        error.code,
+        error.message,
+        field=error.field,
+        size=int(size[1]) if size else None,
+    )

@@ -38,8 +38,20 @@ class WorkerIdTaken(GridError):
 class WorkerRefused(Exception):
     """A worker answered with an error. Never leaves the controller as it is."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        size: int | None = None,
+    ) -> None:
         super().__init__(f"{status} {code}: {message}")
         self.status = status
         self.code = code
         self.message = message
+        self.field = field
+        """What of the request is at fault, if that is said: a guest may have made it up."""
+        self.size = size
+        """Bytes of the content that a range is not within."""

@@ -66,7 +66,7 @@ class AsyncFileCalls:
     ) -> FileEntry:
         """Write a whole file, atomically; directories above it are made.
 
-        `mode` are permission bits, 0o644 if not given. An iterable of chunks streams with bounded
+        `mode` are permission bits; if not given, a file that is there keeps its own, and a new one has 0o644. An iterable of chunks streams with bounded
         memory, and is not sent again if the connection is lost.
         """
         if isinstance(content, str):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -121,12 +122,24 @@ class ExecRecord(BaseModel):
     error: str | None
 
 
+def _signal_name(value: object) -> object:
+    """`TERM` and `sigterm` mean `SIGTERM`, as for `kill`."""
+    if not isinstance(value, str) or not value:
+        return value
+    name = value.upper()
+    return name if name.startswith("SIG") else f"SIG{name}"
+
+
 class SignalRequest(BaseModel):
-    """Body of `POST .../execs/{exec_id}/signal`; the whole process group gets it."""
+    """Body of `POST .../execs/{exec_id}/signal`; the whole process group gets it. `TERM` means `SIGTERM`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    signal: Annotated[str, Field(pattern=r"^SIG[A-Z0-9+-]{1,12}$")]
+    signal: Annotated[
+        str,
+        BeforeValidator(_signal_name),
+        Field(pattern=r"^SIG[A-Z][A-Z0-9]{1,9}([+-][0-9]{1,2})?$"),
+    ]
 
 
 class StdinRequest(BaseModel):

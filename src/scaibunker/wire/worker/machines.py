@@ -103,7 +103,8 @@ class ExecStatus(BaseModel):
 
 
 class WorkerError(BaseModel):
-    """Body of every answer with a status of 400 or more."""
+    """Body of every answer with a status of 400 or more. `field`: what of the request is at fault."""
 
     code: str
     message: str
+    field: str | None = None

@@ -34,12 +34,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def answer(fault: WorkerFault) -> web.Response:
     """The fault's status and body; the agent's own refusals keep their status."""
-    status = fault.status if isinstance(fault, AgentRefusal) else STATUS.get(fault.code, 500)
-    return _error(status, fault.code, fault.message)
+    if isinstance(fault, AgentRefusal):
+        return _error(fault.status, fault.code, fault.message, fault.field)
+    return _error(STATUS.get(fault.code, 500), fault.code, fault.message)
 
 
-def _error(status: int, code: Code, message: str) -> web.Response:
-    body = WorkerError(code=code, message=message)
+def _error(status: int, code: Code, message: str, field: str | None = None) -> web.Response:
+    body = WorkerError(code=code, message=message, field=field)
     return web.Response(status=status, text=body.model_dump_json(), content_type="application/json")
 
 

@@ -29,12 +29,13 @@ CLOCK_TRIES = 4
 
 
 class AgentRefusal(WorkerFault):
-    """The agent answered with an error. `status` is its HTTP status."""
+    """The agent answered with an error. `status` is its HTTP status, `field` what it finds at fault."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
         known = Code(code) if code in Code.__members__ else Code.INTERNAL_ERROR
         super().__init__(message, known)
         self.status = status
+        self.field = field
 
 
 class ExecList(BaseModel):
@@ -153,8 +154,11 @@ def refusal(status: int, answer: bytes) -> AgentRefusal:
     """The agent's error answer as an exception; nonsense from the guest becomes a plain one."""
     try:
         value = json.loads(answer)
-        return AgentRefusal(status, str(value["code"]), clean(value["message"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+        field = value.get("field")
+        return AgentRefusal(
+            status, str(value["code"]), clean(value["message"]), clean(field) if field else None
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return AgentRefusal(status, Code.INTERNAL_ERROR, f"the guest agent answered {status}")
 
 
