@@ -1,6 +1,7 @@
 """What a stranger can do to the server before there is a request."""
 
 import asyncio
+import json
 import time
 
 import httpx
@@ -57,6 +58,17 @@ async def test_an_endless_head_is_refused(bare: Stack, begin: bytes) -> None:
     assert sent < 100 * MAX_HEAD
     writer.close()
     assert (await bare.call("GET", "/health", None)).status_code == 200
+
+
+async def test_what_is_no_request_is_refused_as_all_else_is(bare: Stack) -> None:
+    reader, writer = await connected(bare)
+    writer.write(b"hello\r\n\r\n")
+    head, _, body = (await closed(reader)).partition(b"\r\n\r\n")
+    refusal = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert refusal["error"]["code"] == "VALIDATION_ERROR"
+    assert f"x-request-id: {refusal['meta']['request_id']}".encode() in head.lower()
+    writer.close()
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n"])

@@ -7,18 +7,19 @@ there are.
 import asyncio
 import resource
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from scaigrid.errors import GridError, ValidationFailed
+from scaigrid.http.errors import failure
+from scaigrid.ids import new_id
 
 MAX_HEAD = 64 * 1024
 """Bytes of a request line and headers; one more read from the socket may be taken in."""
 SPARE_FILES = 200
 """Files that connections leave to everything else in the process."""
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,27 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes and not self.transport.is_closing():
             if self._head_bytes > MAX_HEAD:
-                self.transport.write(_TOO_LARGE)
-                self.transport.close()
+                error = ValidationFailed(
+                    f"The head of the request is larger than {MAX_HEAD} bytes."
+                )
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, error)
             elif self._head_timer is None:
                 self._await_head()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the library's words
+        """Refuse what is no request."""
+        error = ValidationFailed("What was sent is no HTTP request.")
+        self._refuse(HTTPStatus.BAD_REQUEST, error)
+
+    def _refuse(self, status: HTTPStatus, error: GridError) -> None:
+        """Answer, as every refusal is answered, what never became a request, and end the connection."""
+        request_id = new_id("req")
+        answer = failure(error, request_id)
+        answer.headers.update({"X-Request-Id": request_id, "Connection": "close"})
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")]
+        lines += [name + b": " + value for name, value in answer.raw_headers]
+        self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
+        self.transport.close()
 
     def on_headers_complete(self) -> None:
         """The head is there."""
