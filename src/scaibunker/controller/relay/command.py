@@ -29,6 +29,9 @@ from scaigrid.ids import new_id
 from scaigrid.operation import Operation
 
 GONE = "its caller went away, and it was ended"
+PATIENCE_S = 150.0
+"""How long a worker that is well may take to start a command at most: longer than it waits for its machine itself,
+which starts them one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ async def begin(relay: Relay, op: Operation, bunker_id: str, body: ExecRequest) 
 
 @contextlib.asynccontextmanager
 async def relayed(
-    relay: Relay, command: Command, data: Any
+    relay: Relay, command: Command, data: Any, timeout_s: float
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """The worker's answer to the command. Leaving the block early ends its process group.
 
@@ -103,6 +106,7 @@ async def relayed(
                     query={"mode": "relay"},
                     data=data,
                     answer_within_s=relay.settings.exec_grace_s,
+                    patience_s=min(timeout_s + relay.settings.exec_grace_s, PATIENCE_S),
                 )
             )
         except (WorkerSilent, WorkerRefused) as error:

@@ -14,6 +14,7 @@ from scaigrid.errors import (
     PayloadTooLarge,
     PermissionDenied,
     RangeNotSatisfiable,
+    RateLimited,
     ValidationFailed,
     detail,
 )
@@ -97,6 +98,8 @@ def translate(refusal: WorkerRefused) -> GridError:
             )
         case Code.FILE_NOT_DIRECTORY:
             return ValidationFailed.of("path", message or "a part of it is not a directory")
+        case Code.RATE_LIMITED:  # so many commands run in the bunker at a time
+            return RateLimited(f"{message.rstrip('.')}. Nothing was done.", retry_after=1)
         case Code.RANGE_NOT_SATISFIABLE:
             return RangeNotSatisfiable(message or None, size=refusal.size)
         case Code.VALIDATION_ERROR:

@@ -64,7 +64,7 @@ async def _follow(
     limit = timeout_s + relay.settings.exec_grace_s
     try:
         async with (
-            relayed(relay, command, data) as response,
+            relayed(relay, command, data, timeout_s) as response,
             contextlib.aclosing(read_frames(response, limit)) as frames,
         ):
             async for frame in frames:

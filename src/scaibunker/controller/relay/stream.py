@@ -105,7 +105,7 @@ async def open_stream(relay: Relay, op: Operation, bunker_id: str, body: ExecReq
     held = contextlib.AsyncExitStack()
     try:
         held.enter_context(relay.activity.use(bunker_id))
-        response = await held.enter_async_context(relayed(relay, command, data))
+        response = await held.enter_async_context(relayed(relay, command, data, body.timeout_s))
         await recorded(relay, command)
     except BaseException:
         await held.aclose()

@@ -18,6 +18,7 @@ from yarl import URL
 
 from scaibunker.controller.settings import WorkerSettings
 from scaibunker.controller.workers.errors import WorkerRefused, WorkerUnreachable
+from scaibunker.controller.workers.patience import in_time
 from scaibunker.wire.codes import Code
 from scaibunker.wire.worker import PROTOCOL_HEADER, TOKEN_HEADER
 from scaibunker.wire.worker.bridges import BridgeSpec, BridgeState
@@ -113,10 +114,12 @@ class WorkerClient:
         data: Any = None,
         headers: Mapping[str, str] | None = None,
         answer_within_s: float | None = None,
+        patience_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A request whose answer is read by the caller, who leaves the block early to break it off.
 
-        Raises WorkerSilent if no answer begins in time, WorkerRefused for a status of 400 or more.
+        With `patience_s` an answer may take that long as long as the worker is well: it waits for a machine
+        that has much to do. Raises WorkerSilent if no answer begins in time, WorkerRefused for a status of 400 or more.
         """
         if self._session is None:
             raise RuntimeError("the worker client is not started")
@@ -126,7 +129,7 @@ class WorkerClient:
         with tracing.request_span(f"worker {method}", attributes) as traced:
             response: aiohttp.ClientResponse | None = None
             try:
-                async with asyncio.timeout(answer_within_s):
+                async with in_time(answer_within_s, patience_s, lambda: self._is_well(address)):
                     response = await self._session.request(
                         method,
                         URL(address + path, encoded=True),
@@ -201,6 +204,9 @@ class WorkerClient:
             return None
         found = answer.get("worker_id") if isinstance(answer, dict) else None
         return found if isinstance(found, str) else None
+
+    async def _is_well(self, address: str) -> bool:
+        return await self.worker_id(address) is not None
 
     async def order(self, address: str, spec: MachineSpec) -> MachineStatus:
         """Have a machine built; ordering it again is no error."""
