@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import Api, DevStack, error_code
+from tests.host.guest_programs import CA, GET
 from tests.host.lab import Lab, plan
 from tests.host.lab.lab import WORKER_SERVICE
-from tests.host.test_network_machines import CA, GET
 from tests.waiting import wait_until
 
 SHOP, OTHER, PACKAGES = "shop.test", "other.test", "pypi.registry.test"

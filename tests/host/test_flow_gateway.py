@@ -16,9 +16,9 @@ from scaibunker.worker.network import flow_sockets
 from scaibunker.worker.network.audit.folders import Folders
 from scaibunker.worker.network.audit.uploader import Uploader
 from scaibunker.worker.network.policy import Passage, Policy
+from tests.host.flows import make_udp_flows, open_sockets, prepare
 from tests.host.gateway_daemon import around, home
 from tests.host.own_namespace import Namespace, namespace
-from tests.host.test_flows import make_udp_flows, open_sockets, prepare
 from tests.waiting import until
 
 BUNKER = "bnk_flows"

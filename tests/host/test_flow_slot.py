@@ -16,11 +16,11 @@ from scaibunker.worker.network.given import SlotNetwork
 from scaibunker.worker.network.listening import open_sockets
 from scaibunker.worker.network.policy import Passage, Policy
 from scaibunker.worker.network.rules import NEW_PER_S
+from tests.host.flows import of, records
 from tests.host.lab import Lab, plan
 from tests.host.lab import packets as p
 from tests.host.lab.packets import parse
 from tests.host.lab.rig import Rig
-from tests.host.test_flows import of, records
 from tests.waiting import until, wait_until
 
 pytestmark = pytest.mark.host

@@ -14,44 +14,14 @@ from typing import Any
 import pytest
 
 from scaibunker.artifacts.manifest import Artifacts
+from tests.host.guest_programs import CA, GET, TALK
 from tests.host.lab import Lab, plan
-from tests.host.test_warm import start_of, until_made
+from tests.host.warm_starts import start_of, until_made
 from tests.host.worker_process import BOOT_LIMIT_S, WorkerProcess
 from tests.waiting import until
 
 UNRESTRICTED = {"profile": "unrestricted"}
 SHOP, OTHER, PACKAGES = "shop.test", "other.test", "pypi.registry.test"
-CA = "/tmp/ca.pem"
-
-GET = f"""
-import json, ssl, sys, urllib.request
-context = ssl.create_default_context(cafile="{CA}") if sys.argv[1].startswith("https") else None
-try:
-    with urllib.request.urlopen(sys.argv[1], timeout=20, context=context) as answer:
-        print(answer.status, json.load(answer).get("host", ""))
-except Exception as error:
-    print(type(getattr(error, "reason", error)).__name__, error)
-"""
-"""Prints `200`, or the name of what went wrong."""
-
-TALK = """
-import socket, sys, time
-sock = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
-sock.settimeout(60)
-number = 0
-while True:
-    number += 1
-    sock.sendall(b"%d\\n" % number)
-    said = b""
-    while not said.endswith(b"\\n"):
-        more = sock.recv(1000)
-        if not more:
-            sys.exit("the other side has hung up")
-        said += more
-    print(number, flush=True)
-    time.sleep(0.1)
-"""
-"""One connection; counts what has come back."""
 
 
 def settings(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 from tests.host.gateway_machines import Machine, Machines, machines_of
 from tests.host.lab import Lab
 from tests.unit.worker.gateway.proxy import hellos
-from tests.unit.worker.gateway.proxy.test_http import BAD as BAD_REQUESTS
+from tests.unit.worker.gateway.proxy.requests import BAD as BAD_REQUESTS
 from tests.waiting import until
 
 pytestmark = pytest.mark.host

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scaibunker.artifacts.manifest import Artifacts
+from tests.host.warm_starts import made, start_of, templates, until_made
 from tests.host.worker_process import BOOT_LIMIT_S, WorkerProcess
 from tests.waiting import until
 
@@ -30,25 +31,6 @@ async def warm(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[WorkerProc
     finally:
         await process.take_down()
     assert process.leftovers() == []
-
-
-def templates(worker: WorkerProcess) -> list[str]:
-    """Those that are whole, and what is being made of others."""
-    return sorted(p.name for p in (worker.data_dir / "templates/ready").glob("*"))
-
-
-def made(worker: WorkerProcess, what: str) -> int:
-    """How many the daemon's log tells of."""
-    return worker.log().count(f'"event": "{what}"')
-
-
-async def until_made(worker: WorkerProcess, what: str, count: int) -> None:
-    await until(lambda: made(worker, what) == count, BOOT_LIMIT_S, worker.log)
-
-
-async def start_of(worker: WorkerProcess, machine: str) -> str:
-    said: str = (await worker.call("GET", f"/v1/machines/{machine}"))["start"]
-    return said
 
 
 async def test_machines_of_a_template_are_bunkers_of_their_own(warm: WorkerProcess) -> None:

@@ -87,6 +87,18 @@ async def _prepare(settings: DatabaseSettings) -> dict[str, str]:
     return keys
 
 
+@pytest.fixture(params=["sqlite", "mariadb"])
+async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """Without a table, of either kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'x.db'}"
+    else:
+        url = request.getfixturevalue("mariadb_server").url(new_id("empty"))
+    database = Database(DatabaseSettings(url=url))
+    yield database
+    await database.close()
+
+
 @pytest.fixture
 def knobs() -> Knobs:
     """Settings of the stack; a test module overrides it."""

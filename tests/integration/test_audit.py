@@ -21,25 +21,11 @@ from scaigrid.operation import system_operation
 from scaigrid.permissions.domain import Role
 from scaigrid.tenancy import repository as tenancy
 from scaigrid.tenancy.tables import partners, tenants
+from tests.integration.audit_log import LOG, entries, entry_for
 from tests.integration.inside import whole
 from tests.integration.stack import Stack, error_of
 
-LOG = "/v1/audit-log"
 BOGUS = {"Authorization": "Bearer sgk_" + "x" * 43}
-
-
-async def entries(stack: Stack, who: str = "super_admin", **wanted: Any) -> list[dict[str, Any]]:
-    """What somebody reads of the log, newest first."""
-    found: list[dict[str, Any]] = await stack.data_of(
-        "GET", LOG, who, params={"limit": 200, **wanted}
-    )
-    return found
-
-
-async def entry_for(stack: Stack, response: httpx.Response, who: str = "super_admin") -> Any:
-    """The one entry of a request."""
-    [entry] = await entries(stack, who, request_id=response.headers["x-request-id"])
-    return entry
 
 
 def mutating(stack: Stack) -> list[tuple[str, str]]:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Template
+from tests.integration.places import in_step
 from tests.integration.simulated_worker import IMAGE, TOKEN
 from tests.integration.stack import Knobs, Stack
-from tests.integration.test_fleet import in_step
 from tests.waiting import until
 
 INTERVAL_S = 1.0

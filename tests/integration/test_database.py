@@ -1,10 +1,8 @@
 """The database: migrations, units of work, and the writer of small things."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -39,17 +37,6 @@ for room in (
 MODULES = [MODULE.migrations]
 ADD = insert(tenants)
 ROW = {"created_at": datetime(2026, 1, 1, tzinfo=UTC)}
-
-
-@pytest.fixture(params=["sqlite", "mariadb"])
-async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'x.db'}"
-    else:
-        url = request.getfixturevalue("mariadb_server").url(new_id("empty"))
-    database = Database(DatabaseSettings(url=url))
-    yield database
-    await database.close()
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from aiohttp import web
 from sqlalchemy import select
 
-from scaibunker.controller.workers import places
 from scaibunker.controller.workers import repository as workers
-from scaibunker.controller.workers.domain import Held
 from scaibunker.controller.workers.fleet import Fleet
 from scaibunker.controller.workers.service import Heartbeats
 from scaibunker.controller.workers.tables import worker_gpus
@@ -18,6 +15,7 @@ from scaibunker.controller.workers.tables import workers as table
 from scaibunker.wire.worker.heartbeat import Capacity
 from scaibunker.wire.worker.machines import MachineState
 from scaigrid.operation import system_operation
+from tests.integration.places import in_step, shown
 from tests.integration.refusals import never
 from tests.integration.simulated_worker import SimulatedWorker, beating
 from tests.integration.stack import Knobs, Stack, error_of
@@ -38,20 +36,6 @@ async def fleet(bare: Stack) -> AsyncIterator[dict[str, SimulatedWorker]]:
         yield made
     for each in made.values():
         await each.stop()
-
-
-async def shown(stack: Stack, worker_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = await stack.data_of("GET", f"/workers/{worker_id}", "super_admin")
-    return found
-
-
-async def in_step(stack: Stack) -> None:
-    """What workers are said to hold is what the rows of bunkers add up to."""
-    op = system_operation("tests", stack.grid.clock)
-    async with stack.grid.database.read() as db:
-        rows = await places.held_by_rows(op, db)
-        said = {each: s.held for each, s in (await workers.standings(op, db, None)).items()}
-    assert said == {each: rows.get(each, Held()) for each in said}
 
 
 async def statuses(stack: Stack, bunker_id: str) -> list[str]:

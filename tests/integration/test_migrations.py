@@ -16,11 +16,9 @@ from scaibunker.controller.module import MODULE
 from scaigrid.db import Database, guard, migrate
 from scaigrid.ids import new_id
 from scaigrid.settings import DatabaseSettings
-from tests.integration.test_database import MODULES, empty
 from tests.servers import MariaDb
 
-__all__ = ["empty"]  # a fixture of the neighbour's
-
+MODULES = [MODULE.migrations]
 FIRST = ("grid_0001", "scaibunker_0001")
 AT = datetime(2026, 1, 1, 12, 30, 15, 123456)  # noqa: DTZ001 - as it lies in the database
 ROWS: Mapping[str, Mapping[str, Any]] = {

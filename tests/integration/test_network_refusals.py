@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.integration import people
+from tests.integration.audit_log import entries, entry_for
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack, error_of
-from tests.integration.test_audit import entries, entry_for
 
 SEED, LISTS, AT_ONCE = 20_260_101, 300, 60
 INTERFACE = {"if_name": "eth0", "bridge_name": "lan"}

@@ -5,38 +5,15 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from scaibunker.storage.backend import StoreOptions
 from scaibunker.storage.errors import KeyTaken, NoSuchObject
 from scaibunker.storage.objects import ObjectStore
-from scaigrid.ids import new_id
+from tests.integration.buckets import MIB, bucket, content, put
 from tests.servers import S3Server
 from tests.waiting import until
-
-MIB = 1024 * 1024
-
-
-def bucket(server: S3Server, prefix: str = "", **more: object) -> StoreOptions:
-    """Options for a part of the server's bucket that no other test uses."""
-    return StoreOptions(
-        f"s3://{server.BUCKET}/{prefix or new_id('test')}",
-        **{
-            "endpoint": server.endpoint,
-            "access_key_id": server.KEY_ID,
-            "secret_access_key": server.SECRET,
-            "allow_http": True,
-            "part_bytes": 5 * MIB,
-            "connect_timeout_s": 2,
-            "stall_timeout_s": 10,
-            "retries": 3,
-            "retry_for_s": 10,
-            **more,
-        },  # type: ignore[arg-type]
-    )
 
 
 @pytest.fixture
@@ -50,19 +27,6 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
         made: ObjectStore = request.getfixturevalue("local")
         return made
     return ObjectStore(bucket(request.getfixturevalue("s3_server")))
-
-
-async def content(store: ObjectStore, key: str, start: int = 0, end: int | None = None) -> bytes:
-    return await joined((await store.read(key, start, end)).chunks)
-
-
-async def joined(chunks: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in chunks])
-
-
-async def put(store: ObjectStore, key: str, data: bytes = b"x", sha256: str | None = None) -> None:
-    async with store.write(key, sha256) as writer:
-        await writer.write(data)
 
 
 async def test_an_object_is_written_in_pieces_and_read_back(store: ObjectStore) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
 
 import pytest
 import structlog
@@ -13,6 +12,7 @@ from structlog.testing import capture_logs
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.metrics.registry import Metrics
 from scaigrid.settings import RedisSettings
+from tests.integration.metrics import samples, scraped
 from tests.integration.stack import Stack, error_of
 from tests.ports import free_port
 from tests.waiting import until
@@ -30,27 +30,6 @@ async def test_lines_of_a_request_say_whose_it_is(bare: Stack) -> None:
     assert of[denied.headers["x-request-id"]]["tenant_id"] == me["tenant_id"]
     assert "user_id" not in of[public.headers["x-request-id"]]
     assert structlog.contextvars.get_contextvars() == {}
-
-
-def samples(text: str) -> dict[str, float]:
-    """Values by name and labels, as they are written."""
-    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-    return {name: float(value) for name, _, value in lines}
-
-
-async def scraped(stack: Stack, good: Callable[[dict[str, float]], bool]) -> dict[str, float]:
-    """The metrics once they are so."""
-    found: dict[str, float] = {}
-
-    async def so() -> bool:
-        response = await stack.call("GET", "/metrics", None)
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-        found.update(samples(response.text))
-        return good(found)
-
-    await until(so, what=lambda: f"metrics to be so; they are {found}")
-    return found
 
 
 async def test_metrics_count_what_happens(stack: Stack, bunker: str) -> None:

@@ -20,7 +20,7 @@ from scaibunker.storage.errors import (
 from scaibunker.storage.objects import ObjectStore
 from tests.integration import bad_s3
 from tests.integration.bad_s3 import bad_server
-from tests.integration.test_object_store import MIB, bucket, content, joined, put
+from tests.integration.buckets import MIB, bucket, content, joined, put
 from tests.ports import free_port
 from tests.servers import S3Server, running
 from tests.waiting import loop_time

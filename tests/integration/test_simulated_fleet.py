@@ -19,18 +19,17 @@ from scaibunker.testing.host import CAPACITY, SimulatedHost
 from scaibunker.wire.worker.machines import MachineState
 from scaibunker.worker.room import Room
 from tests.integration.conftest import Template
-from tests.integration.quotas.books import SMALL, Books
+from tests.integration.fleets import Fleet, look_at_fleet, records, settled
+from tests.integration.places import shown
+from tests.integration.quotas.books import SMALL
 from tests.integration.simulated_worker import IMAGE, TOKEN
 from tests.integration.stack import Knobs, Stack, error_of
-from tests.integration.test_fleet import in_step, shown
 from tests.waiting import until
 
 HOSTS = 30
 INTERVAL_S = 3.0
 """Seconds between heartbeats of a fleet that has much to do; and of one of a few hosts:"""
 SHORT_INTERVAL_S = 0.8
-
-Fleet = dict[str, SimulatedHost]
 
 
 @pytest.fixture
@@ -89,44 +88,6 @@ async def fleet(bare: Stack, tmp_path: Path, hosts: int, interval_s: float) -> A
         await settled(bare, found)
     finally:
         await asyncio.gather(*(host.close() for host in made))
-
-
-async def look_at_fleet(stack: Stack) -> None:
-    """Have the controller choose by what is so now, not by what was so a moment ago."""
-    await stack.controller._view.bring_up_to_date(stack.grid.clock.monotonic())
-
-
-async def records(stack: Stack) -> list[dict[str, Any]]:
-    """All bunkers that ever were."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        query = {"limit": "200", **({"cursor": cursor} if cursor else {})}
-        page = (await stack.call("GET", "/bunkers", "tenant_admin", params=query)).json()
-        found += page["data"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return found
-
-
-async def settled(stack: Stack, fleet: Fleet) -> None:
-    """Wait until hosts run what the rows say, each in its place; then check the books."""
-    seen: list[Any] = []
-
-    async def as_it_should() -> bool:
-        live = [r for r in await records(stack) if r["status"] not in FINAL]
-        intended = {(r["id"], r["worker_id"], r["status"]) for r in live}
-        actual = {
-            (each, host.id, "running" if vmm.guest.thawed.is_set() else "paused")
-            for host in fleet.values()
-            for each, vmm in host.machines.items()
-        }
-        seen[:] = [intended - actual, actual - intended]
-        return not any(seen)
-
-    await until(as_it_should, what=lambda: f"nothing to be missing or astray: {seen}")
-    await in_step(stack)
-    await Books(stack).agree()
 
 
 async def storm(stack: Stack, count: int) -> list[dict[str, Any]]:

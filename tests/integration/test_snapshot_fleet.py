@@ -13,10 +13,10 @@ from scaibunker.wire.codes import Code
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.snapshots.http_store import HttpStore
 from tests.integration.conftest import Template
+from tests.integration.fleets import Fleet, look_at_fleet, settled
 from tests.integration.simulated_worker import IMAGE, TOKEN
 from tests.integration.snapshots import objects_of, take, until_snapshot
 from tests.integration.stack import Knobs, Stack, error_of
-from tests.integration.test_simulated_fleet import Fleet, look_at_fleet, settled
 from tests.waiting import until
 
 INTERVAL_S = 1.5

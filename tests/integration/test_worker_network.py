@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from tests.integration.metrics import scraped
 from tests.integration.simulated_worker import TOKEN, SimulatedWorker
 from tests.integration.stack import Stack
-from tests.integration.test_observe import scraped
 
 REGISTRIES = ["*.files.registry.test", "pypi.registry.test"]
 

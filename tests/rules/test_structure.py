@@ -10,8 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 GO_SOURCES = sorted(p for m in ("guest-agent", "image-baker") for p in (ROOT / m).rglob("*.go"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 OURS = ("scaibunker", "scaigrid")
 LINK = re.compile(r"\[[^\]`]+\]\(([\w./-]+)(?:#[\w-]+)?\)")
+SHARED = re.compile(r"^from (tests\.[\w.]+) import", re.MULTILINE)
 LONGEST = 500
 """Lines. A longer file holds more than one idea."""
 
@@ -31,7 +33,7 @@ def test_a_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), "no module docstring"
 
 
-@pytest.mark.parametrize("path", SOURCES + GO_SOURCES, ids=_name)
+@pytest.mark.parametrize("path", SOURCES + TESTS + GO_SOURCES, ids=_name)
 def test_a_file_holds_one_idea(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST
 
@@ -46,6 +48,16 @@ def test_no_import_of_ours_hides_in_a_function(path: Path) -> None:
         or (isinstance(node, ast.Import) and any(a.name.startswith(OURS) for a in node.names))
     ]
     assert hidden == []
+
+
+def test_what_tests_share_is_in_no_file_of_tests() -> None:
+    found = [
+        f"{_name(path)}: {module}"
+        for path in TESTS
+        for module in SHARED.findall(path.read_text())
+        if module.rpartition(".")[2].startswith("test_")
+    ]
+    assert found == []
 
 
 def test_what_the_documents_point_to_exists() -> None:

@@ -10,12 +10,10 @@ from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import FINAL, State
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.quotas.drift import GRACE_S
-from scaibunker.controller.workers import places
-from scaibunker.controller.workers import repository as workers
-from scaibunker.controller.workers.domain import Held
 from scaigrid.idempotency.tables import idempotency_keys
 from tests.integration.deaths.lives import MortalStack
 from tests.integration.inside import whole
+from tests.integration.places import in_step
 from tests.integration.quotas.books import Books
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack
@@ -91,11 +89,7 @@ class Scene:
         assert {each for worker in self.workers for each in worker.machines} == alive
         await self.books.agree()
         assert set(await self.books.counters.stashes()) == alive
-        op = self.books.op
-        async with self.stack.grid.database.read() as db:
-            rows = await places.held_by_rows(op, db)
-            said = {each: s.held for each, s in (await workers.standings(op, db, None)).items()}
-        assert said == {each: rows.get(each, Held()) for each in said}
+        said = await in_step(self.stack)
         assert sum(held.bunkers for held in said.values()) == len(alive)
 
     async def lease_is_over(self) -> None:

@@ -13,11 +13,12 @@ from sqlalchemy import select, update
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.snapshots.tables import snapshots
 from scaibunker.worker.snapshots.http_store import HttpStore
+from tests.integration.fleets import look_at_fleet
 from tests.integration.inside import whole
+from tests.integration.places import in_step
 from tests.integration.quotas.books import SMALL, Books
 from tests.integration.simulated_worker import TOKEN, SimulatedWorker, beating
 from tests.integration.stack import Stack
-from tests.integration.test_fleet import in_step
 from tests.waiting import until
 
 SIZE = {name: value for name, value in SMALL.items() if name != "image"}
@@ -123,4 +124,4 @@ async def until_online(stack: Stack, worker: SimulatedWorker) -> None:
         return worker.worker_id in {each["id"] for each in found}
 
     await until(known)
-    await stack.controller._view.bring_up_to_date(stack.grid.clock.monotonic())
+    await look_at_fleet(stack)

@@ -10,6 +10,7 @@ from scaibunker.testing.host import SimulatedHost
 from scaibunker.wire.guest.execs import ExecStart
 from scaibunker.worker.snapshots.store import LocalStore
 from tests.integration.commands import Output, Vanish
+from tests.integration.fleets import look_at_fleet
 from tests.integration.passivation.sleepers import SIZE, Sleepers, another_worker, until_online
 from tests.integration.quotas.books import Books
 from tests.integration.refusals import refuse
@@ -104,7 +105,7 @@ async def test_from_one_real_daemon_to_another(bare: Stack, tmp_path: Path) -> N
             return len(await bare.data_of("GET", "/workers", "super_admin")) == len(hosts)
 
         await until(both_known)
-        await bare.controller._view.bring_up_to_date(bare.grid.clock.monotonic())
+        await look_at_fleet(bare)
         sleepers = Sleepers(bare, SimulatedWorker(), Books(bare))
         bunker = await sleepers.one()
         path, query = f"/bunkers/{bunker}/files", {"path": "/home/bunker/kept"}

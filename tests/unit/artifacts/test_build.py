@@ -10,9 +10,9 @@ from scaibunker.artifacts.modules import WANTED
 from scaibunker.artifacts.records import ArtifactsError
 from scaibunker.artifacts.settings import Settings
 from scaibunker.artifacts.store import Store
-from tests.unit.artifacts.test_cpio import read_back
-from tests.unit.artifacts.test_modules import module, tree
-from tests.unit.artifacts.test_vmlinux import KERNEL, bzimage
+from tests.unit.artifacts.archives import read_back
+from tests.unit.artifacts.kernels import KERNEL, bzimage
+from tests.unit.artifacts.module_trees import module, tree
 
 
 @pytest.fixture

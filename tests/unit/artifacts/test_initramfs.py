@@ -2,7 +2,7 @@
 
 from scaibunker.artifacts.initramfs import build
 from scaibunker.artifacts.modules import Module
-from tests.unit.artifacts.test_cpio import read_back
+from tests.unit.artifacts.archives import read_back
 
 MODULES = [Module("virtio_ring", b"ring"), Module("virtio", b"virtio")]
 

@@ -8,29 +8,10 @@ import pytest
 from scaibunker.controller.bunkers.decide import Act, Situation, Step, decide
 from scaibunker.controller.bunkers.domain import Desired
 from scaibunker.controller.bunkers.lifecycle import FINAL, State
-from scaibunker.controller.workers.fleet import Absence, Sight
+from scaibunker.controller.workers.fleet import Absence
 from scaibunker.wire.worker.machines import MachineState, MachineStatus
 from tests.unit.controller.builders import NOW, a_bunker
-
-
-def machine(state: MachineState, **more: Any) -> MachineStatus:
-    return MachineStatus(bunker_id="bnk_1", state=state, **more)
-
-
-def situation(seen: MachineStatus | Absence = Absence.UNKNOWN, **changes: Any) -> Situation:
-    values: dict[str, Any] = {
-        "now": NOW,
-        "sight": Sight(seen, changes.pop("age_s", 0.0), changes.pop("asked", True)),
-        "known_s": 100.0,
-        "worker_lost": False,
-        "worker_fit": True,
-        "overdue": None,
-        "provision_timeout_s": 60,
-        "order_timeout_s": 20,
-        "look_after_s": 2,
-        "listening_since": NOW - timedelta(days=1),
-    }
-    return Situation(**{**values, **changes})
+from tests.unit.controller.situations import machine, situation
 
 
 def act(bunker: Any, s: Situation) -> Act:

@@ -1,27 +1,12 @@
 """What is known of a machine, and how old it is."""
 
-from datetime import datetime
-
 import pytest
 
 from scaibunker.controller.workers.fleet import Absence, Fleet
 from scaibunker.wire.worker.machines import MachineState, MachineStatus
-from tests.unit.controller.builders import NOW
+from tests.unit.controller.hands import Hands
 
 RUNNING = MachineStatus(bunker_id="bnk_1", state=MachineState.RUNNING)
-
-
-class Hands:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from scaibunker.controller.workers.fleet import Absence
 from scaibunker.wire.api.bunkers import LifecycleMode, NetworkProfile
 from scaibunker.wire.worker.machines import MachineState
 from tests.unit.controller.builders import NOW, a_bunker
-from tests.unit.controller.test_decide import machine, situation
+from tests.unit.controller.situations import machine, situation
 
 FROZEN, RUNS, FAILED = (
     machine(state) for state in (MachineState.PAUSED, MachineState.RUNNING, MachineState.FAILED)

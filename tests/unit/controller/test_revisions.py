@@ -5,7 +5,7 @@ import pytest
 from scaibunker.controller.bunkers import revisions
 from scaibunker.controller.bunkers.revisions import Revisions
 from tests.unit.controller.builders import a_bunker
-from tests.unit.controller.test_fleet import Hands
+from tests.unit.controller.hands import Hands
 
 
 def test_a_revision_is_known_since_it_was_first_read() -> None:

@@ -1,61 +1,17 @@
 """Warm starts on a simulated host: which machine is made of what, and what becomes of it when something dies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from scaibunker.testing.host import SimulatedHost
 from scaibunker.wire.guest.frames import Kind
-from scaibunker.wire.worker.machines import MachineState, MachineStatus
+from scaibunker.wire.worker.machines import MachineState
 from scaibunker.wire.worker.templates import template_of
-from tests.unit.testing.ear import IMAGE, IMAGE_SIZE, INTERVAL_S, TOKEN, Ear
+from tests.unit.testing.ear import IMAGE, Ear
+from tests.unit.testing.warm_hosts import MakeHost, all_stand, created, manifests, slots, templates
 from tests.waiting import until
-
-MakeHost = Callable[..., SimulatedHost]
-
-
-@pytest.fixture
-async def make_host(ear: Ear, tmp_path: Path) -> AsyncIterator[MakeHost]:
-    hosts: list[SimulatedHost] = []
-
-    def make(**options: object) -> SimulatedHost:
-        made = SimulatedHost(
-            tmp_path,
-            "warm",
-            controller_url=ear.url,
-            token=TOKEN,
-            images={IMAGE: IMAGE_SIZE},
-            heartbeat_interval_s=INTERVAL_S,
-            boot_timeout_s=5,
-            **{"warm_starts": True, **options},  # type: ignore[arg-type]
-        )
-        hosts.append(made)
-        return made
-
-    yield make
-    for host in hosts:
-        await host.close()
-
-
-def templates(folder: Path) -> list[str]:
-    """Those that are whole, and what is being made of others."""
-    return sorted(p.name for p in (folder / "warm/templates/ready").glob("*"))
-
-
-def manifests(folder: Path) -> list[str]:
-    return [p.read_text() for p in (folder / "warm/templates/ready").glob("[!.]*/manifest.json")]
-
-
-def slots(host: SimulatedHost) -> list[str]:
-    """Prepared machines, and those that were made of one."""
-    return [name for name in host.machines if name.startswith("slot_")]
-
-
-async def created(ear: Ear, host: SimulatedHost, bunker_id: str, **fields: object) -> MachineStatus:
-    assert await ear.order(host, bunker_id, **fields) == 202
-    return await ear.until_said(bunker_id, MachineState.RUNNING)
 
 
 async def with_template(ear: Ear, host: SimulatedHost, folder: Path, waiting: int = 1) -> None:
@@ -63,10 +19,6 @@ async def with_template(ear: Ear, host: SimulatedHost, folder: Path, waiting: in
     assert (await created(ear, host, "bnk_cold1")).start == "boot"  # of 64 MiB of disk
     await until(lambda: len(templates(folder)) == 1 and not templates(folder)[0].startswith("."))
     await until(lambda: len(slots(host)) == waiting and all_stand(host))
-
-
-def all_stand(host: SimulatedHost) -> bool:
-    return all(not host.machines[name].guest.thawed.is_set() for name in slots(host))
 
 
 async def test_the_second_machine_of_a_shape_is_made_of_a_template(

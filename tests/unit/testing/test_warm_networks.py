@@ -6,10 +6,8 @@ from scaibunker.wire.worker.network import NetworkOrder
 from scaibunker.wire.worker.templates import template_of
 from scaibunker.worker.network.port import Owner
 from tests.unit.testing.ear import IMAGE, Ear
-from tests.unit.testing.test_warm import MakeHost, all_stand, created, make_host, slots, templates
+from tests.unit.testing.warm_hosts import MakeHost, all_stand, created, slots, templates
 from tests.waiting import until
-
-__all__ = ["make_host"]
 
 PROFILES = ("isolated", "registry", "allowlisted")
 

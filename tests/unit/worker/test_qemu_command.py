@@ -1,25 +1,10 @@
 """QEMU's command line: confined, without secrets that matter, and with nothing a guest does not need."""
 
 import dataclasses
-from pathlib import Path
 
-from scaibunker.worker.vmm.port import GuestMemory, Nic, VmmConfig
+from scaibunker.worker.vmm.port import GuestMemory, Nic
 from scaibunker.worker.vmm.qemu import command
-
-CONFIG = VmmConfig(
-    machine_id="bnk_abcd",
-    kernel=Path("/k/vmlinux"),
-    initramfs=Path("/k/initramfs"),
-    image=Path("/images/a,b.ext4"),
-    upper_disk=Path("/d/upper.ext4"),
-    vcpus=2,
-    memory_mb=256,
-    token_hex="00" * 32,
-    run_dir=Path("/run/x"),
-    log=Path("/d/vmm.log"),
-    uid=700_001,
-    cgroup_procs=(Path("/cg/cpu/procs"), Path("/cg/memory/procs")),
-)
+from tests.unit.worker.vmm_config import CONFIG
 
 
 def _after(argv: list[str], option: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from scaibunker.worker.errors import WorkerFault
 from scaibunker.worker.vmm.qemu import command
 from scaibunker.worker.vmm.qemu.driver import QemuDriver
-from tests.unit.worker.test_qemu_command import CONFIG
+from tests.unit.worker.vmm_config import CONFIG
 
 SLOW = """
 import socket, sys, time
