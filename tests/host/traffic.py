@@ -9,7 +9,7 @@ import time
 from typing import Literal
 
 CHUNK = 1 << 20
-SETTLE_S, WINDOW_S = 1.0, 3.0
+SETTLE_S, WINDOW_S = 0.5, 2.0
 BYTES_ACKED, BYTES_RECEIVED = 120, 128
 """Offsets in the kernel's `struct tcp_info`."""
 Way = Literal["sends", "receives"]

@@ -62,11 +62,13 @@ async def test_a_controller_that_stood_still(stack: Stack, worker: SimulatedWork
 
 class TestDatabaseAway:
     @pytest.fixture(scope="class")
-    def own_server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
+    @classmethod
+    def own_server(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
         yield from running(MariaDb(tmp_path_factory.mktemp("own-mariadb")))
 
     @pytest.fixture(scope="class")
-    def template(self, own_server: MariaDb) -> Template:
+    @classmethod
+    def template(cls, own_server: MariaDb) -> Template:
         return prepared(MariaDbStore(own_server))
 
     async def test_an_outage_is_no_silence(
