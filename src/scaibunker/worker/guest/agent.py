@@ -60,6 +60,7 @@ class GuestAgent:
         disown_execs: bool = False,
         disk_mb: int = 0,
         network: GuestNetwork | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         """Make this machine this bunker: name, clock, entropy, environment, in one round trip; see
         `GuestIdentity`. With a new token the channel is opened by that from now on."""
@@ -76,7 +77,7 @@ class GuestAgent:
         )
         body = identity.model_dump_json(exclude_defaults=True).encode()
         said = time.monotonic()
-        await self._call("PUT", "/v1/identity", body)
+        await self._call("PUT", "/v1/identity", body, timeout_s)
         late = time.monotonic() - said >= CLOCK_LATE_S
         if token_hex:
             self.link.replace_token(bytes.fromhex(token_hex))

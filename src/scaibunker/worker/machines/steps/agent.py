@@ -61,4 +61,6 @@ class GreetAgent:
             disown_execs=body.goes_on and (source is None or not source.keep_execs),
             disk_mb=body.spec.disk_mb if slot and slot.disk_mb != body.spec.disk_mb else 0,
             network=told(body.network.guest) if body.network else None,
+            # A guest that has just begun may stand still for long on a host with more to do than it can.
+            timeout_s=body.host.boot_timeout_s,
         )
