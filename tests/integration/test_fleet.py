@@ -166,7 +166,7 @@ async def test_the_last_gpu_is_given_away_once(
     assert {error_of(a) for a in answers if a.status_code == 503} == {(503, "WORKER_UNAVAILABLE")}
     await in_step(bare)
     other = await bare.call("POST", "/bunkers", json={**wanted, "gpu_type": "h100"})
-    assert error_of(other) == (503, "NO_SUITABLE_WORKER")
+    assert error_of(other) == (503, "WORKER_UNAVAILABLE")
 
 
 async def test_what_one_worker_cannot_build_another_does(

@@ -115,9 +115,9 @@ def test_an_overfull_worker_has_nothing_free() -> None:
 def test_gpus_are_of_a_type_and_counted() -> None:
     two = replace(DEMAND, shape=Shape(1000, 512, 1024, 2, "a100"))
     assert chosen(two, candidate(), candidate("wrk_2", total=A100S)) == "wrk_2"
-    refused(NoSuitableWorker, "gpu_type", candidate(), demand=two)
+    refused(WorkerUnavailable, "gpu_type", candidate(), demand=two)
     other = replace(DEMAND, shape=Shape(1000, 512, 1024, 1, "h100"))
-    refused(NoSuitableWorker, "gpu_type", candidate(total=A100S), demand=other)
+    refused(WorkerUnavailable, "gpu_type", candidate(total=A100S), demand=other)
     busy = candidate(total=A100S, held=Held(gpus={"a100": 1}))
     [entry] = refused(WorkerUnavailable, "gpu_count", busy, demand=two)
     assert (entry["requested"], entry["free"]) == (2, 1)

@@ -193,7 +193,7 @@ def _without_room(shape: Shape, candidates: Sequence[Candidate]) -> GridError:
         having = [c for c in candidates if _devices(shape, c.total.gpus)]
         if not having:
             wanted = shape.gpu_type or "any type"
-            return _lacking(NoSuitableWorker, "gpu_type", f"no worker has a GPU of {wanted}")
+            return _lacking(WorkerUnavailable, "gpu_type", f"no worker has a GPU of {wanted}")
         candidates = [c for c in having if _gpu_type(shape, c) is not None]
         if not candidates:
             free = max(_devices(shape, c.free_gpus()) for c in having)
