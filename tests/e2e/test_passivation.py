@@ -15,7 +15,7 @@ from tests.e2e.stack import DevStack
 from tests.waiting import wait_until
 
 IDLE_S = 1
-ROUNDS, TIMES = 4, 5
+ROUNDS, TIMES = 3, 5
 ASLEEP_S = 90.0
 HELPERS = 4
 """Processes that come and go while machines are kept ready; far fewer than the bunker sleeps."""
@@ -152,3 +152,13 @@ def test_it_sleeps_again_and_again_and_nothing_grows(
         )
         WAYS[(round_ + number) % len(WAYS)](sleeper)
         goes_on(sleeper, before)
+
+
+def test_it_sleeps_on_while_everything_is_stopped(stack: DevStack, sleeper: Bunker) -> None:
+    before = tally(sleeper)
+    until_asleep(stack, sleeper)
+    assert stack.stop() == 0
+    assert stack.leftovers() == []
+    stack.start()
+    assert sleeper.refresh().passivated
+    goes_on(sleeper, before)

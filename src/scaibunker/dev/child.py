@@ -41,6 +41,8 @@ class Child:
         self._stopping = threading.Event()
         self._spawning = threading.Lock()
         self._keeper: threading.Thread | None = None
+        self.deaths = 0
+        """How often it has ended unasked."""
 
     def start(self) -> None:
         """Start it, and from now on start it again whenever it dies."""
@@ -97,6 +99,7 @@ class Child:
             code = process.wait()
             if self._stopping.is_set():
                 return
+            self.deaths += 1
             self._on_death(self.name, code)
             if time.monotonic() - started > CALM_AFTER_S:
                 pause = FIRST_PAUSE_S

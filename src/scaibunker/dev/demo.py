@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scaibunker.dev.errors import StartFailed
+from scaibunker.dev.errors import StartFailed, StartStopped
 from scaibunker.dev.layout import Credentials, Layout
 from scaibunker.dev.main import started, stopped_by_signals
 from scaibunker.dev.ports import free_port
@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.keep:
                 _next_steps(credentials, layout)
                 stop.wait()
+    except StartStopped:
+        return 130
     except (StartFailed, ScaiBunkerError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from sqlalchemy.engine import URL
 
 SOCKET_PATH_LIMIT = 107
+FULL_BELOW_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,14 @@ class Layout:
     @property
     def lock(self) -> Path:
         return self.root / "dev.lock"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another file worth having."""
+        try:
+            return shutil.disk_usage(self.root).free < FULL_BELOW_BYTES
+        except OSError:  # it is not there at all
+            return False
 
     def make(self) -> None:
         """Make the folders that are missing; nobody else may look into them."""

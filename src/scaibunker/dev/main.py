@@ -22,17 +22,20 @@ from typing import NamedTuple
 
 from scaibunker.artifacts.manifest import Artifacts, ensure
 from scaibunker.artifacts.records import ArtifactsError
-from scaibunker.dev import stack
+from scaibunker.dev import stack, worker_settings
 from scaibunker.dev.child import Child
-from scaibunker.dev.errors import StartFailed
+from scaibunker.dev.errors import StartFailed, StartStopped
 from scaibunker.dev.identities import prepare
 from scaibunker.dev.layout import Credentials, Layout
 from scaibunker.dev.ports import check_port
 from scaibunker.sdk import Client, ScaiBunkerError
 from scaibunker.wire.api.bunkers import BunkerStatus
 from scaibunker.worker.doctor import default_probe_memory
+from scaigrid.db.errors import DatabaseUnavailable
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0
+GIVE_UP_AFTER = 5
+"""Deaths of one process before the stack is ready: what it dies of will not pass."""
 DRAIN_AT_ONCE = 8
 WORKER_STOP_S = 30.0
 CONTROLLER_STOP_S = 10.0
@@ -60,6 +63,8 @@ def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
                 print(f"ready {credentials.base_url}", flush=True)
             stop.wait()
             say("stopping")
+    except StartStopped:
+        say("stopped before it was ready")
     except StartFailed as error:
         print(f"scaibunker dev: {error}", file=sys.stderr)
         return 1
@@ -84,9 +89,12 @@ def started(
     keep_bunkers: bool,
     warm_starts: bool = True,
 ) -> Iterator[Credentials]:
-    """The whole stack, up while inside. Without `warm_starts` every machine is booted. Raises StartFailed; nothing is left running then."""
+    """The whole stack, up while inside. Without `warm_starts` every machine is booted. Raises StartFailed, or StartStopped
+    for a `stop` that comes early; nothing is left running then."""
     _check_host()
-    layout.make()
+    worker_settings.check()
+    with _usable(layout):
+        layout.make()
     with _only_one(layout):
         check_port(host, port)
         try:
@@ -95,14 +103,18 @@ def started(
             raise StartFailed(str(error)) from error
         # The database holds what bunkers are given; nobody else on this machine may read it.
         os.umask(0o077)
-        credentials = prepare(layout, host, port, artifacts)
+        with _usable(layout):
+            credentials = prepare(layout, host, port, artifacts, stop)
+        if passed_on := worker_settings.passed_on():
+            say(f"the worker has settings of the environment: {', '.join(passed_on)}")
         children = _children(layout, host, port, credentials, artifacts, keep_bunkers, warm_starts)
         client = Client(credentials.base_url, credentials.keys["super_admin"])
         begun = datetime.now(UTC)
         try:
             serving = (children.redis, children.controller, children.worker)
-            for child in serving:
-                child.start()
+            with _usable(layout):
+                for child in serving:
+                    child.start()
             _wait_until_ready(client, serving, begun, stop)
             children.background.start()
             yield credentials
@@ -115,6 +127,16 @@ def started(
             children.redis.stop(REDIS_STOP_S)
             client.close()
             layout.clear()
+
+
+@contextlib.contextmanager
+def _usable(layout: Layout) -> Iterator[None]:
+    """What cannot be written is said, and no traceback."""
+    try:
+        yield
+    except (OSError, DatabaseUnavailable) as error:
+        why = "its disk is full" if layout.is_full else str(error)
+        raise StartFailed(f"cannot keep anything in {layout.root}: {why}") from error
 
 
 def say(message: str) -> None:
@@ -168,7 +190,9 @@ def _check_host() -> None:
 
 @contextlib.contextmanager
 def _only_one(layout: Layout) -> Iterator[None]:
-    with layout.lock.open("w") as lock:
+    with _usable(layout):
+        held = layout.lock.open("w")
+    with held as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -186,6 +210,9 @@ def _wait_until_ready(
         with contextlib.suppress(ScaiBunkerError):
             if any(w.last_heartbeat_at > begun for w in client.workers.list()):
                 return
+        for child in children:
+            if child.deaths >= GIVE_UP_AFTER:
+                raise StartFailed(f"the {child.name} does not start\n{child.log_tail()}")
         if time.monotonic() > deadline:
             tails = "\n".join(f"--- {c.name}\n{c.log_tail()}" for c in children)
             raise StartFailed(f"not ready within {READY_TIMEOUT_S:g} s\n{tails}")
@@ -193,7 +220,8 @@ def _wait_until_ready(
 
 
 def _drain(client: Client) -> None:
-    """Terminate every bunker through the API, so that rows and machines end together."""
+    """Terminate every bunker through the API, so that rows and machines end together. One that is passivated has nothing
+    here but its snapshot, and sleeps on."""
 
     def delete(bunker_id: str) -> None:
         with contextlib.suppress(ScaiBunkerError):
@@ -202,4 +230,6 @@ def _drain(client: Client) -> None:
     with contextlib.suppress(ScaiBunkerError), ThreadPoolExecutor(DRAIN_AT_ONCE) as pool:
         for status in (s for s in BunkerStatus if not s.is_final):
             for bunker in client.bunkers.list(status=status):
+                if bunker.record.passivated:
+                    continue
                 pool.submit(delete, bunker.id)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from scaibunker.dev import worker_settings
 from scaibunker.dev.child import Child
 from scaibunker.dev.layout import Layout
 
@@ -21,7 +22,7 @@ PASSED_ON = (
     "XDG_CACHE_HOME",
     "SCAIBUNKER_CACHE_DIR",
 )
-"""Of our environment; the rest stays with us, so that no stray setting changes the stack."""
+"""Of our environment, beside what `worker_settings` passes on; the rest stays with us, so that no stray setting changes the stack."""
 
 
 def base_environment() -> dict[str, str]:
@@ -105,14 +106,16 @@ def worker(
 ) -> Child:
     environment = {
         **base_environment(),
+        **worker_settings.passed_on(),
         "SCAIBUNKER_WORKER_TOKEN": token,
         "SCAIBUNKER_WORKER_DATA_DIR": str(layout.worker),
         "SCAIBUNKER_WORKER_CONTROLLER_URL": controller_url,
         "SCAIBUNKER_WORKER_IMAGE_FILES": json.dumps([str(path) for path in images]),
         "SCAIBUNKER_WORKER_PROBE_CACHE": str(probe_cache),
         "SCAIBUNKER_WORKER_STOP_MACHINES_ON_EXIT": "false" if keep_bunkers else "true",
-        "SCAIBUNKER_WORKER_WARM_STARTS": "true" if warm_starts else "false",
     }
+    if not warm_starts:
+        environment["SCAIBUNKER_WORKER_WARM_STARTS"] = "false"
     return Child(
         "worker",
         [str(BIN / "scaibunker-worker")],
