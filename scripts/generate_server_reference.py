@@ -373,7 +373,7 @@ def _settings() -> Iterator[str]:
     yield (
         "All come from the environment, or from the TOML file that `SCAIGRID_CONFIG` names (the variable "
         "`SCAIGRID_HTTP_PORT` is `port` in the table `[scaigrid.http]`; a variable that is set wins over the "
-        "file). They are read once, at the start; one that is wrong, or that does not exist, stops the "
+        "file). They are read once, at the start; one that is wrong, or a name in the file that does not exist, stops the "
         "start and is named. `SCAIGRID_MODE` says what the process is: "
         + ", ".join(f"`{mode}`" for mode in (*MODES, *of_modules([MODULE])))
         + ". What is about one mode alone is not read by the others.\n"

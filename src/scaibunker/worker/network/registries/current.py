@@ -37,7 +37,7 @@ class Registries:
             made = cls(file=file)
             made.hosts = await asyncio.to_thread(read, file)
         except RegistryFileInvalid as error:
-            raise WorkerFault(f"SCAIBUNKER_WORKER_REGISTRY_HOSTS_FILE: {error}") from None
+            raise WorkerFault(f"SCAIBUNKER_WORKER_NETWORK_REGISTRY_FILE: {error}") from None
         log.info("registry_hosts", hosts=len(made.hosts.sources), notes=list(made.hosts.notes))
         return made
 
