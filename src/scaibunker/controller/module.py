@@ -190,7 +190,7 @@ class Controller:
         delete_snapshot = DeleteSnapshot(database, self.snapshots.hint)
         take = Take(database, states, self._activity, snapshots, self.snapshots.hint)
         end_with_snapshot = EndWithSnapshot(
-            database, reading, take, ledger, reconcile.terminate_wait_s
+            database, reading, take, ledger, snapshots, reconcile.terminate_wait_s, hint
         )
         signer = grants.signer(storage, workers.tokens)
         self._log = ExecLog(database, self._writer, self._activity, metrics)

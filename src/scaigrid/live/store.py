@@ -73,7 +73,7 @@ class LiveStore:
 
     def key(self, *parts: str) -> str:
         """The name of a key of ours."""
-        return ":".join((self._settings.prefix, *parts))
+        return self._settings.key(*parts)
 
     async def ask(self, command: Awaitable[T]) -> T:
         """The answer to a command of `client`. Raises LiveStoreDown, LiveStoreBroken."""

@@ -74,15 +74,14 @@ class Queue:
         )
 
     def _worker(self, pool: BlockingConnectionPool) -> Worker:
-        prefix = self._settings.prefix
-        queue = f"{prefix}:tasks"
+        queue = self._settings.key("tasks")
         return Worker(
             on_startup=self._connected,
             cron_jobs=[
                 # Keys of arq's own are named after jobs, so that these carry our prefix.
                 cron(
                     self._trigger(name),
-                    name=f"{prefix}:{name}",
+                    name=self._settings.key(name),
                     max_tries=None,
                     **when(task.schedule),
                 )

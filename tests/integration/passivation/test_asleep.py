@@ -1,5 +1,7 @@
 """While it sleeps: what leaves it asleep, what ends it, and its commands."""
 
+import pytest
+
 from tests.integration.commands import hanging
 from tests.integration.passivation.sleepers import Sleepers
 from tests.integration.simulated_worker import SimulatedWorker
@@ -56,3 +58,28 @@ async def test_the_end_of_one_that_sleeps(sleepers: Sleepers, worker: SimulatedW
     assert objects_of(stack, snapshot) == set()
     refused = await sleepers.exec(bunker)
     assert error_of(refused) == (409, "BUNKER_NOT_RUNNING")
+
+
+@pytest.mark.parametrize("kind", ["disk", "full"])
+async def test_it_ends_with_the_snapshot_that_it_has(
+    sleepers: Sleepers, worker: SimulatedWorker, kind: str
+) -> None:
+    stack = sleepers.stack
+    bunker = await sleepers.one()
+    await sleepers.put_to_sleep(bunker)
+    worker.built.clear()
+    ended = await stack.data_of("DELETE", f"/bunkers/{bunker}?snapshot=true&kind={kind}")
+    assert (ended["status"], ended["passivated"]) == ("terminated", False)
+    assert worker.built == []
+    [kept] = await stack.data_of("GET", "/snapshots")
+    assert (kept["bunker_id"], kept["kind"], kept["status"]) == (bunker, kind, "ready")
+    assert await sleepers.alone() == [kept["id"]]
+    assert "disk.zst" in objects_of(stack, kept["id"])
+    await sleepers.agree()
+    clone = await stack.create(image=None, snapshot_id=kept["id"])
+    source = worker.machines[clone["id"]].spec.snapshot
+    assert source is not None
+    assert source.kind == kind
+    await stack.data_of("DELETE", f"/snapshots/{kept['id']}")
+    again = await stack.data_of("DELETE", f"/bunkers/{bunker}?snapshot=true")
+    assert again["status"] == "terminated"

@@ -45,3 +45,9 @@ async def test_while_it_is_away_one_looks_and_nobody_else_waits() -> None:
     store._down_until = time.monotonic()
     assert (await many(store, server)).count("PONG") == 1
     assert await many(store, server) == ["PONG"] * 20
+
+
+@pytest.mark.parametrize(("prefix", "name"), [("", "quota:epoch"), ("one", "one:quota:epoch")])
+def test_keys_have_the_prefix_if_there_is_one(prefix: str, name: str) -> None:
+    store = LiveStore(RedisSettings(url="redis://localhost", prefix=prefix))
+    assert store.key("quota", "epoch") == name

@@ -29,7 +29,9 @@ Digest = Annotated[
     str | None,
     Header(
         alias="Content-Digest",
-        description="The same as RFC 9530 has it: `sha-256=:base64:`.",
+        description="The same as RFC 9530 has it: `sha-256=:base64:`. Other ways that clients have "
+        "are understood too: `Digest`, `X-Checksum-SHA256`, `X-Amz-Checksum-SHA256`, "
+        "`X-Amz-Content-SHA256`, and `sha256` in the query.",
         max_length=1024,
     ),
 ]
@@ -73,7 +75,7 @@ class StorageEndpoints:
         op: Op,
         request: Request,
         key: str,
-        sha256: Sha256 = None,  # noqa: ARG002 - read from the request, both at once
+        sha256: Sha256 = None,  # noqa: ARG002 - read from the request, all at once
         digest: Digest = None,  # noqa: ARG002
     ) -> StoredObject:
         """Store the request's body. It replaces the object of that key atomically, once all of it has

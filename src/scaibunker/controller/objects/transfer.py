@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 
 import structlog
@@ -53,7 +53,7 @@ class Objects:
     async def put(self, op: Operation, request: Request, key: str) -> StoredObject:
         """Store a request's body, all of it; until then the old object, if any, stays."""
         limit = self.may(op, request, key)
-        expected = _expected(request.headers)
+        expected = _expected(request)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > limit:
             await self._discard(request)
@@ -167,9 +167,9 @@ def described(info: ObjectInfo) -> dict[str, str]:
     return headers
 
 
-def _expected(headers: Mapping[str, str]) -> str | None:
+def _expected(request: Request) -> str | None:
     try:
-        return expected_sha256(headers.get("x-content-sha256"), headers.get("content-digest"))
+        return expected_sha256(request.headers, request.query_params)
     except BadDigest as error:
         raise ValidationFailed.of(error.header, str(error)) from None
 

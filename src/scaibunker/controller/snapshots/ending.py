@@ -1,18 +1,27 @@
 """`DELETE /bunkers/{id}?snapshot=true`: a bunker that ends once there is a snapshot of it.
 
-It stands still until the snapshot is ready, so that nothing is done in it that the snapshot does not have.
+It stands still until the snapshot is ready, so that nothing is done in it that the snapshot does not have. One
+that sleeps has its snapshot already: that is kept, and is its owner's from then on.
 """
 
+from collections.abc import Callable
+
+from scaibunker.controller.bunkers import repository as bunkers
 from scaibunker.controller.bunkers.domain import Bunker, Desired
+from scaibunker.controller.bunkers.errors import BunkerNotRunning
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.reading import Reading
+from scaibunker.controller.bunkers.states import MovedMeanwhile
 from scaibunker.controller.quotas.ledger import Ledger
+from scaibunker.controller.settings import SnapshotSettings
 from scaibunker.controller.snapshots import repository
 from scaibunker.controller.snapshots.domain import Purpose, Snapshot
 from scaibunker.controller.snapshots.errors import SnapshotNotReady
-from scaibunker.controller.snapshots.take import Take
+from scaibunker.controller.snapshots.limits import check_counts, expires_at
+from scaibunker.controller.snapshots.take import ATTEMPTS, Take
 from scaibunker.wire.api.snapshots import SnapshotCreate, SnapshotKind, SnapshotStatus
-from scaigrid.db import Database
+from scaigrid.db import Database, Writer
+from scaigrid.db.errors import DatabaseBusy
 from scaigrid.errors import detail
 from scaigrid.operation import Operation
 
@@ -21,13 +30,22 @@ class EndWithSnapshot:
     """Ends bunkers with a snapshot."""
 
     def __init__(
-        self, database: Database, reading: Reading, take: Take, ledger: Ledger, wait_s: float
+        self,
+        database: Database,
+        reading: Reading,
+        take: Take,
+        ledger: Ledger,
+        settings: SnapshotSettings,
+        wait_s: float,
+        hint: Callable[[str], None],
     ) -> None:
         self._database = database
         self._reading = reading
         self._take = take
         self._ledger = ledger
+        self._settings = settings
         self._wait_s = wait_s
+        self._hint = hint
 
     async def __call__(self, op: Operation, bunker_id: str, kind: SnapshotKind) -> Bunker:
         """The bunker when it has ended, or as it is after a while; then the rest goes on in the background.
@@ -36,7 +54,7 @@ class EndWithSnapshot:
         bunker = await self._reading.get(op, bunker_id)
         if bunker.is_final or bunker.desired is Desired.TERMINATED:
             return await self._until_ended(op, bunker_id)
-        snapshot = await self._under_way(op, bunker)
+        snapshot = await self._slept_in(op, bunker_id, kind) or await self._under_way(op, bunker)
         if snapshot is None:
             body = SnapshotCreate(kind=kind)
             snapshot = await self._take(op, bunker_id, body, Purpose.TERMINATION)
@@ -45,6 +63,48 @@ class EndWithSnapshot:
         if _goes_on(bunker):
             await self._explain(op, snapshot.id)
         return bunker
+
+    async def _slept_in(self, op: Operation, bunker_id: str, kind: SnapshotKind) -> Snapshot | None:
+        """The snapshot of one that sleeps, which then is to end. It has the bunker's memory; of the kind `disk`
+        nothing is made of that."""
+
+        async def work(db: Writer) -> Snapshot | None:
+            bunker = await bunkers.get(op, db, bunker_id)
+            if bunker is None or not bunker.passivated or bunker.passive_snapshot_id is None:
+                return None
+            check_counts(
+                bunker.tenant_id,
+                await repository.counts(op, db, bunker.tenant_id),
+                self._settings,
+            )
+            snapshot = await repository.find(op, db, bunker.passive_snapshot_id)
+            if snapshot is None or not snapshot.is_usable:
+                raise BunkerNotRunning.because("passivated")
+            kept = {
+                "purpose": Purpose.TERMINATION.value,
+                "kind": kind.value,
+                "expires_at": expires_at(op.now(), None, self._settings.snapshot_max_lifetime_s),
+            }
+            ends = {
+                "desired": Desired.TERMINATED.value,
+                "desired_reason": f"ended by {op.user.name}, with a snapshot",
+                "passive_snapshot_id": None,
+            }
+            if not await repository.change(op, db, snapshot, kept):
+                raise MovedMeanwhile
+            if not await bunkers.change(op, db, bunker, **ends):
+                raise MovedMeanwhile
+            return snapshot
+
+        for _ in range(ATTEMPTS):
+            try:
+                snapshot = await self._database.transaction(work)
+            except MovedMeanwhile:
+                continue
+            if snapshot is not None:
+                self._hint(bunker_id)
+            return snapshot
+        raise DatabaseBusy("The bunker changes too fast; nothing was done.")
 
     async def _under_way(self, op: Operation, bunker: Bunker) -> Snapshot | None:
         """The snapshot with which it is to end already."""
