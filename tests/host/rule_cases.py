@@ -161,6 +161,7 @@ ANY_ARP = (
 TO_INPUT = (('iifname != "tap0" drop', "accept"),)
 """Whatever is for the slot itself."""
 NO_PKTTYPE = _off("meta pkttype != host counter name strayed drop")
+ANY_ADDRESS = (("goto refuse_address", "accept"),)
 FORWARDED = (
     ('iifname "tap0" goto refuse_profile', 'iifname "tap0" accept'),
 )  # fmt: skip
@@ -268,8 +269,14 @@ NOT_NAMED = [
          FORWARDED, passages=NAMED),
     Case("an echo request over IPv6", lambda r: [_icmpv6(r, 128, bytes(4) + MARK, SITE_V6)], FORWARDED, passages=NAMED),
     Case("TCP that is not diverted", lambda r: [_tcp(r, SITE_V4, 80)],
-         (*FORWARDED, ("ip daddr != 198.18.0.1 meta l4proto tcp dnat ip to 198.18.0.1:1", "accept")),
+         (*FORWARDED, *ANY_ADDRESS, ("ip daddr != 198.18.0.1 meta l4proto tcp dnat ip to 198.18.0.1:1", "accept")),
          passages=NAMED, answer=lambda frame: parse(frame).destination == SITE_V4),
+    Case("TCP to an address without a name", lambda r: [_tcp(r, SITE_V4, 80)],
+         ANY_ADDRESS, Seen.ANSWERED, NAMED, _from_port(80)),
+    Case("TCP to an IPv6 address without a name", lambda r: [_tcp(r, SITE_V6, 80)],
+         ANY_ADDRESS, Seen.ANSWERED, NAMED, _from_port(80)),
+    Case("TCP to a port for names", lambda r: [_tcp(r, SITE_V4, 853)],
+         (*ANY_ADDRESS, *_off("tcp dport 853 goto refuse_port")), Seen.ANSWERED, NAMED, _from_port(853)),
 ]  # fmt: skip
 
 GATEWAY = [

@@ -14,6 +14,7 @@ from scaibunker.worker.gateway.flows.part import FlowsPart
 from scaibunker.worker.network import flow_sockets
 from scaibunker.worker.network.given import SlotNetwork
 from scaibunker.worker.network.listening import open_sockets
+from scaibunker.worker.network.openings import NOT_RESOLVED, PORT_CLOSED
 from scaibunker.worker.network.policy import Passage, Policy
 from scaibunker.worker.network.rules import NEW_PER_S
 from tests.host.flows import of, records
@@ -139,14 +140,19 @@ async def test_named_tells_what_it_refuses_and_leaves_the_rest_to_the_proxy(
     async with recorded(rig, NAMED, tmp_path):
         rig.guest.send(datagram(rig, SITE_V4, 443, 10, 4000))
         ends = rig.to(SITE_V4)
-        rig.guest.send(p.packet(ends, p.TCP, p.tcp(ends, 443, source_port=4001)))
-        await until(lambda: rig.count("refused") == 1)
-    [record] = records(tmp_path)
-    assert (record["protocol"], record["verdict"], record["reason"]) == (
-        "udp",
-        "refused",
-        "profile",
-    )
+        for number, port in enumerate((443, 853)):
+            syn = p.tcp(ends, port, source_port=4001 + number)
+            rig.guest.send(p.packet(ends, p.TCP, syn))
+        await until(lambda: rig.refused() == 3)
+    told = {
+        (record["protocol"], record["verdict"], record["destination_port"], record["reason"])
+        for record in records(tmp_path)
+    }
+    assert told == {
+        ("udp", "refused", 443, "profile"),
+        ("tcp", "refused", 443, NOT_RESOLVED),
+        ("tcp", "refused", 853, PORT_CLOSED),
+    }
 
 
 async def test_what_a_guest_has_sent_is_counted_whichever_daemon_asks(rig: Rig) -> None:

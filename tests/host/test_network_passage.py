@@ -5,12 +5,15 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 
 import pytest
 
+from scaibunker.worker.gateway.openings import Openings
 from scaibunker.worker.network import links, nft
 from scaibunker.worker.network.flow_sockets import open_refusals
 from scaibunker.worker.network.never import Never, networks
+from scaibunker.worker.network.openings import LIFETIMES_S
 from scaibunker.worker.network.policy import Passage, Policy
 from scaibunker.worker.network.rules import (
     BUCKET_COUNT,
@@ -27,6 +30,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.host
 
+SOURCE_PORTS = itertools.count(41000)
 SITE = {4: "203.0.113.100", 6: "2001:db8:1::64"}
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 OPEN, NAMED = Policy(Passage.OPEN, 100), Policy(Passage.NAMED, 100)
@@ -137,13 +141,36 @@ def test_open_may_ask_another_for_names_and_private_networks_for_anything(
 
 
 @FAMILIES
-def test_named_diverts_whatever_tcp_to_the_proxy(rig: Rig, family: int) -> None:
+def test_named_diverts_tcp_to_the_proxy_where_the_gateway_says_so(rig: Rig, family: int) -> None:
     rig.enforce(NAMED)
+    site = SITE[family]
     gateway = rig.gateway_v4 if family == 4 else rig.gateway_v6
-    with rig.listening(socket.SOCK_STREAM, gateway, rig.facts.proxy_port) as proxy:
-        for port, (site, at) in enumerate([(SITE[family], 443), (SITE[family], 53)], 40200):
+
+    def is_refused(at: int, port: int) -> bool:
+        rig.guest.clear()
+        rig.guest.send(tcp(rig, site, at, port))
+        answer = rig.guest.wait(lambda f: parse(f).protocol == p.TCP and parse(f).source == site)
+        return is_tcp(answer, p.RST | p.ACK)
+
+    with (
+        rig.listening(socket.SOCK_DGRAM, gateway, rig.facts.dns_port) as resolver,
+        rig.listening(socket.SOCK_STREAM, gateway, rig.facts.proxy_port) as proxy,
+    ):
+        assert is_refused(443, 40190)
+        # A guest that says what the gateway would say is no gateway.
+        rig.guest.send(udp(rig, site, len(LIFETIMES_S), b"", rig.facts.dns_port))
+        assert is_refused(443, 40191)
+        Openings([resolver]).open(ip_address(site), 3)
+        assert not is_refused(443, 40192)
+        wait_until(lambda: is_refused(443, next(SOURCE_PORTS)), 10)  # its time is over
+        Openings([resolver]).open(ip_address(site), 300)
+        rig.enforce(NAMED)  # other rules, the same knowledge
+        assert is_refused(53, 40193)
+        assert is_refused(853, 40194)
+        for port, at in enumerate([443, 7], 40200):
+            rig.guest.clear()
             rig.guest.send(tcp(rig, site, at, port))
-            answer = rig.guest.wait(lambda f, s=site: is_tcp(f, p.SYN | p.ACK, s))  # type: ignore[misc]
+            answer = rig.guest.wait(lambda f: is_tcp(f, p.SYN | p.ACK, site))
             theirs = int.from_bytes(parse(answer).payload[4:8], "big")
             rig.guest.clear()
             rig.guest.send(tcp(rig, site, at, port, flags=p.ACK, number=2, acknowledged=theirs + 1))
@@ -157,7 +184,7 @@ def test_named_diverts_whatever_tcp_to_the_proxy(rig: Rig, family: int) -> None:
                 wanted = accepted.getsockopt(level, 80, 28)  # SO_ORIGINAL_DST
                 assert int.from_bytes(wanted[2:4], "big") == at
                 assert p.address_bytes(site) in wanted
-    assert not rig.up.frames(lambda f: parse(f).protocol == p.TCP)
+    assert not rig.up.frames(lambda f: parse(f).protocol in (p.TCP, p.UDP))
 
 
 @FAMILIES

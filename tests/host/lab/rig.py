@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from scaibunker.worker.network import netns, nft
+from scaibunker.worker.network import netns, nft, openings
 from scaibunker.worker.network import slot as slots
 from scaibunker.worker.network.facts import HostFacts
 from scaibunker.worker.network.flow_sockets import end_flows
@@ -96,6 +96,11 @@ class Rig:
     def count(self, name: str) -> int:
         """Packets that a counter of the slot's ruleset has seen."""
         return self.inside.call(lambda: nft.counters("inet", "scaibunker"))[name].packets
+
+    def refused(self) -> int:
+        """Packets that its ruleset has refused, for whatever reason."""
+        named = self.inside.call(lambda: nft.counters("inet", openings.TABLE))
+        return self.count("refused") + named["refused"].packets
 
     def host_count(self, name: str) -> int:
         return self.lab.host.call(lambda: nft.counters("inet", self.host_facts.table))[name].packets

@@ -50,6 +50,11 @@ class Answers:
             self._forget(address, name)
         return tuple(sorted(names, key=lambda name: -names[name]))
 
+    def lasts_s(self, address: Address) -> float:
+        """Seconds for which some name stands for it; 0 if none does."""
+        ends = self._ends.get(address, {}).values()
+        return max(0.0, max(ends, default=0.0) - self._now())
+
     def retain(self, permits: Callable[[str], bool]) -> None:
         """Forget those for names that are not permitted any more."""
         pairs = [(address, name) for address, names in self._ends.items() for name in names]

@@ -7,6 +7,7 @@ The chains, in the order in which a packet meets them:
 |---|---|---|
 | `guard` | prerouting, before fragments are put together | who sent it, and whether it is of a form that is judged at all |
 | `admission` | prerouting, when the connection is known | how many connections there are, and how fast new ones come |
+| `openings` | prerouting, after that; in a table of its own | NAMED: whether TCP goes where a permitted name stands for |
 | `divert` | prerouting, destination NAT | NAMED: TCP goes to the proxy |
 | `input` | input | what may be said to the gateway: DNS, and what was diverted |
 | `forward` | forward | OPEN: where it goes, and that what comes is an answer |
@@ -24,6 +25,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from scaibunker.worker.network.facts import SlotFacts
 from scaibunker.worker.network.never import NOWHERE, WRAPPED, Never
+from scaibunker.worker.network.openings import no_openings, openings
 from scaibunker.worker.network.policy import Passage, Policy
 
 TABLE = "scaibunker"
@@ -40,6 +42,11 @@ DNS_PER_S, DNS_BURST = 1000, 1000
 ECHO_PER_S, ECHO_BURST = 100, 100
 ANSWERS_PER_S, ANSWERS_BURST = 500, 1000
 """Refusals that are answered. More are silent."""
+ANSWER = (
+    f"limit rate over {ANSWERS_PER_S}/second burst {ANSWERS_BURST} packets drop",
+    "meta l4proto tcp reject with tcp reset",
+    "reject with icmpx type admin-prohibited",
+)
 TOLD_PER_S, TOLD_BURST = 200, 1000
 """Refusals that are told to the audit, of each reason. `refused` counts all of them."""
 TOLD_BYTES = 128
@@ -77,6 +84,7 @@ def slot_ruleset(policy: Policy, facts: SlotFacts, never: Never) -> str:
             f"table arp {TABLE} {{",
             *arp,
             "}",
+            *_openings(policy, facts),
             never_update(never),
         ]
     )
@@ -107,6 +115,7 @@ def slot_opening(policy: Policy, facts: SlotFacts) -> str:
             f"add rule inet {TABLE} output accept",
             *(f"add rule arp {TABLE} input {line}" for line in arp),
             f"add rule arp {TABLE} output accept",
+            *(_openings(policy, facts) if policy.passage is Passage.NAMED else ()),
             "",
         ]
     )
@@ -331,30 +340,35 @@ def _forwarding(facts: SlotFacts) -> list[str]:
     ]  # fmt: skip
 
 
+def _openings(policy: Policy, facts: SlotFacts) -> list[str]:
+    """NAMED: which addresses connections may be opened to."""
+    if policy.passage is not Passage.NAMED:
+        return no_openings()
+    return openings(facts, ANSWER[:2], _told(facts) if policy.audited else None)
+
+
+def _told(facts: SlotFacts) -> str:
+    """Tells the audit of a refusal, with room for the reason."""
+    return (
+        f"limit rate {TOLD_PER_S}/second burst {TOLD_BURST} packets "
+        f'log prefix "{{reason}}" group {facts.refusals_group} snaplen {TOLD_BYTES}'
+    )
+
+
 def _refusals(audited: bool, facts: SlotFacts) -> list[str]:
     """For each reason, a chain that tells and counts it; one that answers."""
-    chains = [
-        _chain(
-            "answer",
-            f"limit rate over {ANSWERS_PER_S}/second burst {ANSWERS_BURST} packets drop",
-            "meta l4proto tcp reject with tcp reset",
-            "reject with icmpx type admin-prohibited",
-        )
-    ]
-    for reason in ("profile", "never", "limit"):
-        told = (
-            f"limit rate {TOLD_PER_S}/second burst {TOLD_BURST} packets "
-            f'log prefix "{reason}" group {facts.refusals_group} snaplen {TOLD_BYTES}'
-        )
-        chains.append(
+    return [
+        _chain("answer", *ANSWER),
+        *(
             _chain(
                 f"refuse_{reason}",
-                *([told] if audited else []),
+                *([_told(facts).format(reason=reason)] if audited else []),
                 "counter name refused",
                 "goto answer",
             )
-        )
-    return chains
+            for reason in ("profile", "never", "limit")
+        ),
+    ]
 
 
 def _arp(facts: SlotFacts) -> str:

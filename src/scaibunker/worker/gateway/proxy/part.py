@@ -20,12 +20,11 @@ from scaibunker.worker.gateway.proxy.setting import Setting
 from scaibunker.worker.gateway.proxy.side import reset
 from scaibunker.worker.gateway.recorder import Endpoint, Flow, Verdict
 from scaibunker.worker.gateway.surroundings import Surroundings
+from scaibunker.worker.network.openings import CLOSED_PORTS
 from scaibunker.worker.network.policy import Passage, Policy
 
 log = structlog.get_logger(__name__)
 
-CLOSED_PORTS = frozenset((53, 853))
-"""Names are asked of the gateway's resolver, and of nobody else."""
 ACCEPTS = 32
 """At once; then others have their turn."""
 SWEEP_S = 5.0

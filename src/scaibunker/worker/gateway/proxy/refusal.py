@@ -2,12 +2,14 @@
 
 from enum import StrEnum
 
+from scaibunker.worker.network import openings
+
 
 class Reason(StrEnum):
     """Ours alone: nothing of it is the guest's words. Records and answers carry it."""
 
-    NOT_RESOLVED = "address stands for no permitted name"
-    PORT_CLOSED = "port is closed"
+    NOT_RESOLVED = openings.NOT_RESOLVED
+    PORT_CLOSED = openings.PORT_CLOSED
     TOO_MANY = "too many connections"
     NO_ADDRESS = "name has no address that may be dialled"
     ADDRESS_CLOSED = "address is closed to all"

@@ -108,8 +108,14 @@ class Resolution:
             prepared.learned = True
             name, ends_in = query.name(), prepared.until - self.now() + GRACE_S
             for address in prepared.addresses:
-                self._attachment.answers.learn(name, address, ends_in)
+                self._learn(name, address, ends_in)
         return prepared.render(query, self.now(), whole=whole)
+
+    def _learn(self, name: str, address: Address, ends_in: float) -> None:
+        attachment = self._attachment
+        attachment.answers.learn(name, address, ends_in)
+        if attachment.policy.passage is Passage.NAMED:
+            attachment.openings.open(address, attachment.answers.lasts_s(address))
 
     async def addresses(self, name: str) -> list[Address]:
         """For `Lookup`."""
