@@ -1,6 +1,7 @@
 """Whose things are on this host, and whether somebody will come back for them. Reads; changes nothing."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from scaibunker.worker.settings import WorkerSettings
 log = structlog.get_logger(__name__)
 
 GATEWAY = ".gateway"
+DATA_DIR = b"SCAIBUNKER_WORKER_DATA_DIR"
 _OWNED = re.compile(rf"({WORKER_ID})(?:{note.SUFFIX}|{GATEWAY})?", re.ASCII)
 _TAGS = tuple(
     re.compile(pattern, re.ASCII)
@@ -130,7 +132,7 @@ def worker(places: Places, worker_id: str) -> Worker:
     path = places.note(worker_id)
     said = note.read(path)
     data_dir = said.data_dir if said else None
-    runs = note.is_held(path) or places.claims(worker_id).in_use
+    runs = note.is_held(path) or places.claims(worker_id).in_use or worker_id in _at_work()
     standing = Standing.RUNNING if runs else without_daemon(worker_id, data_dir)
     return Worker(worker_id, standing, data_dir, tuple(_things(places, worker_id)))
 
@@ -158,6 +160,19 @@ def bridges(names: Names) -> list[str]:
 def has_rules(names: Names) -> bool:
     """Whether the host's table for a worker's slots is there."""
     return any(name == names.table for _, name in _tables())
+
+
+def _at_work() -> set[str]:
+    """Workers whose data folder some process has been told of and finds there: also those that keep their sockets elsewhere."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or it has no such folder
+            for variable in (process / "environ").read_bytes().split(b"\0"):
+                name, _, value = variable.partition(b"=")
+                if name == DATA_DIR and value:
+                    folder = process / "root" / os.fsdecode(value).lstrip("/")
+                    found.add((folder / "worker-id").read_text(errors="replace").strip())
+    return found
 
 
 def _things(places: Places, worker_id: str) -> Iterable[str]:
