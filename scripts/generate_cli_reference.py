@@ -44,6 +44,7 @@ record |
 `quota rm` | the records of those that it was done to |
 | `bunker signal` | `{"bunker_id", "exec_id", "signal"}` |
 | `doctor` | a list of `{"name", "ok", "value", "advice", "required"}` |
+| `dev` | `{"status": "ready", "base_url", "credentials"}`, in one line |
 | an error, on standard error | `{"error": {"code", "message", "hint", "details", "request_id", \
 "retry_after", "exec_id"}}` |
 """

@@ -28,10 +28,10 @@ class ExitCode(IntEnum):
 MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.OK: "done",
     ExitCode.FAILURE: "a failure that has no number of its own; something was left out of a copy",
-    ExitCode.USAGE: "the arguments, the profile or a value in the request are not valid",
+    ExitCode.USAGE: "the arguments, the profile or a value in the request are not valid, or no endpoint or no key is given",
     ExitCode.NOT_FOUND: "there is no such bunker, image, snapshot, worker, quota profile, command or file, or it is "
     "not yours",
-    ExitCode.DENIED: "the key is missing, wrong or expired, or lacks the permission",
+    ExitCode.DENIED: "the key is wrong or expired, or lacks the permission",
     ExitCode.CONFLICT: "its state does not allow it: not running, name taken, a directory in the way",
     ExitCode.UNAVAILABLE: "no worker has room, a worker does not answer, or the server failed",
     ExitCode.CONNECTION: "the server cannot be reached, or a stream broke off",

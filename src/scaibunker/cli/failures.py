@@ -86,7 +86,9 @@ def show(error: ScaiBunkerError, *, as_json: bool) -> None:
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     typer.echo(texts.lines(f"{error.message}{code}"), err=True)
     for detail in _details(error):
-        typer.echo(texts.lines(f"  {_detail_line(detail)}"), err=True)
+        line = _detail_line(detail)
+        if line != error.message:  # the only one of some errors is all that there is to say
+            typer.echo(texts.lines(f"  {line}"), err=True)
     if error.hint:
         typer.echo(texts.lines(f"hint: {error.hint}"), err=True)
     if isinstance(error, StreamBroken) and error.exec_id:

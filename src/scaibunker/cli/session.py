@@ -107,14 +107,23 @@ def ending(as_json: bool, failure: ExitCode | None = None) -> Iterator[None]:
 
 
 class _Warnings(logging.Handler):
+    """Each thing that there is to warn of is said once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        notice(f"warning: {record.getMessage()}")
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            notice(f"warning: {message}")
 
 
 @contextmanager
 def _warnings() -> Iterator[None]:
     """What the SDK has to warn of goes where our own notices go."""
-    log, handler = logging.getLogger("scaibunker.sdk"), _Warnings(logging.WARNING)
+    log, handler = logging.getLogger("scaibunker.sdk"), _Warnings()
     log.addHandler(handler)
     try:
         yield

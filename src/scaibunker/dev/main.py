@@ -8,6 +8,7 @@ and Redis.
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -53,22 +54,36 @@ class Children(NamedTuple):
     background: Child
 
 
-def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code."""
+def run(data_dir: Path, host: str, port: int, keep_bunkers: bool, as_json: bool = False) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code. With `as_json` the line that says `ready` is a JSON object, and
+    so is an error."""
     stop = stopped_by_signals()
     layout = Layout(data_dir)
     try:
         with started(layout, host, port, stop, keep_bunkers=keep_bunkers) as credentials:
             if not stop.is_set():
-                print(f"ready {credentials.base_url}", flush=True)
+                print(_ready(layout, credentials, as_json=as_json), flush=True)
             stop.wait()
             say("stopping")
     except StartStopped:
         say("stopped before it was ready")
     except StartFailed as error:
-        print(f"scaibunker dev: {error}", file=sys.stderr)
+        if as_json:
+            print(
+                json.dumps({"error": {"code": "StartFailed", "message": str(error)}}),
+                file=sys.stderr,
+            )
+        else:
+            say(str(error))
         return 1
     return 0
+
+
+def _ready(layout: Layout, credentials: Credentials, *, as_json: bool) -> str:
+    if not as_json:
+        return f"ready {credentials.base_url}"
+    said = {"base_url": credentials.base_url, "credentials": str(layout.credentials)}
+    return json.dumps({"status": "ready", **said})
 
 
 def stopped_by_signals() -> threading.Event:

@@ -83,8 +83,8 @@ def test_what_workers_have_left_is_taken_away(
 def test_dev(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[tuple[Any, ...]] = []
 
-    def run(data_dir: Path, host: str, port: int, keep_bunkers: bool) -> int:
-        calls.append((data_dir, host, port, keep_bunkers))
+    def run(data_dir: Path, host: str, port: int, keep_bunkers: bool, as_json: bool) -> int:
+        calls.append((data_dir, host, port, keep_bunkers, as_json))
         return 5
 
     install(monkeypatch, "dev", run)
@@ -92,9 +92,11 @@ def test_dev(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert shell(*argv).code == 5
     shell.environ["XDG_DATA_HOME"] = "/data"
     shell("dev")
+    shell("dev", "--json")
     assert calls == [
-        (tmp_path, "::1", 8123, True),
-        (Path("/data/scaibunker/dev"), "127.0.0.1", 8000, False),
+        (tmp_path, "::1", 8123, True, False),
+        (Path("/data/scaibunker/dev"), "127.0.0.1", 8000, False, False),
+        (Path("/data/scaibunker/dev"), "127.0.0.1", 8000, False, True),
     ]
     assert shell("dev", "--port", "0").code == 2
 

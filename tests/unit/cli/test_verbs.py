@@ -208,4 +208,10 @@ def test_a_key_among_the_arguments_is_warned_of_and_never_shown(
 
 def test_warnings_of_the_sdk_are_shown(api: FakeApi, shell: Shell) -> None:
     done = shell("image", "ls", "--endpoint", "http://grid.example")
-    assert "warning: http://grid.example is not encrypted" in done.complaint
+    assert done.complaint.count("warning: http://grid.example is not encrypted") == 1
+
+
+def test_an_error_is_said_once(shell: Shell) -> None:
+    done = shell("bunker", "create", "debian-12", "--memory", "1M")
+    assert done.code == 2
+    assert done.complaint.count("memory_mb") == 1

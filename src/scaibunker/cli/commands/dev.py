@@ -1,6 +1,6 @@
 """`scaibunker dev`: everything in one command.
 
-The work is done by `scaibunker.dev.main:run(data_dir, host, port, keep_bunkers) -> int`, which prints
+The work is done by `scaibunker.dev.main:run(data_dir, host, port, keep_bunkers, as_json) -> int`, which prints
 the `ready` line, handles its own signals, and gives the exit code.
 """
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from scaibunker.cli.extras import load
-from scaibunker.cli.options import new_app
+from scaibunker.cli.options import JsonOption, new_app
 from scaibunker.cli.session import ending
 
 app = new_app()
@@ -40,16 +40,18 @@ def dev(
             "--keep-bunkers", help="Leave the bunkers running at the end, and find them again."
         ),
     ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Run everything on this machine: controller, storage and a worker.
 
     Prints `ready http://HOST:PORT` when a bunker can be created; the keys are then in
     DIR/credentials.json. SIGTERM or Ctrl-C stops it, and leaves nothing behind.
     """
-    with ending(as_json=False):
+    json = json or context.obj.choice.json
+    with ending(json):
         run = load("dev")
     folder = data_dir or _default_folder(context.obj.environ)
-    raise typer.Exit(run(folder, host, port, keep_bunkers))
+    raise typer.Exit(run(folder, host, port, keep_bunkers, json))
 
 
 def _default_folder(environ: Mapping[str, str]) -> Path:
