@@ -11,8 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import insert, select, update
 
-from scaigrid.audit import repository
-from scaigrid.audit.folding import CHEAP
+from scaigrid.audit import folding, repository
 from scaigrid.audit.tables import audit_log
 from scaigrid.auth.service import issue
 from scaigrid.clock import SystemClock
@@ -297,13 +296,14 @@ async def test_an_export_that_breaks_is_cut_so_that_it_cannot_seem_whole(
         await bare.call("GET", f"{LOG}/export", "tenant_admin")
 
 
-async def test_a_flood_of_refusals_is_folded(bare: Stack) -> None:
-    more = 15
-    for _ in range(CHEAP + more):
+async def test_a_flood_of_refusals_is_folded(bare: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    enough, more = 40, 15
+    monkeypatch.setattr(folding, "CHEAP", enough)
+    for _ in range(enough + more):
         await bare.call("POST", "/bunkers", None)
     await bare.data_of("POST", "/v1/api-keys", json={"name": "n"})  # what succeeds never is
     singles = [e for e in await entries(bare) if e["status"] == 401]
-    assert len(singles) == CHEAP
+    assert len(singles) == enough
     await bare.restart()
     newest, *rest = [e for e in await entries(bare) if e["status"] == 401]
     assert rest == singles

@@ -14,7 +14,7 @@ from scaigrid.audit.domain import ActorType, Entry
 from scaigrid.http.address import source_of
 
 WINDOW_S = 60.0
-CHEAP = 120
+CHEAP = 600
 """Refusals of one source that are entries of their own, in a window: without a proven caller, or
 over its rate limit. They cost whoever sends them nothing."""
 PROVEN = 1200

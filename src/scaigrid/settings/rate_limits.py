@@ -30,7 +30,8 @@ class RateLimitSettings(Section):
     per_partner: Requests = 0
     """Requests of all tenants of one partner."""
 
-    failures_per_address: Requests = 300
+    failures_per_address: Requests = 3000
     """Requests from one client address (IPv6: one /64 network) without a good credential. Beyond
     them, a credential that was not good before is refused without being looked at. Callers behind
-    a proxy share its address, unless it is among `SCAIGRID_HTTP_TRUSTED_PROXIES`."""
+    a proxy share its address, unless it is among `SCAIGRID_HTTP_TRUSTED_PROXIES`. It spares the database: a
+    credential is too long to be guessed at any rate."""
