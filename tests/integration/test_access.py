@@ -267,7 +267,7 @@ async def test_unknown_routes_and_methods_answer_in_the_envelope(bare: Stack) ->
     assert error_of(await bare.call("GET", "/bunkers/")) == (404, "NOT_FOUND")
     response = await bare.call("PATCH", "/bunkers")
     assert error_of(response) == (405, "METHOD_NOT_ALLOWED")
-    assert response.headers["allow"]
+    assert response.headers["allow"] == "GET, POST"
 
 
 async def test_health_needs_no_credential(bare: Stack) -> None:
