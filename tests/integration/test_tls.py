@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from scaibunker.controller.settings import WorkerSettings as ControllerSide
 from scaibunker.controller.workers.client import WorkerClient, WorkerSilent
+from scaibunker.sdk import AsyncClient, ConnectionFailed
 from scaibunker.wire.worker.heartbeat import HeartbeatAnswer
 from scaibunker.worker import tls
 from scaibunker.worker.errors import WorkerFault
@@ -142,6 +143,24 @@ async def test_the_controller_serves_https_and_the_worker_verifies_it(
     assert (await report(ca.file)).interval_s > 0
     with pytest.raises(aiohttp.ClientConnectorCertificateError):
         await report(Authority(tmp_path, "other").file)
+
+
+async def test_a_client_trusts_the_authority_that_it_is_told_of(
+    bare: Stack, ca: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = ca.issue("controller")
+    bare.knobs.http = {"tls_certificate": certificate, "tls_key": key}
+    await bare.restart()
+
+    async def look() -> None:
+        url = f"https://127.0.0.1:{bare.client.base_url.port}"
+        async with AsyncClient(url, bare.keys["user"]) as client:
+            assert [bunker async for bunker in client.bunkers.list()] == []
+
+    with pytest.raises(ConnectionFailed, match="certificate"):
+        await look()
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.file))
+    await look()
 
 
 def test_files_that_cannot_be_used_are_named_by_their_setting(

@@ -256,8 +256,11 @@ def _with_cursor(call: Call, cursor: object) -> Call:
     return replace(call, params={**call.params, "cursor": str(cursor)})
 
 
-def _trust(endpoint: Endpoint) -> ssl.SSLContext | bool:
-    """Whom to trust. Reading the list of authorities takes a while, and plain HTTP needs none."""
+def _trust(endpoint: Endpoint) -> ssl.SSLContext:
+    """Whom to trust: the usual authorities, or those that SSL_CERT_FILE or SSL_CERT_DIR name, and those that the administrator of
+    this machine does. Reading them takes a while, and plain HTTP needs none."""
     if endpoint.base_url.startswith("http://"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
-    return True
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
