@@ -81,7 +81,7 @@ async def test_an_address_is_open_for_as_long_as_it_was_told(lab: Lab, machine: 
 
 
 def _opened(address: str) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection(address, 80, timeout=10)
+    connection = http.client.HTTPConnection(address, 80, timeout=30)
     assert get(connection) == address
     return connection
 

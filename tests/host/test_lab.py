@@ -16,7 +16,7 @@ from tests.host.lab.lab import ECHO, HTTPS, WORKER_SERVICE
 
 def _ask(lab: Lab, name: str, kind: str, at: str = plan.RESOLVER_V4) -> dns.message.Message:
     query = dns.message.make_query(name, kind)
-    return lab.host.call(lambda: dns.query.udp(query, at, timeout=5))
+    return lab.host.call(lambda: dns.query.udp(query, at, timeout=30))
 
 
 def _get(lab: Lab, address: str, name: str) -> bytes:

@@ -113,20 +113,25 @@ async def test_a_chain_over_two_bridges(worker: WorkerProcess) -> None:
     for name in ("eth0", "eth1"):
         await python(worker, firewall, programs.ADDRESS, name, "none")
     await begin(worker, server, programs.SERVER, "8000", "8001", "8002")
-    ask = programs.ASK
+
+    async def answer(port: str) -> str:
+        return await python(worker, client, programs.ASK, "tcp", SERVER, port, "60")
+
+    async def silence(kind: str, port: str) -> str:
+        return await python(worker, client, programs.ASK, kind, SERVER, port, "4")
 
     # Nobody passes anything on: there is no way.
-    assert "nothing" in await python(worker, client, ask, "tcp", SERVER, "8000")
+    assert "nothing" in await silence("tcp", "8000")
     running = await begin(worker, firewall, programs.FIREWALL, "eth0", "eth1", "8000")
-    assert await python(worker, client, ask, "tcp", SERVER, "8000") == f"8000 for {CLIENT}\n"
-    assert "nothing" in await python(worker, client, ask, "tcp", SERVER, "8001")
-    assert "nothing" in await python(worker, client, ask, "udp", SERVER, "8002")
+    assert await answer("8000") == f"8000 for {CLIENT}\n"
+    assert "nothing" in await silence("tcp", "8001")
+    assert "nothing" in await silence("udp", "8002")
 
     # The daemon's death stops nothing.
     await worker.kill()
     await worker.start()
-    assert await python(worker, client, ask, "tcp", SERVER, "8000") == f"8000 for {CLIENT}\n"
-    assert "nothing" in await python(worker, client, ask, "tcp", SERVER, "8001")
+    assert await answer("8000") == f"8000 for {CLIENT}\n"
+    assert "nothing" in await silence("tcp", "8001")
     statuses = (await worker.call("GET", "/v1/machines"))["machines"]
     assert all(status["egress_bytes"] > 0 for status in statuses)
     await worker.call(

@@ -17,6 +17,7 @@ from scaibunker.worker.gateway.surroundings import Surroundings
 from scaibunker.worker.network.never import Never
 from scaibunker.worker.network.policy import CLOSED, Passage, Policy
 from tests.integration.dns_upstream import upstream
+from tests.waiting import PATIENT_S
 
 QUERY = dns.message.make_query("evil.test", "A").to_wire()
 LIMITS = Limits(connections=3, pipelined=4, idle_s=0.5)
@@ -55,13 +56,13 @@ def framed(packet: bytes) -> bytes:
 
 
 async def answer(reader: asyncio.StreamReader) -> dns.message.Message:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENT_S):
         length = int.from_bytes(await reader.readexactly(2))
         return dns.message.from_wire(await reader.readexactly(length))
 
 
 async def ended(reader: asyncio.StreamReader) -> bool:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENT_S):
         with contextlib.suppress(ConnectionResetError):
             return await reader.read(1) == b""
         return True
@@ -105,7 +106,7 @@ async def test_no_more_connections_than_may() -> None:
                 return (await answer(reader)).rcode() == dns.rcode.NXDOMAIN
             return False
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENT_S):
             while not await let_in():
                 await asyncio.sleep(0.01)
         for _, writer in streams[1:]:

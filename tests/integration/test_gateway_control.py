@@ -27,7 +27,7 @@ from scaibunker.worker.gateway.surroundings import Surroundings
 from scaibunker.worker.gateway.table import Table
 from scaibunker.worker.network.never import Never, networks
 from scaibunker.worker.network.policy import Passage, Policy
-from tests.waiting import until
+from tests.waiting import PATIENT_S, until
 
 POLICY = PolicyMessage.of(Policy(Passage.NAMED, 10, ("pypi.test",)))
 AROUND = Surroundings(Never(networks("10.0.0.0/8")), (("127.0.0.1", 53),))
@@ -246,6 +246,6 @@ async def test_closing_wakes_who_waits_and_leaves_others_files_alone(gateway: Ga
     with pytest.raises(Broken):
         await receiving
     far.send(b"x")
-    assert await asyncio.wait_for(heard, 5) == b"x"
+    assert await asyncio.wait_for(heard, PATIENT_S) == b"x"
     near.close()
     far.close()

@@ -30,7 +30,7 @@ from scaibunker.wire.worker.snapshots import SnapshotPhase as WorkerPhase
 from tests.integration.commands import BINARY, hanging, pausing, speak, vanish
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack
-from tests.waiting import until
+from tests.waiting import PATIENT_S, until
 
 
 @pytest.fixture
@@ -304,7 +304,7 @@ async def test_detached_commands(
                     go_on.set()
     assert seen == b"first second"
     assert (await execution.result()).exit_code == 4
-    assert (await execution.wait(timeout=10)).exit_code == 4
+    assert (await execution.wait(timeout=PATIENT_S)).exit_code == 4
     async with execution.output() as chunks:
         assert b"".join([chunk async for chunk in chunks]) == b"first second"
     with pytest.raises(Conflict, match="EXEC_NOT_RUNNING"):

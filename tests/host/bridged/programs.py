@@ -36,20 +36,20 @@ while True:
 
 ASK = r"""
 import socket, sys
-kind, address, port = sys.argv[1:4]
+kind, address, port, wait_s = sys.argv[1:5]
 try:
     if kind == "tcp":
-        with socket.create_connection((address, int(port)), timeout=6) as connection:
+        with socket.create_connection((address, int(port)), timeout=float(wait_s)) as connection:
             print(connection.makefile().readline(), end="")
     else:
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        s.settimeout(6)
+        s.settimeout(float(wait_s))
         s.sendto(b"hello", (address, int(port)))
         print(s.recv(2000).decode())
 except OSError as error:
     print("nothing:", type(error).__name__)
 """
-"""`tcp|udp ADDRESS PORT`: what is said there."""
+"""`tcp|udp ADDRESS PORT SECONDS`: what is said there."""
 
 FIREWALL = r"""
 import select, socket, struct, sys

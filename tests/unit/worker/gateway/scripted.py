@@ -93,7 +93,7 @@ class Machine:
             answer.set_result(message)
 
         self.conversation.hear(query.to_wire(), send, tcp=tcp)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             message = dns.message.from_wire(await answer)
         assert query.is_response(message)
         return message
