@@ -7,6 +7,7 @@ import pytest
 
 from scaibunker.artifacts.manifest import Artifacts, ArtifactsMissing, load
 from tests.host.bench import Bench
+from tests.host.flows import BUNKER
 from tests.host.lab import Lab
 from tests.host.worker_process import WorkerProcess
 
@@ -45,3 +46,11 @@ async def bench(tmp_path: Path, artifacts: Artifacts) -> AsyncIterator[Bench]:
         yield bench
     finally:
         await bench.close()
+
+
+@pytest.fixture
+def records_folder(tmp_path: Path) -> Path:
+    """Of one machine's records of flows; what is beside it counts as other machines'."""
+    made = tmp_path / "spools" / BUNKER
+    made.mkdir(parents=True)
+    return made

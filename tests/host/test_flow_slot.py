@@ -89,14 +89,14 @@ def is_echo(frame: bytes, site: str) -> bool:
 
 
 async def test_ten_thousand_flows_of_a_guest_are_ten_thousand_records(
-    rig: Rig, tmp_path: Path
+    rig: Rig, records_folder: Path
 ) -> None:
     sent = rig.inside.call(lambda: received_by_tap(rig))
-    async with recorded(rig, OPEN, tmp_path):
+    async with recorded(rig, OPEN, records_folder):
         four = await asyncio.to_thread(exchange, rig, SITE_V4)
         six = await asyncio.to_thread(exchange, rig, SITE_V6)
     sent = rig.inside.call(lambda: received_by_tap(rig)) - sent
-    told = records(tmp_path)
+    told = records(records_folder)
     assert not [r for r in told if "dropped" in r]
     flows = of(told, "udp")
     assert len(flows) == 2 * EACH
@@ -120,13 +120,13 @@ def received_by_tap(rig: Rig) -> int:
     raise AssertionError("the slot has no TAP")
 
 
-async def test_refused_packets_are_told_with_the_reason(rig: Rig, tmp_path: Path) -> None:
-    async with recorded(rig, OPEN, tmp_path):
+async def test_refused_packets_are_told_with_the_reason(rig: Rig, records_folder: Path) -> None:
+    async with recorded(rig, OPEN, records_folder):
         for _ in range(3):
             rig.guest.send(datagram(rig, plan.METADATA_V4, 80, 10, 4000))
             rig.guest.send(datagram(rig, plan.HOST_V6, 22, 10, 4001))
         await until(lambda: rig.count("refused") == 6)
-    refused = [r for r in records(tmp_path) if r["verdict"] == "refused"]
+    refused = [r for r in records(records_folder) if r["verdict"] == "refused"]
     assert {(r["destination_address"], r["reason"], r["packets_sent"]) for r in refused} == {
         (plan.METADATA_V4, "never", 3),
         (plan.HOST_V6, "never", 3),
@@ -135,9 +135,9 @@ async def test_refused_packets_are_told_with_the_reason(rig: Rig, tmp_path: Path
 
 
 async def test_named_tells_what_it_refuses_and_leaves_the_rest_to_the_proxy(
-    rig: Rig, tmp_path: Path
+    rig: Rig, records_folder: Path
 ) -> None:
-    async with recorded(rig, NAMED, tmp_path):
+    async with recorded(rig, NAMED, records_folder):
         rig.guest.send(datagram(rig, SITE_V4, 443, 10, 4000))
         ends = rig.to(SITE_V4)
         for number, port in enumerate((443, 853)):
@@ -146,7 +146,7 @@ async def test_named_tells_what_it_refuses_and_leaves_the_rest_to_the_proxy(
         await until(lambda: rig.refused() == 3)
     told = {
         (record["protocol"], record["verdict"], record["destination_port"], record["reason"])
-        for record in records(tmp_path)
+        for record in records(records_folder)
     }
     assert told == {
         ("udp", "refused", 443, "profile"),

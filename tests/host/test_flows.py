@@ -30,10 +30,10 @@ from tests.waiting import until
 EACH = 5000
 
 
-async def test_ten_thousand_short_flows_are_ten_thousand_records(tmp_path: Path) -> None:
+async def test_ten_thousand_short_flows_are_ten_thousand_records(records_folder: Path) -> None:
     with namespace() as space:
         sockets = prepare(space)
-        attachment = Attachment("m1", BUNKER, POLICY, sockets, tmp_path)
+        attachment = Attachment("m1", BUNKER, POLICY, sockets, records_folder)
         part = FlowsPart()
         part.start(attachment)
         await asyncio.to_thread(space.inside, lambda: make_tcp_flows(EACH))
@@ -42,7 +42,7 @@ async def test_ten_thousand_short_flows_are_ten_thousand_records(tmp_path: Path)
         await part.close()
         sent, received = counted(space, "sent"), counted(space, "received")
         sockets.close()
-    told = records(tmp_path)
+    told = records(records_folder)
     assert not [r for r in told if "dropped" in r]
     assert len(told) == 2 * EACH
     tcp, udp = of(told, "tcp"), of(told, "udp")
@@ -66,19 +66,19 @@ async def test_ten_thousand_short_flows_are_ten_thousand_records(tmp_path: Path)
     }
 
 
-async def test_a_flood_of_refused_packets_is_counted_to_the_last(tmp_path: Path) -> None:
+async def test_a_flood_of_refused_packets_is_counted_to_the_last(records_folder: Path) -> None:
     count = 30_000
     with namespace() as space:
         sockets = prepare(space)
         part = FlowsPart()
-        part.start(Attachment("m1", BUNKER, POLICY, sockets, tmp_path))
+        part.start(Attachment("m1", BUNKER, POLICY, sockets, records_folder))
         await asyncio.to_thread(space.inside, lambda: flood(count))
         # Numbers that are missing show with the next one that is not.
         await until(lambda: waits_no_more(sockets))
         await asyncio.to_thread(space.inside, lambda: flood(1))
         await part.close()
         sockets.close()
-    told = records(tmp_path)
+    told = records(records_folder)
     refused = [r for r in told if r.get("verdict") == "refused"]
     assert {r["reason"] for r in refused} == {"closed"}
     assert {r["destination_port"] for r in refused} == {999}
@@ -87,28 +87,26 @@ async def test_a_flood_of_refused_packets_is_counted_to_the_last(tmp_path: Path)
     assert sum(r["packets_sent"] for r in refused) + lost == count + 1
 
 
-async def test_flows_for_which_the_disk_has_no_room_are_counted(tmp_path: Path) -> None:
-    folder = tmp_path / "spools" / BUNKER
-    folder.mkdir(parents=True)
+async def test_flows_for_which_the_disk_has_no_room_are_counted(records_folder: Path) -> None:
     with namespace() as space:
         sockets = prepare(space)
         part = FlowsPart(lambda each: Spool(each, Room(Bounds(one=400_000, free=0))))
-        part.start(Attachment("m1", BUNKER, POLICY, sockets, folder))
+        part.start(Attachment("m1", BUNKER, POLICY, sockets, records_folder))
         await asyncio.to_thread(space.inside, lambda: make_udp_flows(EACH))
         await asyncio.to_thread(space.inside, flow_sockets.end_flows)
         await part.close()
         sockets.close()
-    told = records(folder)
+    told = records(records_folder)
     flows = of(told, "udp")
     assert 0 < len(flows) < EACH
     assert len(flows) + sum(r["dropped"] for r in told if "dropped" in r) == EACH
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 400_000 + 64 * 1024
+    assert sum(path.stat().st_size for path in records_folder.iterdir()) <= 400_000 + 64 * 1024
 
 
-async def test_the_name_is_the_one_of_when_the_flow_began(tmp_path: Path) -> None:
+async def test_the_name_is_the_one_of_when_the_flow_began(records_folder: Path) -> None:
     with namespace() as space:
         sockets = prepare(space)
-        attachment = Attachment("m1", BUNKER, POLICY, sockets, tmp_path)
+        attachment = Attachment("m1", BUNKER, POLICY, sockets, records_folder)
         local = ipaddress.ip_address("127.0.0.1")
         attachment.answers.learn("pypi.registry.test", local, 3600)
         part = FlowsPart()
@@ -121,7 +119,7 @@ async def test_the_name_is_the_one_of_when_the_flow_began(tmp_path: Path) -> Non
         await asyncio.to_thread(space.inside, flow_sockets.end_flows)
         await part.close()
         sockets.close()
-    told = {r["protocol"]: r["host"] for r in records(tmp_path)}
+    told = {r["protocol"]: r["host"] for r in records(records_folder)}
     assert told == {"udp": "pypi.registry.test", "tcp": "evil.test"}
 
 

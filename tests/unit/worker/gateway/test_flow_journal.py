@@ -58,32 +58,38 @@ def line(number: int, size: int = 0) -> bytes:
     return json.dumps({"n": number, "x": "x" * size}).encode() + b"\n"
 
 
-async def test_records_are_there_in_order_when_it_is_closed(tmp_path: Path) -> None:
-    journal = Journal(BUNKER, tmp_path, spool)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of one machine; what is beside it counts as other machines'."""
+    made = tmp_path / "spool" / BUNKER
+    made.mkdir(parents=True)
+    return made
+
+
+async def test_records_are_there_in_order_when_it_is_closed(folder: Path) -> None:
+    journal = Journal(BUNKER, folder, spool)
     for number in range(5000):
         journal.add(line(number, 100))
     await journal.close()
-    assert [record["n"] for record in read(tmp_path)] == list(range(5000))
+    assert [record["n"] for record in read(folder)] == list(range(5000))
     assert (journal.records, journal.dropped) == (5000, 0)
 
 
-async def test_what_memory_has_no_room_for_is_counted(tmp_path: Path) -> None:
-    slow = SlowSpool(tmp_path, Room(Bounds(free=0)))
-    journal = Journal(BUNKER, tmp_path, lambda _: slow, memory_bytes=10_000)
+async def test_what_memory_has_no_room_for_is_counted(folder: Path) -> None:
+    slow = SlowSpool(folder, Room(Bounds(free=0)))
+    journal = Journal(BUNKER, folder, lambda _: slow, memory_bytes=10_000)
     for number in range(100):
         journal.add(line(number, 1000))
     slow.let.set()
     await journal.close()
-    *kept, loss = read(tmp_path)
+    *kept, loss = read(folder)
     assert 0 < len(kept) < 10
     assert (loss["dropped"], loss["reason"]) == (100 - len(kept), "memory")
     assert loss["bunker_id"] == BUNKER
     assert loss["start"] <= loss["end"]
 
 
-async def test_what_the_disk_has_no_room_for_is_counted(tmp_path: Path) -> None:
-    folder = tmp_path / "spool" / "bnk_1"
-    folder.mkdir(parents=True)
+async def test_what_the_disk_has_no_room_for_is_counted(folder: Path) -> None:
     full = Bounds(one=2 * BLOCK_BYTES, free=0)
     journal = Journal(BUNKER, folder, lambda each: Spool(each, Room(full)))
     count = 4 * BLOCK_BYTES // 1000
@@ -95,22 +101,20 @@ async def test_what_the_disk_has_no_room_for_is_counted(tmp_path: Path) -> None:
     assert (loss["dropped"], loss["reason"]) == (count - len(kept), "disk")
 
 
-async def test_that_a_gateway_was_killed_is_written_down(tmp_path: Path) -> None:
-    dead = spool(tmp_path)
+async def test_that_a_gateway_was_killed_is_written_down(folder: Path) -> None:
+    dead = spool(folder)
     dead.take_over()
     dead.append(line(1))
-    journal = Journal(BUNKER, tmp_path, spool)
+    journal = Journal(BUNKER, folder, spool)
     journal.add(line(2))
     journal.lose(3, "restart")
     await journal.close()
-    first, second, loss = read(tmp_path)
+    first, second, loss = read(folder)
     assert (first["n"], second["n"]) == (1, 2)
     assert (loss["dropped"], loss["reason"]) == (None, "restart")
 
 
-async def test_losses_are_added_up_until_they_can_be_said(tmp_path: Path) -> None:
-    folder = tmp_path / "spool" / "bnk_1"
-    folder.mkdir(parents=True)
+async def test_losses_are_added_up_until_they_can_be_said(folder: Path) -> None:
     free = [0]
     room = Room(Bounds(free=1000, urgent=0), free=lambda _: free[0])
     journal = Journal(BUNKER, folder, lambda each: Spool(each, room), write_s=0.01)
@@ -126,13 +130,13 @@ async def test_losses_are_added_up_until_they_can_be_said(tmp_path: Path) -> Non
     assert (loss["dropped"], loss["reason"]) == (5, "disk")
 
 
-async def test_a_part_that_was_told_of_flows_writes_them_down(tmp_path: Path) -> None:
-    attachment = Attachment("m1", BUNKER, NAMED, Sockets(), tmp_path)
+async def test_a_part_that_was_told_of_flows_writes_them_down(folder: Path) -> None:
+    attachment = Attachment("m1", BUNKER, NAMED, Sockets(), folder)
     part = FlowsPart(spool)
     part.start(attachment)
     attachment.recorder.record(FLOW)
     await part.close()
-    [record] = read(tmp_path)
+    [record] = read(folder)
     assert record == {
         "start": "2023-11-14T22:13:20.250000Z",
         "duration_ms": 1500,
@@ -153,23 +157,23 @@ async def test_a_part_that_was_told_of_flows_writes_them_down(tmp_path: Path) ->
 
 
 async def test_a_machine_that_is_nobodys_is_recorded_from_when_it_is_somebodys(
-    tmp_path: Path,
+    folder: Path,
 ) -> None:
     attachment = Attachment("m1", "", NAMED, Sockets())
     part = FlowsPart(spool)
     part.start(attachment)
     attachment.recorder.record(FLOW)
-    attachment.bunker_id, attachment.spool = BUNKER, tmp_path
+    attachment.bunker_id, attachment.spool = BUNKER, folder
     part.change(NAMED)
     attachment.recorder.record(FLOW)
     await part.close()
-    assert len(read(tmp_path)) == 1
+    assert len(read(folder)) == 1
 
 
 @pytest.mark.parametrize("turns", [1, 3])
-async def test_audit_goes_off_and_on(tmp_path: Path, turns: int) -> None:
+async def test_audit_goes_off_and_on(folder: Path, turns: int) -> None:
     unaudited = Policy(Passage.NAMED, bandwidth_mbit=1)
-    attachment = Attachment("m1", BUNKER, NAMED, Sockets(), tmp_path)
+    attachment = Attachment("m1", BUNKER, NAMED, Sockets(), folder)
     part = FlowsPart(spool)
     part.start(attachment)
     for _ in range(turns):
@@ -181,14 +185,14 @@ async def test_audit_goes_off_and_on(tmp_path: Path, turns: int) -> None:
         part.change(NAMED)
     attachment.recorder.record(FLOW)
     await part.close()
-    assert len(read(tmp_path)) == turns + 1
+    assert len(read(folder)) == turns + 1
 
 
-async def test_a_flow_that_makes_no_sense_is_counted(tmp_path: Path) -> None:
-    attachment = Attachment("m1", BUNKER, NAMED, Sockets(), tmp_path)
+async def test_a_flow_that_makes_no_sense_is_counted(folder: Path) -> None:
+    attachment = Attachment("m1", BUNKER, NAMED, Sockets(), folder)
     part = FlowsPart(spool)
     part.start(attachment)
     attachment.recorder.record(Flow(1e300, 1, ("a", 1), ("b", 2), Verdict.ALLOWED))
     await part.close()
-    [loss] = read(tmp_path)
+    [loss] = read(folder)
     assert (loss["dropped"], loss["reason"]) == (1, parts.UNREADABLE)

@@ -41,7 +41,9 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+    folder = tmp_path / "spool" / "bnk_1"  # what is beside it counts as other machines'
+    folder.mkdir(parents=True)
+    return Place(folder)
 
 
 def test_a_batch_is_named_after_its_begin_and_its_writer(place: Place) -> None:
