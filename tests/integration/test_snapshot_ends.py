@@ -211,6 +211,14 @@ async def test_it_stands_still_until_then_and_asking_again_waits(
     await stack.until_status(bunker, "terminated")
 
 
+async def test_all_who_ask_for_its_end_at_once_get_it(stack: Stack, bunker: str) -> None:
+    path = f"/bunkers/{bunker}?snapshot=true"
+    answers = await asyncio.gather(*(stack.data_of("DELETE", path) for _ in range(4)))
+    assert {answer["status"] for answer in answers} == {"terminated"}
+    [kept] = await stack.data_of("GET", "/snapshots")
+    assert kept["status"] == "ready"
+
+
 async def test_a_bunker_without_its_snapshot_goes_on(
     stack: Stack, worker: SimulatedWorker, bunker: str
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from scaibunker.controller.bunkers import repository as bunkers
 from scaibunker.controller.bunkers.domain import Bunker, Desired
-from scaibunker.controller.bunkers.errors import BunkerNotRunning
+from scaibunker.controller.bunkers.errors import BunkerInvalidTransition, BunkerNotRunning
 from scaibunker.controller.bunkers.lifecycle import State
 from scaibunker.controller.bunkers.reading import Reading
 from scaibunker.controller.bunkers.states import MovedMeanwhile
@@ -56,13 +56,29 @@ class EndWithSnapshot:
             return await self._until_ended(op, bunker_id)
         snapshot = await self._slept_in(op, bunker_id, kind) or await self._under_way(op, bunker)
         if snapshot is None:
-            body = SnapshotCreate(kind=kind)
-            snapshot = await self._take(op, bunker_id, body, Purpose.TERMINATION)
+            snapshot = await self._taken(op, bunker_id, kind)
+        if snapshot is None:
+            return await self._until_ended(op, bunker_id)
         op.note(snapshot_id=snapshot.id)
         bunker = await self._until_ended(op, bunker_id)
         if _goes_on(bunker):
             await self._explain(op, snapshot.id)
         return bunker
+
+    async def _taken(self, op: Operation, bunker_id: str, kind: SnapshotKind) -> Snapshot | None:
+        """A new one; or that of somebody who has asked for the same just before, None if it ends or has ended."""
+        try:
+            return await self._take(op, bunker_id, SnapshotCreate(kind=kind), Purpose.TERMINATION)
+        except BunkerInvalidTransition:
+            bunker = await self._reading.get(op, bunker_id)
+            snapshot = await self._under_way(op, bunker)
+            if (
+                snapshot is None
+                and not bunker.is_final
+                and bunker.desired is not Desired.TERMINATED
+            ):
+                raise
+            return snapshot
 
     async def _slept_in(self, op: Operation, bunker_id: str, kind: SnapshotKind) -> Snapshot | None:
         """The snapshot of one that sleeps, which then is to end. It has the bunker's memory; of the kind `disk`
