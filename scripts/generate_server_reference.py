@@ -71,8 +71,8 @@ A request is judged in this order: credential, permission, what the body asks fo
 exist for a caller without an admin permission, and one of another tenant for nobody else.
 
 `Idempotency-Key` on POST (1 to 255 visible ASCII characters, of the caller's own): the same key and
-request give the first answer again for 24 hours, with `Idempotency-Replayed: true`; another request
-under the key is a conflict. Refusals for want of room (503) and faults (500) are not kept, so that
+request give the first answer again for 24 hours, with its `X-Request-Id` and `Idempotency-Replayed: true`;
+another request under the key is a conflict. Refusals for want of room (503) and faults (500) are not kept, so that
 they can be tried again. An answer that is a stream or holds a secret is not kept either: its
 repetition is a conflict, and nothing is done twice.
 

@@ -47,6 +47,7 @@ async def test_the_same_request_gives_the_first_answer_again(stack: Stack, key: 
     assert second.content == first.content
     assert "idempotency-replayed" not in first.headers
     assert second.headers["idempotency-replayed"] == "true"
+    assert second.headers["x-request-id"] == first.headers["x-request-id"]
     assert len(await stack.data_of("GET", "/bunkers")) == 1
 
 

@@ -41,8 +41,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                more = scope["state"].get("headers", ())
-                message["headers"] = [*message.get("headers", ()), header, *more]
+                own, more = message.get("headers", ()), scope["state"].get("headers", ())
+                # An answer that is given again has the id of the request that it was made for.
+                is_told = any(name == header[0] for name, _ in own)
+                message["headers"] = [*own, *more] if is_told else [*own, header, *more]
             await send(message)
 
         with self._spans.of(scope) if self._spans else contextlib.nullcontext() as span:

@@ -8,6 +8,7 @@ attempt takes it over with the *same* token, so that it finds what the dead one 
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +24,7 @@ from scaigrid.db import Database, Writer
 from scaigrid.db.errors import DatabaseUnavailable
 from scaigrid.errors import GridError, IdempotencyConflict, ValidationFailed
 from scaigrid.http.body import BodyAborted
+from scaigrid.http.envelope import JSON
 from scaigrid.http.errors import failure, from_validation
 from scaigrid.idempotency import repository
 from scaigrid.idempotency.domain import (
@@ -215,4 +217,8 @@ def _again(entry: Entry) -> Response:
             "The first request under this key is done, and its answer was not kept.",
             hint="Look at what it made, or send a new request with a new key.",
         )
-    return Response(entry.body, entry.status, {REPLAYED: "true"}, media_type=entry.media_type)
+    headers = {REPLAYED: "true"}
+    if entry.media_type == JSON:
+        # As the envelope says: this is that request's answer. The log has this one under an id of its own.
+        headers["X-Request-Id"] = json.loads(entry.body or b"")["meta"]["request_id"]
+    return Response(entry.body, entry.status, headers, media_type=entry.media_type)
