@@ -121,7 +121,7 @@ async def test_a_download_that_breaks_is_cut_and_not_called_whole(
 class TestStandingStill:
     @pytest.fixture
     def knobs(self) -> Knobs:
-        return Knobs(file_idle_timeout_s=0.3)
+        return Knobs(file_idle_timeout_s=1)
 
     async def test_a_worker_that_takes_nothing_is_given_up(
         self, stack: Stack, worker: SimulatedWorker, bunker: str
@@ -136,7 +136,7 @@ class TestStandingStill:
     async def test_a_caller_that_sends_nothing_is_told(self, stack: Stack, bunker: str) -> None:
         async def pause() -> Any:
             yield b"x"
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(3)
             yield b"y"
 
         response = await put(stack, bunker, "/f", pause())
