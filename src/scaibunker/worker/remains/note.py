@@ -87,23 +87,22 @@ def forget(path: Path) -> None:
 
 
 def _locked(path: Path) -> int:
-    attempts = 0
-    while True:
+    for _ in range(ATTEMPTS):
         path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:  # another worker has ended, and with it the folder that was empty
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except BlockingIOError:  # somebody who only looks has it for a moment
             os.close(descriptor)
-            attempts += 1
-            if attempts < ATTEMPTS:  # somebody who only looks has it for a moment
-                time.sleep(PAUSE_S)
-                continue
-            name = path.name.removesuffix(SUFFIX)
-            raise WorkerFault(
-                f"another daemon of {name} lives on this host, or what it has left is being taken away"
-            ) from None
+            time.sleep(PAUSE_S)
+            continue
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
         os.close(descriptor)  # it was forgotten between our two steps
+    raise WorkerFault(
+        f"another daemon of {path.name.removesuffix(SUFFIX)} lives on this host, or what it has left is being taken away"
+    )
