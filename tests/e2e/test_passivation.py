@@ -10,6 +10,12 @@ from dataclasses import dataclass
 import pytest
 
 from scaibunker.sdk import Bunker, BunkerStatus, Client, LifecycleMode
+from scaibunker.wire.worker.snapshots import (
+    DISK_PART,
+    MANIFEST_NAME,
+    MAX_CHAIN,
+    SnapshotManifest,
+)
 from tests.e2e.counting import goes_on, start_counter, tally
 from tests.e2e.stack import DevStack
 from tests.waiting import wait_until
@@ -19,8 +25,11 @@ ROUNDS, TIMES = 3, 5
 ASLEEP_S = 90.0
 HELPERS = 4
 """Processes that come and go while machines are kept ready; far fewer than the bunker sleeps."""
-APART = ("logs", "objects/scaibunker/outputs", "worker/templates")
-"""What commands and templates leave: not of those who sleep."""
+SNAPSHOTS = "objects/scaibunker/snapshots"
+APART = ("logs", "objects/scaibunker/outputs", "worker/templates", SNAPSHOTS)
+"""What commands and templates leave: not of those who sleep; and what is bounded by itself."""
+BALLAST = 4 * 1024 * 1024
+"""Bytes that are on its disk from the beginning, and never change."""
 CLOCK_OFF_S = 0.5
 
 
@@ -41,6 +50,7 @@ def sleeper(client: Client) -> Bunker:
         disk_mb=64,
         wait=True,
     )
+    bunker.files.write("/home/bunker/ballast", os.urandom(BALLAST))
     start_counter(bunker)
     return bunker
 
@@ -68,6 +78,14 @@ class Footprint:
     def is_within(self, other: "Footprint") -> bool:
         few_more = self.processes <= other.processes + HELPERS
         return few_more and len(self.files) <= len(other.files)
+
+
+def stored(stack: DevStack) -> Sequence[SnapshotManifest]:
+    """The snapshots that are stored, the last one first."""
+    found = sorted(
+        (stack.data_dir / SNAPSHOTS).glob(f"*/{MANIFEST_NAME}"), key=lambda p: -p.stat().st_mtime
+    )
+    return [SnapshotManifest.model_validate_json(path.read_bytes()) for path in found]
 
 
 def footprint(stack: DevStack) -> Footprint:
@@ -142,6 +160,7 @@ def test_two_at_once_wake_it_once(stack: DevStack, sleeper: Bunker) -> None:
 def test_it_sleeps_again_and_again_and_nothing_grows(
     stack: DevStack, sleeper: Bunker, asleep: Footprint, round_: int
 ) -> None:
+    built_on_others = 0
     for number in range(TIMES):
         before = tally(sleeper)
         until_asleep(stack, sleeper)
@@ -150,8 +169,14 @@ def test_it_sleeps_again_and_again_and_nothing_grows(
             60,
             lambda: f"no more than {asleep}; it is {footprint(stack)}",
         )
+        last, *others = stored(stack)
+        assert len(others) <= MAX_CHAIN
+        if last.base is not None:
+            built_on_others += 1
+            assert last.parts[DISK_PART].size < BALLAST / 4
         WAYS[(round_ + number) % len(WAYS)](sleeper)
         goes_on(sleeper, before)
+    assert built_on_others >= TIMES - 2
 
 
 def test_it_sleeps_on_while_everything_is_stopped(stack: DevStack, sleeper: Bunker) -> None:

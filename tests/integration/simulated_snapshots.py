@@ -9,6 +9,7 @@ from scaibunker.wire.worker.machines import MachineSpec
 from scaibunker.wire.worker.snapshots import (
     DISK_PART,
     MANIFEST_NAME,
+    MAX_CHAIN,
     SnapshotBase,
     SnapshotManifest,
     SnapshotPart,
@@ -37,6 +38,7 @@ class SimulatedSnapshots:
         self.uses_bases = True
         self.bases: dict[str, SnapshotBase | None] = {}
         self._specs: dict[str, MachineSpec] = {}
+        self._depths: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def order(self, spec: MachineSpec, wanted: SnapshotRequest) -> SnapshotStatus:
@@ -81,6 +83,10 @@ class SimulatedSnapshots:
         digest = hashlib.sha256(content).hexdigest()
         part = SnapshotPart(sha256=digest, size=len(content), unpacked_size=len(content))
         base = self.bases[status.snapshot_id] if self.uses_bases else None
+        depth = 0 if base is None else self._depths.get(base.snapshot_id, 0) + 1
+        if depth > MAX_CHAIN:
+            base, depth = None, 0
+        self._depths[status.snapshot_id] = depth
         manifest = SnapshotManifest(
             version=1 if base is None else 2,
             base=base,

@@ -1,8 +1,15 @@
 """Snapshots as callers make them, and what tests look at."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
-from scaibunker.wire.worker.snapshots import SnapshotPhase
+from scaibunker.wire.worker.snapshots import (
+    DISK_PART,
+    MANIFEST_NAME,
+    SnapshotManifest,
+    SnapshotPhase,
+)
 from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Stack
 from tests.waiting import until
@@ -43,6 +50,17 @@ def objects_of(stack: Stack, snapshot_id: str) -> set[str]:
     """What is stored of a snapshot."""
     folder = stack.data / "objects/scaibunker/snapshots" / snapshot_id
     return {path.name for path in folder.glob("*")} if folder.is_dir() else set()
+
+
+def chains_hold(root: Path) -> None:
+    """What any stored snapshot rests upon is stored, as it was."""
+    for path in root.glob(f"*/{MANIFEST_NAME}"):
+        base = SnapshotManifest.model_validate_json(path.read_bytes()).base
+        if base is not None:
+            below = root / base.snapshot_id
+            found = hashlib.sha256((below / MANIFEST_NAME).read_bytes()).hexdigest()
+            assert found == base.manifest_sha256, (path.parent.name, base)
+            assert (below / DISK_PART).is_file(), (path.parent.name, base)
 
 
 async def states_of(stack: Stack, bunker: str) -> list[str]:

@@ -13,6 +13,7 @@ from tests.integration.deaths.scene import Scene
 from tests.integration.inside import whole
 from tests.integration.quotas.books import SMALL
 from tests.integration.simulated_worker import SimulatedWorker, beating
+from tests.integration.snapshots import chains_hold
 from tests.waiting import until
 
 PERSISTENT = {**SMALL, "lifecycle_mode": "persistent"}
@@ -52,6 +53,7 @@ class Sleeper:
         assert not any(worker.machines for worker in self.scene.workers)
         await self.scene.a_minute_later()
         await self.scene.books.agree()
+        chains_hold(self.stack.data / "objects/scaibunker/snapshots")
 
     async def is_asleep(self, bunker_id: str) -> bool:
         query = select(bunkers.c.passivated).where(bunkers.c.id == bunker_id)

@@ -91,16 +91,25 @@ class Sleepers:
         await until(lambda: not worker.machines, what=lambda: f"{worker.machines} to be gone")
 
     async def alone(self) -> list[str]:
-        """The snapshots that there are rows of, once those that go are gone."""
+        """The snapshots that are not deleted, once nothing is left but those and what they, or a bunker's next
+        one, may rest upon."""
         found: list[str] = []
 
         async def settled() -> bool:
+            c = snapshots.c
+            slept_in = select(bunkers.c.base_snapshot_id).where(bunkers.c.terminated_at.is_(None))
             async with self.stack.grid.database.read() as db:
-                rows = await db.rows(whole(select(snapshots.c.id, snapshots.c.deleted_at)))
-            found[:] = [row["id"] for row in rows]
-            return all(row["deleted_at"] is None for row in rows)
+                rows = await db.rows(whole(select(c.id, c.deleted_at, c.base_snapshot_id)))
+                named = {each for each in await db.values(whole(slept_in)) if each}
+            below = {row["id"]: row["base_snapshot_id"] for row in rows}
+            found[:] = [row["id"] for row in rows if row["deleted_at"] is None]
+            needed, next_ones = set(found), named | set(found)
+            while next_ones:
+                needed |= next_ones
+                next_ones = {b for each in next_ones if (b := below.get(each))} - needed
+            return set(below) == needed
 
-        await until(settled, what=lambda: f"what is deleted of {found} to be gone")
+        await until(settled, what=lambda: f"nothing but what is needed by {found}")
         return found
 
     async def agree(self) -> None:

@@ -10,12 +10,13 @@ from sqlalchemy import select, update
 from scaibunker.controller.quotas.domain import Resource
 from scaibunker.controller.relay.tables import execs
 from scaibunker.controller.snapshots.tables import snapshots
+from scaibunker.wire.worker.snapshots import MANIFEST_NAME, MAX_CHAIN
 from scaigrid.settings import RedisSettings
 from tests.integration.commands import hanging
 from tests.integration.inside import whole
 from tests.integration.passivation.sleepers import BOTH, Sleepers
 from tests.integration.simulated_worker import SimulatedWorker
-from tests.integration.snapshots import objects_of
+from tests.integration.snapshots import chains_hold, objects_of
 from tests.integration.stack import Stack
 from tests.waiting import until
 
@@ -56,11 +57,12 @@ async def test_it_falls_asleep_and_whoever_uses_it_wakes_it(
     assert source is not None
     assert (source.snapshot_id, source.kind, source.keep_execs) == (snapshot, "full", True)
     assert await sleepers.alone() == []
-    await until(lambda: objects_of(stack, snapshot) == set())
+    assert objects_of(stack, snapshot) == {"disk.zst", "manifest.json"}  # the next may rest upon it
     assert await books.counted(bucket, Resource.MEMORY_MB) == 64
     await sleepers.agree()
 
     await stack.data_of("DELETE", f"/bunkers/{bunker}")
+    await until(lambda: objects_of(stack, snapshot) == set())
     answer = await stack.call("GET", f"/bunkers/{bunker}/events")
     names = [line[7:] for line in answer.text.splitlines() if line.startswith("event: ")]
     assert names == ["status"] * 6 + ["passivated"] + ["status"] * 2
@@ -101,11 +103,15 @@ async def test_twenty_times_asleep_and_awake(sleepers: Sleepers, worker: Simulat
     assert set(worker.machines) == {bunker}
     assert worker.snapshots.known == {}
     root = stack.data / "objects/scaibunker/snapshots"
-    await until(lambda: not any(path.is_file() for path in root.rglob("*")))
+    assert len(list(root.glob(f"*/{MANIFEST_NAME}"))) <= MAX_CHAIN + 1
+    chains_hold(root)
     await sleepers.agree()
     row = await sleepers.row(bunker)
     for column in ("passive_snapshot_id", "waking_since", "wake_refusal", "passivated_from"):
         assert row[column] is None, column
+    await stack.data_of("DELETE", f"/bunkers/{bunker}")
+    await until(lambda: not any(path.is_file() for path in root.rglob("*")))
+    assert await sleepers.alone() == []
 
 
 @BOTH

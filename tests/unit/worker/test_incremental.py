@@ -23,7 +23,7 @@ from scaibunker.worker import recover
 from scaibunker.worker.machines.fleet import Fleet
 from scaibunker.worker.machines.host import Host
 from scaibunker.worker.machines.machine import Machine
-from scaibunker.worker.snapshots import chain, delivery
+from scaibunker.worker.snapshots import bases, chain
 from scaibunker.worker.snapshots.jobs import Snapshots
 from tests.unit.worker.fake_host import make_snapshots, spec
 from tests.waiting import until
@@ -169,23 +169,43 @@ async def test_what_may_not_be_used_or_is_not_worth_it_is_not_used(
 async def test_a_chain_has_an_end(
     worker: Worker, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (chain, delivery):
+    for module in (chain, bases):
         monkeypatch.setattr(module, "MAX_CHAIN", 3)
     made = [await worker.snapshot(machine, "snp_c0")]
     for number in range(1, 6):
         worker.write(machine, (20 + number) * MIB, b"x" * number)
         made.append(await worker.snapshot(machine, f"snp_c{number}", made[-1]))
-    bases = [status.base_snapshot_id for status in made]
-    assert bases == [None, "snp_c0", "snp_c1", "snp_c2", None, "snp_c4"]
+    rest_upon = [status.base_snapshot_id for status in made]
+    assert rest_upon == [None, "snp_c0", "snp_c1", "snp_c2", None, "snp_c4"]
     copy = await worker.copy(made[3])
     assert copy.state is MachineState.RUNNING
     disk = worker.disk(copy).read_bytes()
     assert [disk[(20 + n) * MIB :].startswith(b"x" * n) for n in (1, 2, 3)] == [True] * 3
     assert not disk[24 * MIB :].startswith(b"xxxx")
-    for module in (chain, delivery):
+    for module in (chain, bases):
         monkeypatch.setattr(module, "MAX_CHAIN", 2)
     refused = await worker.copy(made[3])
     assert "rests upon more than 2 others" in (refused.status().reason or "")
+
+
+async def test_a_chain_that_has_become_heavy_ends(worker: Worker, machine: Machine) -> None:
+    """Differences to one whole disk never take more than that again, and one more: whatever came in between."""
+
+    async def changed(machine: Machine, name: str, base: SnapshotStatus) -> SnapshotStatus:
+        worker.write(machine, 20 * MIB, os.urandom(3 * MIB))
+        return await worker.snapshot(machine, name, base)
+
+    last = await worker.snapshot(machine, "snp_c0")
+    for number in (1, 2):
+        last = await changed(machine, f"snp_c{number}", last)
+        assert last.base_snapshot_id == f"snp_c{number - 1}"
+    copy = await worker.copy(last)  # who is made of it counts on
+    last = await changed(copy, "snp_c3", last)
+    assert last.base_snapshot_id == "snp_c2"
+    last = await changed(copy, "snp_c4", last)
+    assert last.base_snapshot_id is None
+    last = await changed(copy, "snp_c5", last)
+    assert last.base_snapshot_id == "snp_c4"
 
 
 async def test_memory_is_whole_and_its_disk_differences(worker: Worker, machine: Machine) -> None:

@@ -100,7 +100,9 @@ class Bunker:
     `source` is what its machine is made of, if not of its image alone. `capturing_snapshot_id` is what it
     is `snapshotting` for, and `captured_from` what it was before. One that is `passivated` has no machine
     and no worker; it sleeps in the snapshot `passive_snapshot_id`, which is made before. `passivated_from` is
-    what was wanted of it before that, and `passivate_after` when it may be tried again after a failure.
+    what was wanted of it before that, and `passivate_after` when it may be tried again after a failure, until
+    it has slept.
+    `base_snapshot_id` is the one that it slept in last, to which its next one may hold the differences.
     `waking_since`: somebody wants it awake. `wake_refusal` is why it was not woken the last time."""
 
     id: str
@@ -135,6 +137,7 @@ class Bunker:
     captured_from: State | None = None
     passivated: bool = False
     passive_snapshot_id: str | None = None
+    base_snapshot_id: str | None = None
     passivated_from: Desired | None = None
     passivate_after: datetime | None = None
     waking_since: datetime | None = None

@@ -218,7 +218,7 @@ class Reconciler:
                 await self._sleep.release(op, bunker, worker)
                 return True
             case Act.ABANDON:
-                await self._sleep.abandon(op, bunker, step.reason)
+                await self._sleep.abandon(op, bunker, copy, step.reason)
                 return True
             case Act.CALL_OFF if copy is not None:
                 await self._sleep.call_off(op, copy.id)

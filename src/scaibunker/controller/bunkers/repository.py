@@ -143,6 +143,7 @@ async def passivate(op: Operation, db: Writer, bunker: Bunker, reason: str) -> b
         db,
         bunker,
         passivated=True,
+        base_snapshot_id=None,
         status_reason=reason,
         worker_id=None,
         gpu_type_held=None,
@@ -230,7 +231,6 @@ async def want_asleep(op: Operation, db: Writer, bunker: Bunker, reason: str | N
         "desired": Desired.PASSIVATED.value,
         "desired_reason": reason,
         "passivated_from": bunker.desired.value,
-        "passivate_after": None,
         "wake_refusal": None,
     }
     return await db.execute(_unused(op, bunker).values(**values)) == 1

@@ -57,6 +57,7 @@ bunkers = Table(
     Column("captured_from", String(16)),
     Column("passivated", Boolean, nullable=False, server_default="0"),
     Column("passive_snapshot_id", String(ID), index=True),
+    Column("base_snapshot_id", String(ID), index=True),
     Column("passivated_from", String(16)),
     Column("passivate_after", UtcDateTime),
     Column("waking_since", UtcDateTime),

@@ -5,6 +5,7 @@ wrong in between, nothing of it is lost: it goes on.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -19,7 +20,7 @@ from scaibunker.controller.quotas.domain import KEPT_ASLEEP, Claim, kept_asleep
 from scaibunker.controller.quotas.ledger import Ledger
 from scaibunker.controller.settings import ReconcileSettings
 from scaibunker.controller.snapshots import repository as snapshots
-from scaibunker.controller.snapshots.domain import Purpose
+from scaibunker.controller.snapshots.domain import Purpose, Snapshot
 from scaibunker.controller.snapshots.take import draft
 from scaibunker.controller.workers.client import WorkerClient
 from scaibunker.controller.workers.domain import Worker
@@ -69,6 +70,7 @@ class Sleep:
         )
 
         async def work(db: Writer) -> bool:
+            base_id = await self._base(op, db, bunker)
             moved = await self._states.write(
                 op,
                 db,
@@ -80,12 +82,19 @@ class Sleep:
                 passive_snapshot_id=snapshot_id,
             )
             if moved:
-                await snapshots.add(op, db, snapshot)
+                await snapshots.add(op, db, replace(snapshot, base_snapshot_id=base_id))
             return moved
 
         if await self._database.transaction(work):
             await self._states.tell(bunker, Event.SNAPSHOT_OF_PAUSED, bunker.desired_reason)
             self._hint_snapshot(snapshot_id)
+
+    async def _base(self, op: Operation, db: Writer, bunker: Bunker) -> str | None:
+        """What its copy may hold the differences to. After a failure it is whole: whatever was wrong, it must
+        not rest upon that for ever."""
+        if bunker.passivate_after is not None:
+            return None
+        return await snapshots.base_for(op, db, bunker)
 
     async def release(self, op: Operation, bunker: Bunker, worker: Worker | None) -> None:
         """The snapshot is stored: its place, and its quota but for its disk and that it is there, are free.
@@ -104,14 +113,20 @@ class Sleep:
         await self._ledger.let_go_of(op, left, bunker.revision + 1)
         log.info("bunker passivated", bunker_id=bunker.id, reason=bunker.desired_reason)
         self._states.notify(bunker.id)
+        if bunker.base_snapshot_id is not None:
+            self._hint_snapshot(bunker.base_snapshot_id)  # its copy may not rest upon it
         if worker is not None:
             await remove_machine(self._client, worker, bunker.id)
 
-    async def abandon(self, op: Operation, bunker: Bunker, reason: str | None) -> None:
+    async def abandon(
+        self, op: Operation, bunker: Bunker, copy: Snapshot | None, reason: str | None
+    ) -> None:
         """There is no copy that it could sleep in, or it is not to sleep any more: it is what it was wanted
-        to be before."""
+        to be before. Its worker knows a copy that is ready as the last."""
         failed = bunker.desired is Desired.PASSIVATED
         changes: dict[str, object] = {"passive_snapshot_id": None, "passivated_from": None}
+        if copy is not None and copy.is_usable and copy.id == bunker.passive_snapshot_id:
+            changes["base_snapshot_id"] = copy.id
         if failed:
             changes |= {
                 "desired": (bunker.passivated_from or Desired.RUNNING).value,
@@ -131,8 +146,9 @@ class Sleep:
             log.info("bunker stays awake", bunker_id=bunker.id, reason=reason)
             if failed:
                 self._metrics.passivations.labels("failed").inc()
-            if bunker.passive_snapshot_id is not None:
-                self._hint_snapshot(bunker.passive_snapshot_id)
+            for snapshot_id in (bunker.passive_snapshot_id, bunker.base_snapshot_id):
+                if snapshot_id is not None:
+                    self._hint_snapshot(snapshot_id)
 
     async def call_off(self, op: Operation, snapshot_id: str) -> None:
         """Somebody wants the bunker awake: the copy that is being made is given up."""

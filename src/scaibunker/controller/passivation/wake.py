@@ -254,7 +254,8 @@ class Wake:
         return False
 
     async def woken(self, op: Operation, bunker: Bunker, snapshot: Snapshot | None) -> None:
-        """It runs. The snapshot that it slept in is of the past."""
+        """It runs. The snapshot that it slept in is of the past, but for its disk, which the next one may rest
+        upon."""
         now = op.now()
         lifetime_s = bunker.limits.max_lifetime_s
         lost = bunker.wake_kind is WakeKind.DISK
@@ -269,6 +270,7 @@ class Wake:
                 reason,
                 passivated=False,
                 passive_snapshot_id=None,
+                base_snapshot_id=bunker.passive_snapshot_id,
                 passivated_from=None,
                 passivate_after=None,
                 waking_since=None,

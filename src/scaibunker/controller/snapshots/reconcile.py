@@ -31,7 +31,7 @@ from scaibunker.controller.worklist import Worklist
 from scaibunker.storage.errors import StoreError
 from scaibunker.wire.api.snapshots import SnapshotPhase, SnapshotStatus
 from scaibunker.wire.codes import Code
-from scaibunker.wire.worker.snapshots import SnapshotBase, SnapshotRequest
+from scaibunker.wire.worker.snapshots import MAX_CHAIN, SnapshotBase, SnapshotRequest
 from scaibunker.wire.worker.snapshots import SnapshotStatus as Seen
 from scaigrid import logs
 from scaigrid.clock import Clock
@@ -230,6 +230,20 @@ class SnapshotReconciler:
             return None
         return SnapshotBase(snapshot_id=base.id, manifest_sha256=base.manifest_sha256)
 
+    async def _chain(self, op: Operation, base_id: str | None) -> Sequence[Snapshot]:
+        """What a snapshot with that base rests upon, the whole one last. Raises BadManifest."""
+        chain: list[Snapshot] = []
+        while base_id is not None:
+            if len(chain) >= MAX_CHAIN:
+                raise BadManifest(f"it rests upon more than {MAX_CHAIN} others")
+            async with self._database.read() as db:
+                base = await repository.find(op, db, base_id)
+            if base is None:
+                raise BadManifest(f"there is no {base_id}, which it rests upon")
+            chain.append(base)
+            base_id = base.base_snapshot_id
+        return chain
+
     async def _asked(self, worker: Worker, snapshot: Snapshot, request: SnapshotRequest) -> Seen:
         """The worker's answer. One of a release that knows no bases is asked without."""
         try:
@@ -262,7 +276,8 @@ class SnapshotReconciler:
         if seen.base_snapshot_id not in (None, snapshot.base_snapshot_id):
             return await self._fail(op, snapshot, worker, "its worker built it on another one")
         try:
-            size = await self._stored.check(snapshot, seen.manifest_sha256, seen.base_snapshot_id)
+            chain = await self._chain(op, seen.base_snapshot_id)
+            size = await self._stored.check(snapshot, seen.manifest_sha256, chain)
         except BadManifest as fault:
             return await self._fail(op, snapshot, worker, str(fault))
         except StoreError:  # tried again by the timer; its bunker need not wait for that

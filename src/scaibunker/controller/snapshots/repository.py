@@ -4,13 +4,26 @@ A snapshot that is deleted exists for the platform's own operations alone, until
 changes one writes it as it was read, by its revision.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
 
+from scaibunker.controller.bunkers.domain import Bunker
 from scaibunker.controller.bunkers.lifecycle import LIVE, State
 from scaibunker.controller.bunkers.tables import bunkers
 from scaibunker.controller.permissions import ADMIN_KEYS
@@ -27,6 +40,7 @@ from scaigrid.tenancy.tables import tenants
 
 MADE_OF = (State.PENDING, State.PROVISIONING)
 """A bunker in these states may still be built of the snapshot that it is made of."""
+_LIVE = [state.value for state in LIVE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +95,23 @@ async def hold(op: Operation, db: Writer, snapshot_id: str) -> bool:
     return bool(await db.values(this.with_for_update(read=True)))
 
 
-async def base_for(op: Operation, db: Writer, bunker_id: str, source_id: str | None) -> str | None:
+async def base_for(op: Operation, db: Writer, bunker: Bunker) -> str | None:
     """What a new snapshot of a bunker may hold the differences to: the last that is ready, else what the
-    bunker was made of. It is held until the transaction ends."""
+    bunker was made of. It is held until the transaction ends, which has to write the bunker as it was read:
+    the one that it slept in last is deleted, and there for as long as the bunker names it."""
     c = snapshots.c
+    own = and_(c.bunker_id == bunker.id, c.deleted_at.is_(None))
     last = select(c.id).where(
-        c.bunker_id == bunker_id,
+        or_(own, c.id == bunker.base_snapshot_id),
         c.status == SnapshotStatus.READY.value,
-        c.deleted_at.is_(None),
         reachable(op),
     )
     found = await db.values(last.order_by(c.ready_at.desc(), c.id).limit(1))
-    base_id = found[0] if found else source_id
-    if base_id is None or not await hold(op, db, base_id):
-        return None
-    return str(base_id)
+    source_id = bunker.source.snapshot_id if bunker.source else None
+    base_id: str | None = found[0] if found else source_id
+    if base_id is None or base_id == bunker.base_snapshot_id:
+        return base_id
+    return base_id if await hold(op, db, base_id) else None
 
 
 async def find(op: Operation, db: Reader, snapshot_id: str) -> Snapshot | None:
@@ -170,27 +186,35 @@ async def unfinished(op: Operation, db: Reader) -> list[str]:
 
 
 async def need(op: Operation, db: Reader, snapshot_id: str) -> Need:
-    """What depends on it: a bunker is still to be made of it, or sleeps in it, or another snapshot builds on
-    its disk."""
-    b, c = bunkers.c, snapshots.c
-    live = [state.value for state in LIVE]
+    """What depends on it: a bunker is still to be made of it, or sleeps in it; another snapshot builds on its
+    disk, or a bunker's next one may. What a bunker names passes to its snapshot: so bunkers are asked first."""
+    b = bunkers.c
     building = and_(
         b.source_snapshot_id == snapshot_id, b.status.in_([state.value for state in MADE_OF])
     )
-    asleep = and_(b.passive_snapshot_id == snapshot_id, b.status.in_(live))
-    by_bunker = select(b.id).where(or_(building, asleep), of_tenant(op, b.tenant_id)).limit(1)
-    by_other = (
-        select(c.id)
-        .where(
-            c.base_snapshot_id == snapshot_id,
-            c.status != SnapshotStatus.FAILED.value,
-            reachable(op),
-        )
-        .limit(1)
-    )
-    if await db.values(by_bunker):
+    asleep = and_(b.passive_snapshot_id == snapshot_id, b.status.in_(_LIVE))
+    by_bunker = select(b.id).where(or_(building, asleep), of_tenant(op, b.tenant_id))
+    if await db.values(by_bunker.limit(1)):
         return Need.WHOLE
-    return Need.DISK if await db.values(by_other) else Need.NOTHING
+    for dependent in _resting_on(op, literal(snapshot_id)):
+        if await db.values(dependent.limit(1)):
+            return Need.DISK
+    return Need.NOTHING
+
+
+def _resting_on(op: Operation, snapshot_id: ColumnElement[str]) -> Sequence[Select[tuple[str]]]:
+    """The bunkers whose next snapshot, and then the snapshots that, may hold the differences to one."""
+    b, above = bunkers.c, snapshots.alias("above")
+    slept_in = and_(b.base_snapshot_id == snapshot_id, b.status.in_(_LIVE))
+    built = and_(
+        above.c.base_snapshot_id == snapshot_id,
+        above.c.status != SnapshotStatus.FAILED.value,
+    )
+    reached = of_owner(op, above.c.tenant_id, above.c.owner_user_id, *ADMIN_KEYS)
+    return (
+        select(b.id).where(slept_in, of_tenant(op, b.tenant_id)),
+        select(above.c.id).where(built, reached),
+    )
 
 
 async def remove(op: Operation, db: Writer, snapshot_id: str) -> None:
@@ -227,14 +251,17 @@ async def unmoved(op: Operation, db: Reader, since: datetime, limit: int) -> lis
 
 
 async def to_clear(op: Operation, db: Reader, after: str, limit: int) -> list[Snapshot]:
-    """Snapshots that are over and of which something may be stored, by id: deleted ones, and those that
-    have failed."""
+    """Snapshots that are over and of which something can go, by id: deleted ones, and those that have failed.
+    A deleted one without memory upon which something rests has nothing to give."""
     c = snapshots.c
+    dependents = (each.correlate(snapshots) for each in _resting_on(op, c.id))
+    is_needed = or_(*(each.exists() for each in dependents))
     failed = and_(c.status == SnapshotStatus.FAILED.value, c.cleared_at.is_(None))
     query = select(snapshots).where(
         c.id > after,
         c.status != SnapshotStatus.CREATING.value,
         or_(c.deleted_at.is_not(None), failed),
+        not_(and_(c.deleted_at.is_not(None), c.kind == SnapshotKind.DISK.value, is_needed)),
         reachable(op),
     )
     return [from_row(row) for row in await db.rows(query.order_by(c.id).limit(limit))]

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from pydantic import ValidationError
 
@@ -11,6 +11,7 @@ from scaibunker.storage.errors import BrokenObject, NoSuchObject
 from scaibunker.storage.keys import BadKey, check_key
 from scaibunker.storage.objects import ObjectInfo, ObjectStore
 from scaibunker.wire.worker.snapshots import (
+    DISK_PART,
     MANIFEST_LIMIT,
     MANIFEST_NAME,
     MEMORY_PART,
@@ -34,17 +35,16 @@ class StoredSnapshots:
         self._store = store
 
     async def check(
-        self, snapshot: Snapshot, manifest_sha256: str, base_snapshot_id: str | None
+        self, snapshot: Snapshot, manifest_sha256: str, chain: Sequence[Snapshot]
     ) -> int:
-        """Whether there is a manifest of that SHA-256, it is this snapshot's, on that base, and all that it names
-        is there. What its worker has of it may be gone a moment later. Returns how many bytes are stored. Raises
-        BadManifest."""
+        """Whether there is a manifest of that SHA-256, it is this snapshot's, and all that it names is there, and
+        the disks of what it rests upon, the whole one last. What its worker has of it may be gone a moment later.
+        Returns how many bytes are stored. Raises BadManifest."""
         manifest, size = await self._manifest(snapshot, manifest_sha256)
         said = (manifest.snapshot_id, manifest.bunker_id, manifest.tenant_id, manifest.kind)
         if said != (snapshot.id, snapshot.bunker_id, snapshot.tenant_id, snapshot.kind.value):
             raise BadManifest("its manifest is another snapshot's")
-        if (manifest.base.snapshot_id if manifest.base else None) != base_snapshot_id:
-            raise BadManifest("its manifest names another base")
+        await self._check_chain(manifest, chain)
         if len(manifest.parts) > MAX_PARTS:
             raise BadManifest("its manifest names too many parts")
         for name, part in manifest.parts.items():
@@ -52,6 +52,25 @@ class StoredSnapshots:
                 raise BadManifest(f"its {name} is not in object storage as its manifest says")
             size += part.size
         return size
+
+    async def _check_chain(self, manifest: SnapshotManifest, chain: Sequence[Snapshot]) -> None:
+        """Each names the next by its checksum."""
+        for snapshot in chain:
+            named = manifest.base
+            if named is None or (named.snapshot_id, named.manifest_sha256) != (
+                snapshot.id,
+                snapshot.manifest_sha256,
+            ):
+                raise BadManifest("its manifest names another base")
+            try:
+                manifest, _ = await self._manifest(snapshot, named.manifest_sha256)
+            except BadManifest as fault:
+                raise BadManifest(f"of its base {snapshot.id}: {fault}") from None
+            disk = manifest.parts.get(DISK_PART)
+            if disk is None or await self._size(snapshot.id, DISK_PART) != disk.size:
+                raise BadManifest(f"the disk of its base {snapshot.id} is not in object storage")
+        if manifest.base is not None:
+            raise BadManifest("its manifest names another base")
 
     async def _size(self, snapshot_id: str, name: str) -> int | None:
         """Of a part, in bytes; None if it is not there."""

@@ -71,8 +71,7 @@ class Take:
             if purpose is not Purpose.PASSIVATION:
                 counts = await repository.counts(op, db, bunker.tenant_id)
                 check_counts(bunker.tenant_id, counts, self._settings)
-            source_id = bunker.source.snapshot_id if bunker.source else None
-            base_id = await repository.base_for(op, db, bunker_id, source_id)
+            base_id = await repository.base_for(op, db, bunker)
             snapshot = draft(
                 op,
                 snapshot_id,

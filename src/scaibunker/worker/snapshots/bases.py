@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from scaibunker.wire.worker.snapshots import Sha256, SnapshotBase
+from scaibunker.wire.worker.snapshots import MAX_CHAIN, Sha256, SnapshotBase
 from scaibunker.worker.disks.digests import map_length
 
 MAX_DISK_MB = 256 * 1024
@@ -24,16 +24,27 @@ class _Head(BaseModel):
 
     base: SnapshotBase
     depth: Annotated[int, Field(ge=0)]
+    whole_bytes: Annotated[int, Field(ge=0)] = 0
+    above_bytes: Annotated[int, Field(ge=0)] = 0
     digests_sha256: Sha256
 
 
 @dataclass(frozen=True)
 class KnownBase:
-    """`depth` snapshots are below it; `digests` is its disk's map."""
+    """`depth` snapshots are below it; `digests` is its disk's map. `whole_bytes` are stored of the disk at the
+    chain's end, 0 if nobody has counted, and `above_bytes` of all that differs from it."""
 
     base: SnapshotBase
     depth: int
     digests: bytes
+    whole_bytes: int = 0
+    above_bytes: int = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the next one had better be whole: the chain has become too long, or too heavy."""
+        is_heavy = 0 < self.whole_bytes < self.above_bytes
+        return self.depth >= MAX_CHAIN or is_heavy
 
 
 def remembered(disk_mb: int) -> bool:
@@ -51,6 +62,8 @@ def write(path: Path, known: KnownBase) -> None:
     head = _Head(
         base=known.base,
         depth=known.depth,
+        whole_bytes=known.whole_bytes,
+        above_bytes=known.above_bytes,
         digests_sha256=hashlib.sha256(known.digests).hexdigest(),
     )
     with path.open("wb") as file:
@@ -68,4 +81,4 @@ def read(path: Path) -> KnownBase | None:
         return None
     if hashlib.sha256(digests).hexdigest() != head.digests_sha256:
         return None
-    return KnownBase(head.base, head.depth, digests)
+    return KnownBase(head.base, head.depth, digests, head.whole_bytes, head.above_bytes)

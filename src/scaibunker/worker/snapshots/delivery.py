@@ -16,7 +16,6 @@ from scaibunker.wire.worker.snapshots import (
     DIGESTS_PART,
     DISK_PART,
     MANIFEST_NAME,
-    MAX_CHAIN,
     MEMORY_PART,
     SnapshotPart,
     SnapshotPhase,
@@ -106,7 +105,7 @@ class Delivery:
 
     async def _disk(self, disk: Path, base: KnownBase | None) -> None:
         size = disk.stat().st_size
-        if base is None or base.depth >= MAX_CHAIN or len(base.digests) > map_length(size):
+        if base is None or base.is_long or len(base.digests) > map_length(size):
             await together(self._map(disk), self._part(DISK_PART, await self._whole(disk)))
         else:
             digests = await in_thread(lambda stop: digest_map(disk, stop))

@@ -10,6 +10,7 @@ import functools
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,7 @@ from scaibunker import __version__
 from scaibunker.wire.codes import Code
 from scaibunker.wire.guest import PROTOCOL_VERSION
 from scaibunker.wire.worker.snapshots import (
+    DISK_PART,
     SnapshotBase,
     SnapshotManifest,
     SnapshotPhase,
@@ -182,9 +184,18 @@ async def _remember(
     if delivered.digests is None:
         return
     path = folder / "base"
-    depth = 0 if delivered.base is None else delivered.base.depth + 1
     base = SnapshotBase(snapshot_id=status.snapshot_id, manifest_sha256=digest)
-    known = KnownBase(base, depth, delivered.digests)
+    known, below = KnownBase(base, 0, delivered.digests), delivered.base
+    size = delivered.parts[DISK_PART].size
+    if below is None:
+        known = replace(known, whole_bytes=size)
+    else:
+        known = replace(
+            known,
+            depth=below.depth + 1,
+            whole_bytes=below.whole_bytes,
+            above_bytes=below.above_bytes + size,
+        )
     with contextlib.suppress(OSError):
         await asyncio.to_thread(bases.write, path, known)
         path.rename(machine.base_file)  # no machine, no folder: it was taken down meanwhile

@@ -182,7 +182,14 @@ async def _base(
     base = SnapshotBase(snapshot_id=source.snapshot_id, manifest_sha256=source.manifest_sha256)
 
     def write() -> None:
-        known = bases.KnownBase(base, len(chain) - 1, digests.read_bytes())
+        sizes = [each.parts[DISK_PART].size for each in chain]
+        known = bases.KnownBase(
+            base,
+            depth=len(chain) - 1,
+            digests=digests.read_bytes(),
+            whole_bytes=sizes[-1],
+            above_bytes=sum(sizes[:-1]),
+        )
         bases.write(folder / "base", known)
 
     await asyncio.to_thread(write)
