@@ -190,6 +190,7 @@ class Hardware:
             boot_timeout_s=settings.boot_timeout_s,
             spool_limit_bytes=settings.spool_limit_mb * 1024 * 1024,
             boots=asyncio.Semaphore(settings.concurrent_boots),
+            wakes=asyncio.Semaphore(settings.concurrent_boots),
             networks=SimulatedNetworks(self.network_profiles, self.networks, life.check),
             bridges=SimulatedBridges(self.bridges, self._plugged, life.check),
             peers=self.peers,

@@ -68,6 +68,7 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         boot_timeout_s=settings.boot_timeout_s,
         spool_limit_bytes=settings.spool_limit_mb * 1024 * 1024,
         boots=asyncio.Semaphore(settings.concurrent_boots),
+        wakes=asyncio.Semaphore(settings.concurrent_boots),
         reserve_bytes=capacity.reserve_bytes(settings),
         registries=registries,
         bridges=bridges,

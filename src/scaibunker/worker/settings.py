@@ -67,7 +67,8 @@ class WorkerSettings(BaseSettings):
     concurrent_boots: Annotated[int, Field(ge=1)] = Field(
         default_factory=lambda: max(2, os.cpu_count() or 2)
     )
-    """Machines that may boot at the same time; the host's cores (at least 2) unless it is set."""
+    """Machines that may boot at the same time; the host's cores (at least 2) unless it is set. As many that sleep may
+    wake beside them."""
     capacity_cpu_millicores: Annotated[int, Field(ge=100)] | None = None
     """CPU to give to bunkers, in thousandths of a core; null means four times the host's cores."""
     capacity_memory_mb: Annotated[int, Field(ge=64)] | None = None

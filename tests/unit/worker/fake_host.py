@@ -196,6 +196,7 @@ def make_host(folder: Path, driver: FakeDriver, boot_timeout_s: float = 20) -> H
         boot_timeout_s=boot_timeout_s,
         spool_limit_bytes=1 << 20,
         boots=asyncio.Semaphore(2),
+        wakes=asyncio.Semaphore(2),
         networks=SimulatedNetworks(PROFILES, {}),
     )
 

@@ -110,6 +110,22 @@ async def test_the_same_bunker_keeps_its_commands(
     await until(lambda: driver.requests.count("GET /v1/execs") > before)
 
 
+async def test_one_that_wakes_does_not_wait_for_those_that_boot(
+    fleet: Fleet, driver: FakeDriver, manifest: str
+) -> None:
+    """They may take long, and are many."""
+    driver.deaf = True
+    booting = [fleet.order(spec(bunker_id=f"bnk_boot{n}")) for n in range(4)]
+    await until(lambda: len(driver.vmms) == 3)  # with the one that was copied; two at a time
+    driver.deaf = False
+    new = fleet.order(_copy(manifest, bunker_id="bnk_new12345"))
+    source = _source(manifest, keep_execs=True)
+    wakes = [fleet.order(spec(bunker_id=f"bnk_wake{n}", snapshot=source)) for n in range(3)]
+    for machine in wakes:
+        assert (await _settled(machine)).state is MachineState.RUNNING, machine.status().reason
+    assert {machine.state for machine in (*booting, new)} == {MachineState.BUILDING}
+
+
 def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

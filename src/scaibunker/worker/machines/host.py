@@ -25,7 +25,7 @@ from scaibunker.worker.vmm.port import VmmDriver
 class Host:
     """`machines_dir` holds the state folders, `run_dir` the sockets, `snapshots_dir` what is on its way to
     the `store`, `templates_dir` what machines are made of without a boot. `boots` bounds how many machines boot
-    at once. `reserve_bytes` of the disk are left to the machines that run. `networks` that can give none leave
+    at once, `wakes` how many wake beside them. `reserve_bytes` of the disk are left to the machines that run. `networks` that can give none leave
     `isolated` machines alone; `registries` is what the profile `registry` permits, `peers` are addresses of
     the deployment's hosts, which no machine may reach."""
 
@@ -45,6 +45,7 @@ class Host:
     boot_timeout_s: float
     spool_limit_bytes: int
     boots: asyncio.Semaphore
+    wakes: asyncio.Semaphore
     reserve_bytes: int = 0
     networks: Networks = field(default_factory=NoNetworks)
     bridges: Bridges = field(default_factory=NoBridges)

@@ -330,12 +330,18 @@ class Machine:
         if body.record.ready:
             await self._take_over()
         else:
-            async with self._host.boots:
+            async with self._turn():
                 await self._build_anew()
             body.record.ready = True
             body.save()
         body.timings.running_ms = body.elapsed_ms()
         self._move(MachineState.BUILDING, MachineState.RUNNING)
+
+    def _turn(self) -> asyncio.Semaphore:
+        """Somebody waits for one that sleeps, with a command at hand: it does not stand behind new ones that boot."""
+        source = self.spec.snapshot
+        wakes = source is not None and source.keep_execs
+        return self._host.wakes if wakes else self._host.boots
 
     async def _build_anew(self) -> None:
         """Of a prepared machine or a template if there is one. If that fails the bunker is booted: it is
