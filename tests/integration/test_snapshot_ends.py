@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from scaibunker.controller.snapshots import cleanup
 from scaibunker.controller.snapshots.stored import StoredSnapshots
 from scaibunker.controller.snapshots.tables import snapshots
 from scaibunker.storage.errors import StoreUnavailable
+from scaibunker.storage.objects import ObjectStore
 from scaibunker.wire.worker.snapshots import SnapshotBase, SnapshotPhase
 from tests.integration.inside import whole
 from tests.integration.refusals import refuse
@@ -134,6 +136,34 @@ async def test_the_task_clears_what_is_left(
     assert objects_of(stack, kept) != set()
     assert all(path.exists() for path in foreign)
     assert sorted(await rows(stack)) == sorted([kept, left])
+
+
+async def test_what_is_stored_is_gone_through_over_several_runs(
+    stack: Stack, worker: SimulatedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looks at so much and no more, and the one after the last begins anew."""
+    monkeypatch.setattr(cleanup, "MAX_PAGES", 2)
+    monkeypatch.setattr(ObjectStore.page, "__defaults__", (None, 2))
+    root = stack.data / "objects/scaibunker/snapshots"
+    long_ago = (stack.grid.clock.now() - timedelta(hours=2)).timestamp()
+
+    async def leave(*numbers: int) -> None:
+        for number in numbers:
+            await worker.snapshots.put(f"snp_orphan{number}", "disk.zst", b"of nobody")
+            [part] = (root / f"snp_orphan{number}").iterdir()
+            os.utime(part, (long_ago, long_ago))
+
+    def left() -> set[int]:
+        return {int(path.parent.name[-1]) for path in root.glob("snp_orphan*/*")}
+
+    await leave(*range(1, 8))
+    await stack.run_task(CLEAN_UP)
+    assert left() == {5, 6, 7}
+    await leave(1)  # where it has been: looked at when it begins anew
+    await stack.run_task(CLEAN_UP)
+    assert left() == {1}
+    await stack.run_task(CLEAN_UP)
+    assert left() == set()
 
 
 async def test_a_failed_one_can_be_read_about_for_a_week(

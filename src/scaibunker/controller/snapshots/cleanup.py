@@ -14,6 +14,7 @@ from scaibunker.controller.snapshots import repository
 from scaibunker.controller.snapshots.remains import Remains
 from scaibunker.controller.snapshots.stored import StoredSnapshots, owner_of
 from scaibunker.storage.errors import StoreError
+from scaibunker.storage.objects import Page
 from scaibunker.wire.api.snapshots import SnapshotStatus
 from scaigrid.db import Database, Writer
 from scaigrid.operation import Operation
@@ -22,7 +23,10 @@ from scaigrid.tasks.domain import Every, Span, Task
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 500
-"""Rows or prefixes of one look."""
+"""Rows of one look."""
+MAX_PAGES = 20
+"""Pages of objects that one run looks at; the next one goes on from there."""
+ORPHANS = "snapshots.orphans"
 FAILED_KEPT = timedelta(days=7)
 """How long it can be read why a snapshot failed."""
 ORPHAN_AGE = timedelta(hours=1)
@@ -101,17 +105,18 @@ class Cleanup:
             after = found[-1].id
 
     async def _remove_orphans(self, op: Operation) -> None:
-        """Objects of no snapshot: of one whose row is gone, or that was cleared before they came."""
-        newest: dict[str, datetime] = {}
-        async for info in self._stored.all():
-            owner = owner_of(info.key)
-            if owner is None:
-                continue  # not a snapshot's, and so not ours to remove
-            if owner not in newest and len(newest) >= AT_ONCE:
-                await self._remove(op, newest)
-                newest = {}
-            newest[owner] = max(newest.get(owner, info.modified_at), info.modified_at)
-        await self._remove(op, newest)
+        """Objects of no snapshot: of one whose row is gone, or that was cleared before they came. What is
+        stored is gone through over several runs, so that each costs as much as another."""
+        async with self._database.read() as db:
+            after = await repository.mark(op, db, ORPHANS)
+        for _ in range(MAX_PAGES):
+            page = await self._stored.page(after)
+            after = page.objects[-1].key if page.has_more else None
+            async with self._database.write() as db:  # first: what cannot be removed is no end
+                await repository.set_mark(op, db, ORPHANS, after)
+            await self._remove(op, _owners(page))
+            if after is None:
+                return
 
     async def _remove(self, op: Operation, newest: dict[str, datetime]) -> None:
         old = [owner for owner, at in newest.items() if at < op.now() - ORPHAN_AGE]
@@ -123,3 +128,14 @@ class Cleanup:
             if owner not in known:
                 log.warning("objects of no snapshot are removed", snapshot_id=owner)
                 await self._stored.remove(owner)
+
+
+def _owners(page: Page) -> dict[str, datetime]:
+    """The snapshots whose objects these are, and when the newest of each came; what is no snapshot's is not ours to
+    remove."""
+    newest: dict[str, datetime] = {}
+    for info in page.objects:
+        owner = owner_of(info.key)
+        if owner is not None:
+            newest[owner] = max(newest.get(owner, info.modified_at), info.modified_at)
+    return newest

@@ -30,7 +30,7 @@ from scaibunker.controller.permissions import ADMIN_KEYS
 from scaibunker.controller.snapshots.domain import Need, Purpose, Snapshot
 from scaibunker.controller.snapshots.limits import Counts
 from scaibunker.controller.snapshots.rows import from_row, to_row
-from scaibunker.controller.snapshots.tables import snapshots
+from scaibunker.controller.snapshots.tables import marks, snapshots
 from scaibunker.wire.api.snapshots import SnapshotKind, SnapshotStatus
 from scaigrid.db import Reader, Writer
 from scaigrid.http.paging import PageRequest, Slice, newest_first
@@ -283,3 +283,22 @@ async def discard(op: Operation, db: Writer, snapshot_id: str) -> None:
         .where(this, reachable(op))
         .values(deleted_at=op.now(), revision=c.revision + 1)
     )
+
+
+async def mark(op: Operation, db: Reader, name: str) -> str | None:  # noqa: ARG001
+    """After which key background work goes on; None if it begins anew."""
+    found = await db.values(select(marks.c.position).where(marks.c.name == name))
+    return found[0] if found else None
+
+
+async def set_mark(
+    op: Operation,  # noqa: ARG001
+    db: Writer,
+    name: str,
+    position: str | None,
+) -> None:
+    """Only one process does such work at a time."""
+    if await db.values(select(marks.c.name).where(marks.c.name == name)):
+        await db.execute(update(marks).where(marks.c.name == name).values(position=position))
+    else:
+        await db.execute(insert(marks).values(name=name, position=position))

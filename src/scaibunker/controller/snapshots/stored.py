@@ -2,14 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
 from scaibunker.controller.snapshots.domain import Snapshot
 from scaibunker.storage.errors import BrokenObject, NoSuchObject
 from scaibunker.storage.keys import BadKey, check_key
-from scaibunker.storage.objects import ObjectInfo, ObjectStore
+from scaibunker.storage.objects import ObjectStore, Page
 from scaibunker.wire.worker.snapshots import (
     DISK_PART,
     MANIFEST_LIMIT,
@@ -110,9 +110,9 @@ class StoredSnapshots:
         """Delete the memory of a snapshot: what builds on it needs its disk alone. Idempotent."""
         await self._store.delete(f"{ROOT}/{snapshot_id}/{MEMORY_PART}")
 
-    def all(self) -> AsyncIterator[ObjectInfo]:
-        """All objects of all snapshots, by key."""
-        return self._store.list(ROOT)
+    async def page(self, after: str | None) -> Page:
+        """Objects of all snapshots whose key comes after `after`, by key."""
+        return await self._store.page(ROOT, after)
 
 
 def owner_of(key: str) -> str | None:

@@ -46,3 +46,11 @@ snapshots = Table(
     Index(None, "base_snapshot_id"),
 )
 """What depends on a snapshot names it without a foreign key: the name outlives the row."""
+
+marks = Table(
+    "scaibunker_marks",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("position", Text),
+)
+"""Where background work that takes several runs has stopped: a key; null when it has come to its end."""
