@@ -108,6 +108,36 @@ async def test_a_spooled_command_survives_its_daemon(worker: WorkerProcess) -> N
     assert frames[-1].json()["exit_code"] == 7
 
 
+async def test_output_of_a_command_wakes_with_its_bunker(worker: WorkerProcess) -> None:
+    """Frozen while it writes far more than the agent keeps, it goes on in another machine, and nothing is missing."""
+    machine = await worker.create()
+    path = f"/v1/machines/{machine}/execs/exe_{secrets.token_hex(8)}"
+    command = "seq 1 200000; until [ -e /tmp/go ]; do sleep 0.1; done; seq 200001 300000; exit 7"
+    start = json.dumps({"shell": command, "timeout_s": 600}) + "\n"
+    await worker.call("POST", path + "?mode=spool", data=start)
+
+    async def speaks() -> bool:
+        return bool((await worker.call("GET", path))["stdout_bytes"] >= 400_000)
+
+    await until(speaks, 60)
+    await worker.call("PUT", f"/v1/machines/{machine}/power", json={"state": "paused"})
+    status = await worker.snapshot(machine, "full", keep_execs=True)
+    assert status["phase"] == "stored", status
+    await worker.call("DELETE", f"/v1/machines/{machine}")
+    source = {k: status[k] for k in ("snapshot_id", "kind", "manifest_sha256")}
+    assert machine == await worker.create(
+        bunker_id=machine, snapshot={**source, "keep_execs": True}
+    )
+    await worker.run(machine, "touch /tmp/go")
+    async with await worker.request("GET", path + "/frames") as response:
+        data = await response.read()
+    frames = [f for f in Decoder().feed(data) if f.kind is not Kind.KEEPALIVE]
+    assert {f.kind for f in frames} == {Kind.STARTED, Kind.STDOUT, Kind.EXIT}
+    output = b"".join(f.payload for f in frames if f.kind is Kind.STDOUT)
+    assert output.split() == [str(i).encode() for i in range(1, 300_001)]
+    assert frames[-1].json()["exit_code"] == 7
+
+
 async def test_a_killed_vmm_is_noticed_within_a_second(worker: WorkerProcess) -> None:
     for _ in range(TRIES):
         machine = await worker.create()

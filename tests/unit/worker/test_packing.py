@@ -119,6 +119,37 @@ async def test_a_file_of_another_size_is_refused(tmp_path: Path, size: int) -> N
         await _unpack_file(tmp_path / "packed", tmp_path / "out", size)
 
 
+def _execs(*entries: tuple[bytes, int, bytes], end: bytes = forms.LENGTHS.pack(0, 0)) -> bytes:
+    """Output of commands: of each its name, the length that is said, and what there is."""
+    parts = [forms.LENGTHS.pack(len(name), size) + name + data for name, size, data in entries]
+    return forms.EXECS_MAGIC + b"".join(parts) + end
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"SBDISK1\n",
+        _execs((b"exe_a/../../etc", 1, b"x")),
+        _execs((b"", 1, b"x")),
+        _execs((b"exe_abcd1", 1, b"x"), (b"exe_abcd1", 1, b"x")),
+        _execs((b"exe_abcd1", 11, b"x" * 11)),  # more than the manifest says
+        _execs((b"exe_abcd1", 5, b"x")),
+        _execs((b"exe_abcd1", 1, b"x"), end=b""),
+        _execs((b"exe_abcd1", 1, b"x")) + b"x",
+    ],
+)
+async def test_output_of_commands_that_makes_no_sense_is_refused(
+    tmp_path: Path, stream: bytes
+) -> None:
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    plain.write_bytes(stream)
+    await _pack_file(plain, packed)
+    drain = forms.execs_drain(tmp_path / "execs", 10, NO_LIMIT)
+    with pytest.raises(WorkerFault):
+        await packing.unpack(_chunks(packed), drain)
+    assert {path.name for path in tmp_path.iterdir()} == {"plain", "packed", "execs"}
+
+
 async def test_half_a_part_is_refused(disk: Path, tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     await _pack_disk(disk, packed)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scaibunker.wire.guest import frames
+from scaibunker.wire.guest.frames import Kind
 from scaibunker.wire.worker.machines import MachineSpec, MachineState
 from scaibunker.wire.worker.snapshots import (
     DISK_PART,
@@ -29,6 +31,7 @@ from tests.unit.worker.fake_host import FakeDriver, make_snapshots, spec
 from tests.waiting import until
 
 MIB = 1024 * 1024
+END = {"exit_code": 0, "signal": None, "timed_out": False, "duration_ms": 1}
 MARK = b"written by the first machine"
 
 
@@ -108,6 +111,35 @@ async def test_the_same_bunker_keeps_its_commands(
     assert machine.state is MachineState.RUNNING
     assert "disown_execs" not in driver.identities[1]
     await until(lambda: driver.requests.count("GET /v1/execs") > before)
+
+
+async def test_what_its_commands_have_written_wakes_with_it(
+    tmp_path: Path, fleet: Fleet, host: Host, driver: FakeDriver
+) -> None:
+    """More than the agent keeps: it is asked for what came after that. It is nobody else's."""
+    written = b"".join(frames.encode(Kind.STDOUT, bytes([n]) * 60_000) for n in range(8))
+    machine = await _settled(fleet.order(spec()))
+    folder = host.machines_dir / machine.id / "execs"
+    (folder / "exe_running1.frames").write_bytes(written + b"half a frame")
+    (folder / "exe_ended123.frames").write_bytes(frames.encode_json(Kind.EXIT, END))
+    machine.spools.take_in()
+    snapshots = make_snapshots(tmp_path)
+    wanted = SnapshotRequest(snapshot_id="snp_first", kind="full", keep_execs=True)
+    status = snapshots.order(machine, wanted)
+    await until(lambda: status.phase in (SnapshotPhase.STORED, SnapshotPhase.FAILED))
+    assert status.manifest_sha256 is not None, status.reason
+    await fleet.destroy(machine.id)
+    driver.requests.clear()
+
+    source = _source(status.manifest_sha256, keep_execs=True)
+    machine = await _settled(fleet.order(spec(snapshot=source)))
+    assert machine.state is MachineState.RUNNING, machine.status().reason
+    assert (folder / "exe_running1.frames").read_bytes() == written
+    assert machine.spools.get("exe_ended123").finished
+    asked = f"GET /v1/execs/exe_running1/frames?offset={len(written)}"
+    await until(lambda: asked in driver.requests, what=lambda: f"{asked} in {driver.requests}")
+    copy = await _settled(fleet.order(_copy(status.manifest_sha256)))
+    assert not list((host.machines_dir / copy.id / "execs").iterdir())
 
 
 async def test_one_that_wakes_does_not_wait_for_those_that_boot(

@@ -205,6 +205,7 @@ class SnapshotReconciler:
             snapshot_id=snapshot.id,
             kind=snapshot.kind.value,
             base=await self._base(op, snapshot),
+            keep_execs=True if snapshot.purpose is Purpose.PASSIVATION else None,
         )
         asked_at = self._clock.monotonic()
         try:
@@ -245,13 +246,14 @@ class SnapshotReconciler:
         return chain
 
     async def _asked(self, worker: Worker, snapshot: Snapshot, request: SnapshotRequest) -> Seen:
-        """The worker's answer. One of a release that knows no bases is asked without."""
+        """The worker's answer. One of a release that knows no bases, or keeps no commands, is asked without."""
         try:
             return await self._client.snapshot(worker.address, snapshot.bunker_id, request)
         except WorkerRefused as refusal:
-            if request.base is None or refusal.code != Code.VALIDATION_ERROR:
+            is_plain = request.base is None and not request.keep_execs
+            if is_plain or refusal.code != Code.VALIDATION_ERROR:
                 raise
-        whole = request.model_copy(update={"base": None})
+        whole = request.model_copy(update={"base": None, "keep_execs": None})
         return await self._client.snapshot(worker.address, snapshot.bunker_id, whole)
 
     async def _progress(

@@ -12,6 +12,7 @@ from scaibunker.storage.keys import BadKey, check_key
 from scaibunker.storage.objects import ObjectStore, Page
 from scaibunker.wire.worker.snapshots import (
     DISK_PART,
+    EXECS_PART,
     MANIFEST_LIMIT,
     MANIFEST_NAME,
     MEMORY_PART,
@@ -107,8 +108,10 @@ class StoredSnapshots:
         await self._store.delete_below(f"{ROOT}/{snapshot_id}")
 
     async def remove_memory(self, snapshot_id: str) -> None:
-        """Delete the memory of a snapshot: what builds on it needs its disk alone. Idempotent."""
-        await self._store.delete(f"{ROOT}/{snapshot_id}/{MEMORY_PART}")
+        """Delete the memory of a snapshot, and what its commands have written: what builds on it needs its disk
+        alone. Idempotent."""
+        gone = (MEMORY_PART, EXECS_PART)
+        await self._store.delete(*(f"{ROOT}/{snapshot_id}/{part}" for part in gone))
 
     async def page(self, after: str | None) -> Page:
         """Objects of all snapshots whose key comes after `after`, by key."""

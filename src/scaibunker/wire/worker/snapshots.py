@@ -18,6 +18,8 @@ DISK_PART = "disk.zst"
 MEMORY_PART = "memory.zst"
 DIGESTS_PART = "digests.zst"
 """What blocks the disk has, by which a later snapshot is known to differ from it; nothing is restored of it."""
+EXECS_PART = "execs.zst"
+"""What commands have written that the bunker goes on with when it wakes."""
 MAX_CHAIN = 8
 """Snapshots below one that holds differences only; each is the base of the one before."""
 
@@ -45,7 +47,8 @@ class SnapshotRequest(BaseModel):
     """Body of `POST /v1/machines/{bunker_id}/snapshot`.
 
     `base` may be used, and stays until this one is gone: the machine was made of it, or it is the last that
-    was made of the machine here. It is left out where there is none: an older worker would refuse it.
+    was made of the machine here. It is left out where there is none: an older worker would refuse it. So is
+    `keep_execs`: the bunker is to sleep in it, and the output of its commands is kept too.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,6 +56,7 @@ class SnapshotRequest(BaseModel):
     snapshot_id: Reference
     kind: SnapshotKind
     base: SnapshotBase | None = None
+    keep_execs: Literal[True] | None = None
 
 
 class SnapshotStatus(BaseModel):

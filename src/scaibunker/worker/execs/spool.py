@@ -57,6 +57,11 @@ class Spool:
         return self._exit is not None or self._error is not None
 
     @property
+    def size(self) -> int:
+        """Bytes that are stored: whole frames."""
+        return self._size
+
+    @property
     def offset(self) -> int | None:
         """Where the agent should go on; None if only it can know."""
         return None if self.truncated else self._size

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -27,6 +28,15 @@ LOST_AFTER_S = 60.0
 """Seconds that an agent may be unreachable before a command's end counts as unknown."""
 
 
+@dataclass(frozen=True)
+class Output:
+    """What is kept of a command: the first `size` bytes of a file that only grows."""
+
+    exec_id: str
+    path: Path
+    size: int
+
+
 class Spools:
     """`changed` is called when a command has ended, so that the controller hears of it."""
 
@@ -38,9 +48,21 @@ class Spools:
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._unreported: set[str] = set()
         self._reported: set[str] = set()
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        self.take_in()
+
+    def take_in(self) -> None:
+        """Know what lies in the folder: of an earlier daemon, or of the machine that a bunker had before it slept."""
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             with contextlib.suppress(OSError, ExecNotFound):
                 self._add(path.name.removesuffix(SUFFIX))
+
+    def outputs(self) -> list[Output]:
+        """Of commands that run, and of those whose end nobody has heard of yet."""
+        return [
+            Output(exec_id, self._folder / f"{exec_id}{SUFFIX}", spool.size)
+            for exec_id, spool in self._spools.items()
+            if exec_id not in self._reported
+        ]
 
     def get(self, exec_id: str) -> Spool:
         """Raises ExecNotFound."""

@@ -301,6 +301,7 @@ class Machine:
             log.exception("machine_build_broke", bunker_id=self.id)
             await self._fail(f"the worker failed: {type(error).__name__}")
             return
+        self.spools.take_in()
         source = self.spec.snapshot
         pending = adopted or (source is not None and source.keep_execs)
         keeper = asyncio.create_task(self._keep_session(pending=pending), name=f"session {self.id}")

@@ -15,6 +15,7 @@ import structlog
 from scaibunker.wire.worker.snapshots import (
     DIGESTS_PART,
     DISK_PART,
+    EXECS_PART,
     MANIFEST_NAME,
     MEMORY_PART,
     SnapshotPart,
@@ -23,10 +24,11 @@ from scaibunker.wire.worker.snapshots import (
 )
 from scaibunker.worker.disks.copy import Done, extents, unseen
 from scaibunker.worker.disks.digests import Change, changes, digest_map, map_length
+from scaibunker.worker.execs.spools import Output
 from scaibunker.worker.machines.capture import Captured
 from scaibunker.worker.room import Room
 from scaibunker.worker.snapshots.bases import KnownBase, remembered
-from scaibunker.worker.snapshots.forms import Feed, delta_feed, disk_feed, file_feed
+from scaibunker.worker.snapshots.forms import Feed, delta_feed, disk_feed, execs_feed, file_feed
 from scaibunker.worker.snapshots.packing import pack
 from scaibunker.worker.snapshots.store import SnapshotStore, StoreAway, file_chunks
 from scaibunker.worker.threads import in_thread, together
@@ -82,16 +84,21 @@ class Delivery:
         self._digests: bytes | None = None
         self._base: KnownBase | None = None
 
-    async def send(self, captured: Captured, base: KnownBase | None) -> Delivered:
+    async def send(
+        self, captured: Captured, base: KnownBase | None, outputs: Sequence[Output] = ()
+    ) -> Delivered:
         """Raises WorkerFault, OSError."""
         disk, memory = captured.disk, captured.memory
         maps = remembered(disk.stat().st_size // MIB)
-        self._awaited = 1 + (memory is not None) + maps
+        self._awaited = 1 + (memory is not None) + maps + bool(outputs)
         self._to_read = sum(p.stat().st_blocks * 512 for p in (disk, memory) if p is not None)
         self._moved(SnapshotPhase.PACKING)
         works = [self._disk(disk, base) if maps else self._part(DISK_PART, await self._whole(disk))]
         if memory is not None:
             works.append(self._memory(memory))
+        if outputs:
+            size = sum(output.size for output in outputs)
+            works.append(self._part(EXECS_PART, _Content(execs_feed(outputs, self._more), size)))
         await together(*works)
         return Delivered(self._parts, self._base, self._digests)
 

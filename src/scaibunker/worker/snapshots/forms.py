@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from scaibunker.wire.guest.execs import EXEC_ID
 from scaibunker.worker.disks.copy import Done, extents
 from scaibunker.worker.disks.digests import Change
 from scaibunker.worker.disks.holes import punch
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.execs.spools import MAX_SPOOLS, SUFFIX, Output
 from scaibunker.worker.room import Room
 from scaibunker.worker.threads import check
 
@@ -24,6 +26,9 @@ MAGIC = b"SBDISK1\n"
 DELTA_MAGIC = b"SBDELT1\n"
 SIZE = struct.Struct(">Q")
 EXTENT = struct.Struct(">QQ")
+EXECS_MAGIC = b"SBEXEC1\n"
+LENGTHS = struct.Struct(">BQ")
+"""Of a command's id, 0 for the end, and of its output."""
 END = (1 << 64) - 1
 """The offset that ends the list of extents."""
 HOLE = 1 << 63
@@ -87,6 +92,21 @@ def file_feed(source: Path, done: Done) -> Feed:
     return feed
 
 
+def execs_feed(outputs: Sequence[Output], done: Done) -> Feed:
+    """What commands have written so far, each file as long as it was when that was asked."""
+
+    def feed(pipe: int, stop: threading.Event) -> None:
+        _write(pipe, EXECS_MAGIC)
+        for output in outputs:
+            name = output.exec_id.encode()
+            _write(pipe, LENGTHS.pack(len(name), output.size) + name)
+            with output.path.open("rb") as file:
+                _send(file.fileno(), pipe, 0, output.size, stop, done)
+        _write(pipe, LENGTHS.pack(0, 0))
+
+    return feed
+
+
 def disk_drain(target: Path, size: int, room: Room) -> Drain:
     """Make the disk's file, which must be `size` bytes."""
 
@@ -135,6 +155,39 @@ def file_drain(target: Path, size: int, room: Room) -> Drain:
             target.chmod(0o600)
             _receive(pipe, file, size, room, stop)
             _no_more(pipe)
+
+    return drain
+
+
+def execs_drain(folder: Path, size: int, room: Room) -> Drain:
+    """Make the folder, with a file for each command by its id, which must come to `size` bytes."""
+
+    def drain(pipe: IO[bytes], stop: threading.Event) -> None:
+        folder.mkdir(mode=0o700)
+        if _exactly(pipe, len(EXECS_MAGIC)) != EXECS_MAGIC:
+            raise Malformed(
+                "the snapshot's output of commands is in no form that this worker knows"
+            )
+        left, names = size, set[str]()
+        while True:
+            length, content = LENGTHS.unpack(_exactly(pipe, LENGTHS.size))
+            if not length:
+                break
+            name = _exactly(pipe, length).decode("ascii", "replace")
+            if (
+                not EXEC_ID.match(name)
+                or name in names
+                or len(names) >= MAX_SPOOLS
+                or content > left
+            ):
+                raise Malformed("the snapshot's output of commands makes no sense")
+            names.add(name)
+            left -= content
+            path = folder / f"{name}{SUFFIX}"
+            with path.open("xb") as file:
+                path.chmod(0o600)
+                _receive(pipe, file, content, room, stop)
+        _no_more(pipe)
 
     return drain
 

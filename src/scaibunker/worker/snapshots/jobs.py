@@ -84,7 +84,7 @@ class Snapshots:
             )
             self._remember(status)
             self._tasks[status.snapshot_id] = asyncio.create_task(
-                self._run(machine, status, request.base), name=f"snapshot {status.snapshot_id}"
+                self._run(machine, status, request), name=f"snapshot {status.snapshot_id}"
             )
         elif (status.bunker_id, status.kind) != (machine.id, request.kind):
             raise WorkerFault("a snapshot of that id is another one", Code.NAME_CONFLICT)
@@ -105,7 +105,7 @@ class Snapshots:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _run(
-        self, machine: Machine, status: SnapshotStatus, base: SnapshotBase | None
+        self, machine: Machine, status: SnapshotStatus, request: SnapshotRequest
     ) -> None:
         folder = self._folder / status.snapshot_id
         room = Room(folder, self._reserve_bytes)
@@ -113,7 +113,7 @@ class Snapshots:
         delivery = Delivery(self._store, status, folder, room, moved)
         try:
             folder.mkdir(mode=0o700, parents=True)
-            await self._make(machine, status, folder, delivery, base)
+            await self._make(machine, status, folder, delivery, request)
             self._move(status, SnapshotPhase.STORED)
         except asyncio.CancelledError:
             status.reason = "it was given up"
@@ -139,15 +139,17 @@ class Snapshots:
         status: SnapshotStatus,
         folder: Path,
         delivery: Delivery,
-        offered: SnapshotBase | None,
+        request: SnapshotRequest,
     ) -> None:
         def progress(done: int, total: int) -> None:
             status.done_bytes, status.total_bytes = done, total
 
-        captured = await machine.capture(status.kind, folder, progress)
+        captured, offered = await machine.capture(status.kind, folder, progress), request.base
+        # Not before: what the guest's memory has let go of is in them then.
+        outputs = machine.spools.outputs() if request.keep_execs else ()
         known = await asyncio.to_thread(bases.read, machine.base_file) if offered else None
         usable = known if known is not None and known.base == offered else None
-        delivered = await delivery.send(captured, usable)
+        delivered = await delivery.send(captured, usable, outputs)
         manifest = _manifest(machine, status, delivered).model_dump_json().encode()
         digest = await delivery.send_manifest(manifest)
         await _remember(machine, status, delivered, digest, folder)

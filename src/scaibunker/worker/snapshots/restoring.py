@@ -23,6 +23,7 @@ from scaibunker.wire.worker.machines import MachineSpec
 from scaibunker.wire.worker.snapshots import (
     DIGESTS_PART,
     DISK_PART,
+    EXECS_PART,
     MEMORY_PART,
     SnapshotBase,
     SnapshotManifest,
@@ -33,7 +34,13 @@ from scaibunker.worker.room import Room
 from scaibunker.worker.snapshots import bases
 from scaibunker.worker.snapshots.chain import chain_of
 from scaibunker.worker.snapshots.fetching import manifest_of, verified
-from scaibunker.worker.snapshots.forms import Drain, delta_drain, disk_drain, file_drain
+from scaibunker.worker.snapshots.forms import (
+    Drain,
+    delta_drain,
+    disk_drain,
+    execs_drain,
+    file_drain,
+)
 from scaibunker.worker.snapshots.packing import unpack
 from scaibunker.worker.snapshots.store import SnapshotStore
 from scaibunker.worker.threads import together
@@ -59,11 +66,13 @@ class Target:
 @dataclass(frozen=True)
 class Restored:
     """What came of it. `memory` is the saved state for a `full` restore, else None. `base` is what is known of
-    the snapshot, for those that are made of the machine (`bases`)."""
+    the snapshot, for those that are made of the machine (`bases`). `execs` is a folder of what its commands have
+    written, if they are still its own."""
 
     manifest: SnapshotManifest
     memory: Path | None
     base: Path | None = None
+    execs: Path | None = None
 
 
 async def restore(
@@ -85,6 +94,9 @@ async def restore(
         works = [_disk(store, chain, fresh, room), _base(store, chain, source, folder, room)]
         if memory is not None:
             works.append(_part(store, manifest, MEMORY_PART, file_drain, memory, room))
+        if source.keep_execs and EXECS_PART in manifest.parts:
+            execs = folder / "execs"
+            works.append(_part(store, manifest, EXECS_PART, execs_drain, execs, room))
         await together(*works)
         os.truncate(fresh, target.spec.disk_mb * MIB)  # the guest has its file system fill it
         fresh.rename(disk)
@@ -94,8 +106,10 @@ async def restore(
         )  # as full as it was found
         shutil.rmtree(folder, ignore_errors=True)
         raise told from (None if told is error else error)
-    base = folder / "base"
-    return Restored(manifest, memory, base if base.exists() else None)
+    base, execs = folder / "base", folder / "execs"
+    return Restored(
+        manifest, memory, base if base.exists() else None, execs if execs.exists() else None
+    )
 
 
 def judge(manifest: SnapshotManifest, source: SnapshotSource, target: Target) -> None:

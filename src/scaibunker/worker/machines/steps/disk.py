@@ -56,3 +56,7 @@ class MakeDisk:
         )
         if body.restored.base is not None:
             body.restored.base.rename(body.folder.base)
+        if body.restored.execs is not None:
+            for output in body.restored.execs.iterdir():
+                output.rename(body.folder.spools / output.name)
+            body.restored.execs.rmdir()
