@@ -72,7 +72,7 @@ class Remains:
                 case Need.NOTHING:
                     await self._stored.remove(snapshot.id)
                     return True
-                case Need.DISK:  # also of one that is called one of the disk: it may have had memory
+                case Need.DISK:  # one that is called one of the disk may have had memory
                     await self._stored.remove_memory(snapshot.id)
                     async with self._database.write() as db:
                         disk = {"kind": SnapshotKind.DISK.value}
