@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import bare, relay, resolver, slots
+from benchmarks import bare, crowd, relay, resolver, slots
 from benchmarks.figures import Figure, from_samples, save, show, this_host
 from benchmarks.memory import pss_mb
 from scaibunker.artifacts.manifest import Artifacts, ensure
@@ -35,6 +35,7 @@ ALONE: dict[str, Callable[[], list[Figure]]] = {
     "resolver": resolver.measure,
     "slots": slots.measure,
     "relay": relay.measure,
+    "crowd": crowd.measure,
 }
 """What needs no stack, and can be measured by itself."""
 

@@ -9,9 +9,10 @@ import pytest
 from scaibunker.worker.gateway.proxy.connection import Connection
 from scaibunker.worker.gateway.proxy.limits import LIMITS
 from scaibunker.worker.gateway.proxy.refusal import Reason
-from scaibunker.worker.gateway.proxy.room import BYTES_IN_A_MICROSECOND, WIDE
+from scaibunker.worker.gateway.proxy.room import WIDE
 from scaibunker.worker.gateway.proxy.side import NARROW
 from scaibunker.worker.gateway.proxy.words import HEAD_WORK
+from scaibunker.worker.gateway.shares import ROUND_S
 from scaibunker.worker.network.never import networks
 from tests.integration.proxy.ends import GET, OK, answering, echoing, is_reset, reset
 from tests.integration.proxy.proxied import GOOD, OnlySome, World, world
@@ -135,7 +136,7 @@ async def test_new_connections_wait_their_turn() -> None:
 
 
 async def test_a_guest_that_has_much_judged_does_not_keep_others_from_their_turn(
-    proxied: World,
+    proxied: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bytes are few, and work much: it is done in many turns, and in order."""
     count, turns = 3000, 0
@@ -149,11 +150,11 @@ async def test_a_guest_that_has_much_judged_does_not_keep_others_from_their_turn
     def counted() -> None:
         nonlocal turns
         turns += 1
-        next_turn()
+        go_on()
 
-    setting = proxied.proxy._setting
-    assert setting is not None
-    next_turn, setting.room._next_turn = setting.room._next_turn, counted
+    share = proxied.attachment.share
+    go_on = share.go_on
+    monkeypatch.setattr(share, "go_on", counted)
     async with proxied.server(taking):
         _, writer = await proxied.connect()
         for number in range(count):
@@ -161,4 +162,4 @@ async def test_a_guest_that_has_much_judged_does_not_keep_others_from_their_turn
         await until(lambda: len(heard) == count)
         writer.close()
     assert heard == [b"GET /%d HTTP/1.1\r\n" % number for number in range(count)]
-    assert turns > count * HEAD_WORK * BYTES_IN_A_MICROSECOND / LIMITS.turn / 2
+    assert turns > count * HEAD_WORK / 1_000_000 / ROUND_S / 2

@@ -8,6 +8,7 @@ import structlog
 
 from scaibunker.worker.gateway.attachment import Attachment, Sockets
 from scaibunker.worker.gateway.part import Part
+from scaibunker.worker.gateway.shares import LoopTime
 from scaibunker.worker.gateway.turns import Turns
 from scaibunker.worker.network.policy import Policy
 
@@ -41,6 +42,7 @@ class Table:
         self._parts = parts
         self._spools = spools
         self._recorded = recorded
+        self._loop_time = LoopTime()
         self._served: dict[str, _Served] = {}
         self._turns = Turns()
         self._closed = False
@@ -64,7 +66,12 @@ class Table:
                 for sock in sockets.all():
                     sock.setblocking(False)
                 attachment = Attachment(
-                    name, bunker_id, policy, sockets, self._spool(bunker_id, policy)
+                    name,
+                    bunker_id,
+                    policy,
+                    sockets,
+                    self._spool(bunker_id, policy),
+                    share=self._loop_time.share(),
                 )
             except BaseException:
                 sockets.close()

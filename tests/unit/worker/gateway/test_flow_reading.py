@@ -10,6 +10,7 @@ import pytest
 
 from scaibunker.worker.gateway.flows import reading as readings
 from scaibunker.worker.gateway.flows.reading import TURN, Reading
+from scaibunker.worker.gateway.shares import LoopTime
 from tests.waiting import until
 
 
@@ -22,13 +23,14 @@ class Pair:
         self.kernel.setblocking(False)
         self.taken: list[bytes] = []
         self.has_room = True
+        self.share = LoopTime().share()
 
     def tell(self, count: int) -> None:
         for number in range(count):
             self.kernel.send(b"%d" % number)
 
     def read(self) -> Reading:
-        return Reading(self.netlink, self.taken.append, lambda: self.has_room)
+        return Reading(self.netlink, self.taken.append, self.share, lambda: self.has_room)
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ async def test_nothing_is_read_while_there_is_no_room(
         looks += 1
         return False
 
-    Reading(pair.netlink, pair.taken.append, lambda: pair.has_room or crowded())
+    Reading(pair.netlink, pair.taken.append, pair.share, lambda: pair.has_room or crowded())
     pair.has_room = False
     pair.tell(5)
     await until(lambda: looks > 5)
@@ -114,7 +116,7 @@ async def test_what_did_not_fit_is_waited_for(pair: Pair, monkeypatch: pytest.Mo
             return pair.netlink.recv(size)
 
     taken: list[bytes] = []
-    reading = Reading(Overrun(), taken.append)  # type: ignore[arg-type]
+    reading = Reading(Overrun(), taken.append, pair.share)  # type: ignore[arg-type]
     finishing = asyncio.create_task(reading.finish(time.monotonic() + 30))
     await asyncio.sleep(0)
     pair.tell(7)

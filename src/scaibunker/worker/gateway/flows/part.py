@@ -68,12 +68,14 @@ class FlowsPart:
         self._attachment = attachment
         attachment.recorder = self
         self._fit(attachment.policy)
-        sockets = attachment.sockets
+        sockets, share = attachment.sockets, attachment.share
         # Read in any case: what nobody takes would fill the kernel's table.
         if sockets.conntrack is not None:
-            self._readings.append(Reading(sockets.conntrack, self._take_tracking, self._has_room))
+            self._readings.append(
+                Reading(sockets.conntrack, self._take_tracking, share, self._has_room)
+            )
         if sockets.refusals is not None:
-            self._readings.append(Reading(sockets.refusals, self._take_refusals))
+            self._readings.append(Reading(sockets.refusals, self._take_refusals, share))
             self._gather()
 
     def change(self, policy: Policy) -> None:

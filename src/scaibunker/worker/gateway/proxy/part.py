@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import functools
 import socket
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from scaibunker.worker.gateway.attachment import Attachment
+from scaibunker.worker.gateway.intake import Intake
 from scaibunker.worker.gateway.lookup import Lookup
 from scaibunker.worker.gateway.names import Names
 from scaibunker.worker.gateway.proxy.connection import Connection
@@ -25,8 +27,10 @@ from scaibunker.worker.network.policy import Passage, Policy
 
 log = structlog.get_logger(__name__)
 
-ACCEPTS = 32
-"""At once; then others have their turn."""
+CONNECTION_S, REFUSED_S = 0.000_6, 0.000_08
+"""Of the loop's time: a connection from its beginning to its end, but for what it moves; and one that is refused at once."""
+ENDED = 16
+"""At once, of all there are; then others have their turn."""
 SWEEP_S = 5.0
 OUT_OF_S = 0.5
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -49,7 +53,8 @@ class Proxy:
         self._limits = limits
         self._original = original
         self._connections: dict[Connection, None] = {}
-        self._timers: dict[object, asyncio.TimerHandle] = {}
+        self._intakes: list[Intake] = []
+        self._sweeping: asyncio.TimerHandle | None = None
         self._names = Names(())
         self._tokens = float(limits.burst)
         self._filled = time.monotonic()
@@ -61,12 +66,13 @@ class Proxy:
             surroundings=self._surroundings,
             lookup=self._lookup,
             limits=self._limits,
-            room=Room(self._limits),
+            room=Room(self._limits, attachment.share),
             permit=self._permit,
         )
         self._read(attachment.policy)
         for listening in attachment.sockets.proxied:
-            self._listen(listening)
+            take = functools.partial(self._take, listening)
+            self._intakes.append(Intake(listening, attachment.share, take))
         self._sweep()
 
     def change(self, policy: Policy) -> None:
@@ -78,14 +84,15 @@ class Proxy:
     async def close(self) -> None:
         if self._setting is None:
             return
-        loop = asyncio.get_running_loop()
-        for listening in self._setting.attachment.sockets.proxied:
-            loop.remove_reader(listening)
-        for timer in self._timers.values():
-            timer.cancel()
+        for intake in self._intakes:
+            intake.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         connections = list(self._connections)
-        for connection in connections:
+        for number, connection in enumerate(connections):
             connection.end(Reason.CLOSED)
+            if number % ENDED == ENDED - 1:
+                await asyncio.sleep(0)
         for connection in connections:
             await connection.gone()
         self._setting = None
@@ -96,25 +103,20 @@ class Proxy:
     def _permit(self, name: str) -> bool:
         return self._names.permit(name)
 
-    def _listen(self, listening: socket.socket) -> None:
-        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
-
-    def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTS):
-            if not self._token():
-                self._rest(listening, 1 / self._limits.per_second)
-                return
-            try:
-                accepted, source = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in _OUT_OF:
-                    log.warning("proxy_not_accepting", reason=str(error))
-                self._rest(listening, OUT_OF_S)
-                return
-            self._tokens -= 1
-            self._admit(accepted, (source[0], source[1]))
+    def _take(self, listening: socket.socket) -> float | None:
+        if not self._token():
+            return 1 / self._limits.per_second
+        try:
+            accepted, source = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return None
+        except OSError as error:
+            if error.errno not in _OUT_OF:
+                log.warning("proxy_not_accepting", reason=str(error))
+            return OUT_OF_S
+        self._tokens -= 1
+        self._admit(accepted, (source[0], source[1]))
+        return 0.0
 
     def _token(self) -> bool:
         """True: one more may be accepted now."""
@@ -123,12 +125,6 @@ class Proxy:
         self._tokens = min(self._limits.burst, self._tokens + gained)
         self._filled = now
         return self._tokens >= 1
-
-    def _rest(self, listening: socket.socket, seconds: float) -> None:
-        """Nothing can be accepted now: come back later, instead of at once and for ever."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(listening)
-        self._timers[listening] = loop.call_later(seconds, self._listen, listening)
 
     def _admit(self, accepted: socket.socket, source: Endpoint) -> None:
         setting = self._setting
@@ -142,6 +138,8 @@ class Proxy:
             return
         names = tuple(n for n in setting.attachment.answers.names(address) if self._permit(n))
         refused = self._refused(port, names)
+        share = setting.attachment.share
+        share.spend(REFUSED_S if refused is not None else CONNECTION_S)
         if refused is None:
             connection = Connection(setting, accepted, source, (address, port), names, self._over)
             self._connections[connection] = None
@@ -177,4 +175,4 @@ class Proxy:
         for connection in list(self._connections):
             connection.sweep(now)
         loop = asyncio.get_running_loop()
-        self._timers[self] = loop.call_later(SWEEP_S, self._sweep)
+        self._sweeping = loop.call_later(SWEEP_S, self._sweep)

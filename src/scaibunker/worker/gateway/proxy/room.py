@@ -1,9 +1,9 @@
 """What one machine's connections share: a bound on the bytes that they hold, and their turn on the loop."""
 
-import asyncio
 from typing import Protocol
 
 from scaibunker.worker.gateway.proxy.limits import Limits
+from scaibunker.worker.gateway.shares import Share
 
 BUFFER = memoryview(bytearray(256 * 1024))
 """All that is read by this process is read into it, one read after the other, and has left it before the next: passed
@@ -14,7 +14,11 @@ FEW = 4096
 WIDE = 16
 """Connections to servers that may take as much of the kernel's memory as it sees fit: what one needs to be fast over a long way."""
 
-BYTES_IN_A_MICROSECOND = 1024
+READ_S = 0.000_03
+BYTE_S = 1e-9
+"""Of the loop's time, that moving what was read at once takes: however little it is, and for each byte of it."""
+RESUMED_S = 0.000_01
+"""To have one read again."""
 
 
 class Resumable(Protocol):
@@ -24,10 +28,9 @@ class Resumable(Protocol):
 class Room:
     """Of one attachment."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, share: Share) -> None:
         self._limits = limits
-        self._spent = 0
-        self._paused: list[Resumable] = []
+        self._share = share
         self._wide = 0
         self.held = 0
 
@@ -43,31 +46,23 @@ class Room:
 
     def size(self) -> int:
         """How much may be read now."""
-        if self._spent > self._limits.turn:
+        if self.over:
             return FEW
         return max(FEW, min(len(BUFFER), self._limits.held - self.held))
 
     @property
     def over(self) -> bool:
         """The turn is: whoever has more to do comes to wait for the next, with `wait`."""
-        return self._spent > self._limits.turn
+        return not self._share.is_open
 
     def work(self, microseconds: int) -> None:
-        """Judging was done. It counts as the bytes that could have been moved meanwhile."""
-        self.spend(microseconds * BYTES_IN_A_MICROSECOND)
+        """Judging was done."""
+        self._share.spend(microseconds / 1_000_000)
 
     def spend(self, size: int) -> bool:
-        """True: the turn is over, and whoever reads comes to wait for the next, with `wait`."""
-        if size and self._spent == 0:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        self._spent += size
+        """So much was read. True: the turn is over, and whoever reads comes to wait for the next, with `wait`."""
+        self._share.spend(READ_S + size * BYTE_S)
         return self.over
 
     def wait(self, reader: Resumable) -> None:
-        self._paused.append(reader)
-
-    def _next_turn(self) -> None:
-        self._spent = 0
-        paused, self._paused = self._paused, []
-        for reader in paused:
-            reader.resume_turn()
+        self._share.wait(reader.resume_turn, RESUMED_S)

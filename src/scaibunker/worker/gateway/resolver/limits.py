@@ -4,6 +4,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+QUESTION_S, ASKED_S, CONNECTION_S = 0.000_025, 0.000_15, 0.000_4
+"""Of the loop's time, about: a question that is answered at once, or refused; what it takes more if an upstream is asked; and a
+connection by TCP, without its questions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -22,8 +22,8 @@ class Resolver:
         self._attachment = attachment
         conversation = Conversation(self._lookup.resolution(attachment), limits)
         for sock in attachment.sockets.dns_udp:
-            self._udp.append(UdpServer(sock, conversation))
-        self._tcp = TcpServer(attachment.sockets.dns_tcp, conversation, limits)
+            self._udp.append(UdpServer(sock, conversation, attachment.share))
+        self._tcp = TcpServer(attachment.sockets.dns_tcp, conversation, limits, attachment.share)
 
     def change(self, policy: Policy) -> None:
         if self._attachment is not None:

@@ -9,7 +9,7 @@ import structlog
 from scaibunker.worker.gateway.attachment import Attachment
 from scaibunker.worker.gateway.lookup import Address, Unresolved
 from scaibunker.worker.gateway.names import Names
-from scaibunker.worker.gateway.resolver.limits import Limits
+from scaibunker.worker.gateway.resolver.limits import ASKED_S, Limits
 from scaibunker.worker.gateway.resolver.prepared import Prepared, nothing, told
 from scaibunker.worker.gateway.resolver.reading import pass_on, read_addresses
 from scaibunker.worker.gateway.resolver.upstream import UpstreamFailed, Upstreams
@@ -159,6 +159,7 @@ class Resolution:
         if task is None:
             if len(self._under_way) >= self._limits.waiting:
                 return Prepared(SERVFAIL, self.now())
+            self._attachment.share.spend(ASKED_S)
             task = asyncio.get_running_loop().create_task(self._ask(key))
             self._under_way[key] = task
         return task

@@ -9,7 +9,8 @@ from collections.abc import Coroutine
 import structlog
 
 from scaibunker.worker.gateway.resolver.conversation import Conversation, Heard
-from scaibunker.worker.gateway.resolver.limits import Limits, TokenBucket
+from scaibunker.worker.gateway.resolver.limits import CONNECTION_S, QUESTION_S, Limits, TokenBucket
+from scaibunker.worker.gateway.shares import Share
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +25,15 @@ class TcpServer:
     """Serves listening, non-blocking sockets until `close`, and does not close them."""
 
     def __init__(
-        self, listeners: tuple[socket.socket, ...], conversation: Conversation, limits: Limits
+        self,
+        listeners: tuple[socket.socket, ...],
+        conversation: Conversation,
+        limits: Limits,
+        share: Share,
     ) -> None:
         self._conversation = conversation
         self._limits = limits
+        self._share = share
         self._connections = 0
         rate = limits.connections_per_second
         self._new = TokenBucket(rate, 2 * rate)
@@ -47,12 +53,14 @@ class TcpServer:
             if not self._new.take():  # the kernel keeps a few waiting, and drops what is more
                 await asyncio.sleep(BUSY_PAUSE_S)
                 continue
+            await self._share.turn(0.0)
             try:
                 sock, _ = await loop.sock_accept(listener)
             except OSError as error:
                 log.warning("resolver_accept", error=str(error))
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
+            self._share.spend(CONNECTION_S)
             if self._connections >= self._limits.connections:
                 sock.close()
                 continue
@@ -84,6 +92,7 @@ class TcpServer:
             except EOFError:
                 break
             await room.acquire()
+            await self._share.turn(QUESTION_S)
             heard = self._conversation.hear(packet, send, tcp=True, over=room.release)
             if heard is not Heard.WAITS:
                 room.release()
