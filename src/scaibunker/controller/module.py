@@ -73,6 +73,7 @@ from scaibunker.controller.workers.client import WorkerClient
 from scaibunker.controller.workers.compatibility import Compatibility
 from scaibunker.controller.workers.domain import Presence
 from scaibunker.controller.workers.fleet import Fleet
+from scaibunker.controller.workers.gateways import Gateways
 from scaibunker.controller.workers.identity import Identity
 from scaibunker.controller.workers.listener import Listener
 from scaibunker.controller.workers.replicas import Replicas
@@ -209,6 +210,7 @@ class Controller:
             self.snapshots.heard,
             self.bridges.heard,
             vicinity=vicinity,
+            gateways=Gateways(platform.metrics, workers.offline_after_s).take,
             require_https=workers.worker_require_https,
         )
         self._routes = [

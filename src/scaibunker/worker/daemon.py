@@ -143,7 +143,11 @@ class Daemon:
         spools = gateway_home(self._settings, worker_id).spools
         networked = len(host.networks.profiles) > 1
         await upload(
-            self._settings, spools, lambda: {machine.id for machine in fleet}, networked=networked
+            self._settings,
+            spools,
+            lambda: {machine.id for machine in fleet},
+            networked=networked,
+            tally=host.tally,
         )
 
     def _news(self) -> None:
@@ -224,6 +228,7 @@ class Daemon:
                 bridges=[bridge.bridge_id for bridge in host.bridges.all()],
                 addresses=host.peers.reported(),
                 vicinity=host.peers.digest,
+                gateway=host.tally.report(),
             )
             return self._surroundings.outgoing(report)
 
@@ -233,6 +238,7 @@ class Daemon:
             compose,
             settings.heartbeat_interval_s,
             peers=host.peers,
+            answered=lambda beat: host.tally.told(beat.gateway) if beat.gateway else None,
             tls=self._asking,
         )
         return asyncio.create_task(self._reporter.run(fleet), name="heartbeats")

@@ -12,6 +12,7 @@ from scaibunker.artifacts.manifest import load as load_artifacts
 from scaibunker.worker import capacity, cgroups
 from scaibunker.worker.disks.upper import make_growing, make_upper
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.gateway.tally import Tally
 from scaibunker.worker.guest.link import GuestLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.machines.host import Host
@@ -48,9 +49,9 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         images.link(path)
     await asyncio.to_thread(tell_of_lost, settings)
     bridges, bridged = await open_bridges(settings, worker_id)
-    peers = Peers(settings.data_dir / "vicinity.json")
+    peers, tally = Peers(settings.data_dir / "vicinity.json"), Tally()
     # The last: a gateway and rules that nobody would take away again if this host could not run machines.
-    networks = await open_networks(settings, worker_id, registries, peers, bridged)
+    networks = await open_networks(settings, worker_id, registries, peers, bridged, tally)
     return Host(
         driver=QemuDriver(acceleration.kind),
         cgroups=groups,
@@ -73,5 +74,6 @@ async def equip(settings: WorkerSettings, worker_id: str) -> Host:
         registries=registries,
         bridges=bridges,
         peers=peers,
+        tally=tally,
         networks=networks,
     )

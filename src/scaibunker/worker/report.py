@@ -38,7 +38,7 @@ class NotUnderstood(Exception):
 
 
 class Reporter:
-    """`news` is called from anywhere in the daemon; `run` sends."""
+    """`news` is called from anywhere in the daemon; `run` sends. `answered` hears of each heartbeat that was taken."""
 
     def __init__(
         self,
@@ -48,12 +48,14 @@ class Reporter:
         interval_s: float,
         *,
         peers: Peers | None = None,
+        answered: Callable[[Heartbeat], None] = lambda _: None,
         tls: ssl.SSLContext | None = None,
         spoken: Versions = SPOKEN,
         mismatch_retry_s: float = MISMATCH_RETRY_S,
     ) -> None:
         self._tls = tls
         self._peers = peers or Peers()
+        self._answered = answered
         self._spoken = spoken
         self._mismatch_retry_s = mismatch_retry_s
         self._url = url.rstrip("/") + PATH
@@ -106,9 +108,9 @@ class Reporter:
                 await self._wait()
 
     async def _send(self, session: aiohttp.ClientSession) -> HeartbeatAnswer:
-        body = self._compose().model_dump_json()
+        report = self._compose()
         async with session.post(
-            self._url, data=body, headers={"Content-Type": "application/json"}
+            self._url, data=report.model_dump_json(), headers={"Content-Type": "application/json"}
         ) as response:
             text = await response.text()
             if response.status != 200:
@@ -124,6 +126,7 @@ class Reporter:
                 raise NotUnderstood(
                     f"the controller speaks version {answer.protocol}, this worker {self._spoken}"
                 )
+            self._answered(report)
             return answer
 
     def _act(self, answer: HeartbeatAnswer, fleet: Fleet, told: Mapping[str, Machine]) -> None:

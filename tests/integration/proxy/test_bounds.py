@@ -72,6 +72,8 @@ async def test_a_connection_ends_when_where_it_goes_is_closed_to_all(
         assert await reset(reader)
         await until(lambda: swept.flows)
         assert swept.flows[0].reason == Reason.ADDRESS_CLOSED.value
+        assert swept.attachment.counts.all() == {"connections": {"address_closed": 1}}
+        assert swept.attachment.counts.connections_open == 0
         writer.close()
 
 

@@ -16,6 +16,7 @@ from scaibunker.controller.workers.fleet import Fleet
 from scaibunker.controller.workers.identity import Identity
 from scaibunker.controller.workers.roll import Expected, Roll
 from scaibunker.controller.workers.vicinity import Vicinity
+from scaibunker.wire.worker.gateway import GatewayReport
 from scaibunker.wire.worker.heartbeat import Heartbeat, HeartbeatAnswer, Introduction
 from scaibunker.wire.worker.machines import ExecStatus, MachineState, MachineStatus
 from scaibunker.wire.worker.snapshots import SnapshotStatus
@@ -32,6 +33,8 @@ Copies = Callable[[str, Sequence[SnapshotStatus]], None]
 """Takes what a worker says of the snapshots that it makes."""
 Bridges = Callable[[str, Sequence[str] | None], None]
 """Takes what a worker says of the bridges that it has; None if it says nothing."""
+GatewayReports = Callable[[str, GatewayReport | None], None]
+"""Takes what a worker's gateway has done since it was last told."""
 Hint = Callable[[str], None]
 """Tells the reconciler that a bunker may need it."""
 
@@ -60,9 +63,11 @@ class Heartbeats:
         bridges: Bridges,
         *,
         vicinity: Vicinity,
+        gateways: GatewayReports = lambda _worker_id, _report: None,
         require_https: bool = False,
     ) -> None:
         self._vicinity = vicinity
+        self._gateways = gateways
         self._schemes = ("https",) if require_https else ("http", "https")
         self._compatibility = compatibility
         self._roll = Roll(database, identity)
@@ -92,6 +97,8 @@ class Heartbeats:
             self._bridges(beat.worker_id, beat.bridges)
             self._wake(expected, {m.bunker_id: m for m in beat.machines})
             acknowledged = await self._finished(op, beat.worker_id, beat.finished_execs)
+            # The last: of what is not answered it tells again.
+            self._gateways(beat.worker_id, beat.gateway)
         strays = [m.bunker_id for m in beat.machines if m.bunker_id not in expected]
         if strays:
             log.warning("machines without a bunker", worker_id=beat.worker_id, bunkers=strays)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from scaibunker.wire.bounds import Amount, Name, Reference, Short, WorkerId
 from scaibunker.wire.worker.bridges import MAX_BRIDGES
+from scaibunker.wire.worker.gateway import GatewayReport
 from scaibunker.wire.worker.machines import ExecStatus, MachineStatus
 from scaibunker.wire.worker.network import (
     MAX_REGISTRY_HOSTS,
@@ -45,7 +46,7 @@ class Heartbeat(Introduction):
     patterns that the profile `registry` permits here. `default_bandwidth_mbit`: of a machine whose order names none;
     None from workers that limit nothing. `addresses`: those of this host, which no bunker of any worker may reach. `vicinity`
     names the list of all such addresses that it has; None from workers that keep none.
-    `bridges` are all that it has, None if it says nothing of them.
+    `bridges` are all that it has, None if it says nothing of them. `gateway`: what it has done, for metrics.
     """
 
     name: Name
@@ -69,6 +70,7 @@ class Heartbeat(Introduction):
     )
     vicinity: Digest | None = None
     bridges: Annotated[list[Reference], Field(max_length=MAX_BRIDGES)] | None = None
+    gateway: GatewayReport | None = None
 
 
 class HeartbeatAnswer(BaseModel):

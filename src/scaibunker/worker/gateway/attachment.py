@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaibunker.worker.gateway.answers import Answers
+from scaibunker.worker.gateway.counts import Counts
 from scaibunker.worker.gateway.openings import Openings
 from scaibunker.worker.gateway.recorder import Recorder, Unrecorded
 from scaibunker.worker.gateway.shares import LoopTime, Share
@@ -45,7 +46,7 @@ class Attachment:
     """`name` is the machine's name on the host; `bunker_id` and `spool` are empty while it is nobody's. `spool`: the
     folder on this host for records of its flows. `answers` is what its resolver has said: per machine, nothing of it
     is shared. `openings` has the rules know of them. `recorder` takes what parts have to tell of flows. `share`: of the loop's time, for all
-    that is done for it."""
+    that is done for it. `counts`: of what is done for all."""
 
     name: str
     bunker_id: str
@@ -55,6 +56,7 @@ class Attachment:
     answers: Answers = field(default_factory=Answers)
     recorder: Recorder = field(default_factory=Unrecorded)
     share: Share = field(default_factory=lambda: LoopTime().share())
+    counts: Counts = field(default_factory=Counts)
     openings: Openings = field(init=False)
 
     def __post_init__(self) -> None:

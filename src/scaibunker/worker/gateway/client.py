@@ -30,6 +30,7 @@ from scaibunker.worker.gateway.port import OpenSockets
 from scaibunker.worker.gateway.process import GatewayUnavailable, Running
 from scaibunker.worker.gateway.release import release
 from scaibunker.worker.gateway.surroundings import Surroundings
+from scaibunker.worker.gateway.tally import Tally
 from scaibunker.worker.gateway.turns import Turns
 from scaibunker.worker.network.policy import Policy
 
@@ -79,10 +80,11 @@ class _Link:
 
 
 class GatewayClient:
-    """Implements `port.Gateway`. Between `start` and `close` it sees to it that a gateway runs."""
+    """Implements `port.Gateway`. Between `start` and `close` it sees to it that a gateway runs. `tally` is told what it does."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, tally: Tally | None = None) -> None:
         self._home = home
+        self._tally = tally or Tally()
         self._version = release()
         self._wanted: dict[str, _Wanted] = {}
         self._surroundings: Surroundings | None = None
@@ -222,7 +224,9 @@ class GatewayClient:
             except (GatewayUnavailable, OSError) as error:
                 log.error("gateway_unavailable", error=str(error))
             else:
+                self._tally.begin(running.status.counts)
                 await self._follow(_Link(running))
+                self._tally.lost()
                 log.warning("gateway_lost", pid=running.process.identity.pid)
             failures = 0 if time.monotonic() - began > LASTED_S else failures + 1
             await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else 0)
@@ -234,7 +238,7 @@ class GatewayClient:
         self._linked.set()
         beside = [
             asyncio.create_task(self._settle(link), name="gateway-settle"),
-            asyncio.create_task(_watch(link), name="gateway-watch"),
+            asyncio.create_task(_watch(link, self._tally), name="gateway-watch"),
         ]
         try:
             await link.session.over()
@@ -265,17 +269,18 @@ class GatewayClient:
             await asyncio.sleep(AGAIN_S)
 
 
-async def _watch(link: _Link) -> None:
-    """End a gateway that stands still: the next one may not."""
+async def _watch(link: _Link, tally: Tally) -> None:
+    """End a gateway that stands still: the next one may not. Of one that does not, see what it does."""
     with contextlib.suppress(Broken):
         while True:
             try:
                 async with asyncio.timeout(STUCK_S):
-                    await link.session.ask(lambda number: StatusQuery(id=number))
+                    status = await link.session.ask(lambda number: StatusQuery(id=number))
             except TimeoutError:
                 log.error("gateway_stuck", pid=link.process.identity.pid)
                 await link.process.kill()
                 return
+            tally.see(status.counts, status.connections_open)
             await asyncio.sleep(WATCH_S)
 
 

@@ -20,6 +20,7 @@ import uvloop
 
 from scaibunker.worker.gateway.confine import confine
 from scaibunker.worker.gateway.control.server import ControlServer
+from scaibunker.worker.gateway.counts import Counts
 from scaibunker.worker.gateway.flows.leftover import Leftover
 from scaibunker.worker.gateway.flows.part import make_spool
 from scaibunker.worker.gateway.home import Home
@@ -62,9 +63,10 @@ async def _serve(listener: socket.socket, version: str) -> None:
     surroundings = Surroundings(Never(), ())
     lookup = ResolverLookup(surroundings)
     parts = [functools.partial(make, surroundings, lookup) for make in PARTS]
-    leftover = Leftover(SPOOLS, make_spool)
+    counts = Counts()
+    leftover = Leftover(SPOOLS, make_spool, counts=counts)
     leftover.complete()
-    table = Table(parts, SPOOLS, leftover.served)
+    table = Table(parts, SPOOLS, leftover.served, counts)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

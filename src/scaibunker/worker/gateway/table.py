@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from scaibunker.worker.gateway.attachment import Attachment, Sockets
+from scaibunker.worker.gateway.counts import Counts
 from scaibunker.worker.gateway.part import Part
 from scaibunker.worker.gateway.shares import LoopTime
 from scaibunker.worker.gateway.turns import Turns
@@ -38,7 +39,9 @@ class Table:
         parts: Sequence[Callable[[], Part]],
         spools: Path,
         recorded: Callable[[str], None] = lambda _bunker_id: None,
+        counts: Counts | None = None,
     ) -> None:
+        self.counts = counts or Counts()
         self._parts = parts
         self._spools = spools
         self._recorded = recorded
@@ -72,6 +75,7 @@ class Table:
                     sockets,
                     self._spool(bunker_id, policy),
                     share=self._loop_time.share(),
+                    counts=self.counts,
                 )
             except BaseException:
                 sockets.close()

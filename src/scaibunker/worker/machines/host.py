@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scaibunker.worker.cgroups import Cgroups
 from scaibunker.worker.disks.upper import MakeUpper
+from scaibunker.worker.gateway.tally import Tally
 from scaibunker.worker.guest.port import OpenLink
 from scaibunker.worker.images.cache import ImageCache
 from scaibunker.worker.network.bridges.none import NoBridges
@@ -27,7 +28,7 @@ class Host:
     the `store`, `templates_dir` what machines are made of without a boot. `boots` bounds how many machines boot
     at once, `wakes` how many wake beside them. `reserve_bytes` of the disk are left to the machines that run. `networks` that can give none leave
     `isolated` machines alone; `registries` is what the profile `registry` permits, `peers` are addresses of
-    the deployment's hosts, which no machine may reach."""
+    the deployment's hosts, which no machine may reach, `tally` is what the gateway has done."""
 
     driver: VmmDriver
     cgroups: Cgroups
@@ -51,6 +52,7 @@ class Host:
     bridges: Bridges = field(default_factory=NoBridges)
     registries: Registries = field(default_factory=Registries)
     peers: Peers = field(default_factory=Peers)
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def room(self) -> Room:

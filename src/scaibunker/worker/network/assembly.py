@@ -12,6 +12,7 @@ from scaibunker.worker.gateway import upstreams
 from scaibunker.worker.gateway.client import GatewayClient
 from scaibunker.worker.gateway.home import Home
 from scaibunker.worker.gateway.surroundings import Surroundings
+from scaibunker.worker.gateway.tally import Tally
 from scaibunker.worker.network import features, host, netns
 from scaibunker.worker.network.claims import Claims
 from scaibunker.worker.network.facts import GUEST_V4, GUEST_V6
@@ -41,9 +42,11 @@ async def open_networks(
     registries: Registries,
     peers: Peers,
     others: Sequence[Networks],
+    tally: Tally | None = None,
 ) -> HostNetworks | LeftNetworks:
     """Ready to give; what machines have of an earlier daemon is found, or goes with
-    them if there are none to give any more. `others`: those of the profiles without a slot."""
+    them if there are none to give any more. `others`: those of the profiles without a slot. `tally` is told what the
+    gateway does."""
     with contextlib.suppress(
         WorkerFault
     ):  # the others close this host also if it gives no networks itself
@@ -57,7 +60,7 @@ async def open_networks(
         return _left(settings, worker_id, others)
     try:
         networks = await netns.outside(
-            lambda: _made(settings, worker_id, registries, peers, others)
+            lambda: _made(settings, worker_id, registries, peers, others, tally)
         )
         await networks.start()
     except WorkerFault as fault:
@@ -82,6 +85,7 @@ def _made(
     registries: Registries,
     peers: Peers,
     others: Sequence[Networks],
+    tally: Tally | None,
 ) -> HostNetworks:
     chosen = settings.network
     claims = _claims(settings, worker_id)
@@ -101,7 +105,7 @@ def _made(
         chosen.permitted_ranges,
         advertised=settings.advertise_url,
     )
-    gateway = GatewayClient(gateway_home(settings, worker_id))
+    gateway = GatewayClient(gateway_home(settings, worker_id), tally)
     enforcer = NftEnforcer(lambda: networks.lookout.never)
     routed = RoutedNetworks(Names.of(worker_id), claims, enforcer, gateway, terms)
     networks = HostNetworks(routed, others, gateway, vicinity, peers, partial(_surround, chosen))

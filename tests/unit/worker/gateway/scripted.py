@@ -79,7 +79,7 @@ class Machine:
         self.resolution = Resolution(
             self.attachment, self.surroundings, self.upstreams, limits, self.clock
         )
-        self.conversation = Conversation(self.resolution, limits)
+        self.conversation = Conversation(self.resolution, limits, self.attachment.counts)
         self.sent: list[bytes] = []
 
     async def ask(

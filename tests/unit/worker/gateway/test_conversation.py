@@ -30,6 +30,29 @@ def test_more_than_is_read_is_refused_and_then_not_even_that() -> None:
     assert len(guest.sent) == 10
 
 
+async def test_what_becomes_of_questions_is_counted() -> None:
+    guest = Machine("*.files.test", limits=Limits(per_second=1, burst=7, refusals_per_second=1))
+    guest.upstreams.set("a.files.test", "A", "203.0.113.9")
+    await guest.ask("a.files.test")
+    await guest.ask("a.files.test")
+    await guest.ask("b.files.test")
+    await guest.ask("evil.test")
+    await guest.ask("a.files.test", "AXFR")
+    guest.upstreams.fails = True
+    await guest.ask("c.files.test")
+    for packet in (b"x" * 40, QUESTION, QUESTION):
+        guest.conversation.hear(packet, guest.sent.append, tcp=False)
+    assert guest.attachment.counts.all()["questions"] == {
+        "noerror": 2,
+        "nxdomain": 1,
+        "denied": 1,
+        "unsupported": 1,
+        "servfail": 1,
+        "malformed": 1,
+        "limited": 2,
+    }
+
+
 def test_token_buckets_hold_no_more_than_their_burst() -> None:
     clock = Clock()
     bucket = TokenBucket(2.0, 3.0, clock)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scaibunker.worker.gateway.attachment import Attachment, Sockets
+from scaibunker.worker.gateway.counts import Counts
 from scaibunker.worker.gateway.flows import part as parts
 from scaibunker.worker.gateway.flows.journal import BLOCK_BYTES, Journal
 from scaibunker.worker.gateway.flows.part import FlowsPart
@@ -77,7 +78,9 @@ async def test_records_are_there_in_order_when_it_is_closed(folder: Path) -> Non
 
 async def test_what_memory_has_no_room_for_is_counted(folder: Path) -> None:
     slow = SlowSpool(folder, Room(Bounds(free=0)))
-    journal = Journal(BUNKER, folder, lambda _: slow, memory_bytes=10_000)
+    journal = Journal(
+        BUNKER, folder, lambda _: slow, memory_bytes=10_000, counts=(counts := Counts())
+    )
     for number in range(100):
         journal.add(line(number, 1000))
     slow.let.set()
@@ -85,6 +88,11 @@ async def test_what_memory_has_no_room_for_is_counted(folder: Path) -> None:
     *kept, loss = read(folder)
     assert 0 < len(kept) < 10
     assert (loss["dropped"], loss["reason"]) == (100 - len(kept), "memory")
+    assert counts.all() == {
+        "records_written": {"": len(kept)},
+        "records_dropped": {"memory": 100 - len(kept)},
+        "record_gaps": {"memory": 1},
+    }
     assert loss["bunker_id"] == BUNKER
     assert loss["start"] <= loss["end"]
 

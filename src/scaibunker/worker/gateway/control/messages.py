@@ -74,6 +74,8 @@ class SocketCounts(_Message):
 
 
 Name = Annotated[str, Field(pattern=NAME)]
+Word = Annotated[str, Field(pattern=r"^[a-z0-9_]{0,40}$")]
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 BunkerId = Annotated[str, Field(pattern=rf"^$|{NAME}")]
 
 
@@ -146,10 +148,15 @@ REQUEST: TypeAdapter[Attach | Change | Detach | Surround | StatusQuery] = TypeAd
 
 class Answer(_Message):
     """`error` empty: done. `failed`: which parts of whom do not work, though the others do. `version`, what the gateway
-    runs, and `machines`, whom it serves: with the answer to `status` alone."""
+    runs, and `machines`, whom it serves: with the answer to `status` alone. So are `counts` of what it has done since it was started,
+    by what and why, and how many connections are open."""
 
     id: int
     error: str = ""
     version: str = ""
     machines: tuple[str, ...] = ()
     failed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    counts: Annotated[
+        dict[Word, Annotated[dict[Word, Count], Field(max_length=64)]], Field(max_length=16)
+    ] = Field(default_factory=dict)
+    connections_open: Count = 0

@@ -123,6 +123,8 @@ class ControlServer:
                         version=self._version,
                         machines=self._table.names,
                         failed=dict(self._table.failed),
+                        counts=dict(self._table.counts.all()),
+                        connections_open=self._table.counts.connections_open,
                     )
         except NotAttached as error:
             return Answer(id=request.id, error=str(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from scaibunker.worker.gateway.counts import DROPPED, GAPS, RECORDS, Counts
 from scaibunker.worker.gateway.flows.records import of_loss
 from scaibunker.worker.gateway.flows.spool import Spool
 
@@ -49,7 +50,9 @@ class Journal:
         memory_bytes: int = MEMORY_BYTES,
         write_s: float = WRITE_S,
         now: Callable[[], float] = time.time,
+        counts: Counts | None = None,
     ) -> None:
+        self._counts = counts or Counts()
         self._bunker_id = bunker_id
         self._folder = folder
         self._spool = make_spool(folder)
@@ -99,6 +102,7 @@ class Journal:
         known = None if loss.count is None or count is None else loss.count + count
         loss.count, loss.until = known, now
         self.dropped += count or 0
+        self._counts.add(DROPPED, reason, count or 0)
 
     async def close(self) -> None:
         """Everything is on the disk when this returns, or counted there."""
@@ -145,14 +149,19 @@ class Journal:
     async def _write(self) -> None:
         while self._blocks:
             block = bytes(self._blocks.pop(0))
-            if not await asyncio.to_thread(self._spool.append, block):
-                self.lose(block.count(b"\n"), NO_DISK)
+            lines = block.count(b"\n")
+            if await asyncio.to_thread(self._spool.append, block):
+                self._counts.add(RECORDS, count=lines)
+            else:
+                self.lose(lines, NO_DISK)
             # Until here it took memory, whoever holds it.
             self._waiting -= len(block)
         losses, self._losses = self._losses, {}
         for reason, loss in losses.items():
             line = of_loss(self._bunker_id, loss.count, reason, loss.since, loss.until)
-            if not await asyncio.to_thread(self._spool.append, line, is_urgent=True):
+            if await asyncio.to_thread(self._spool.append, line, is_urgent=True):
+                self._counts.add(GAPS, reason)
+            else:
                 self._remember(reason, loss)
 
     def _remember(self, reason: str, old: _Loss) -> None:

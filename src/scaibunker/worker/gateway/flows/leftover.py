@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from scaibunker.worker.gateway.counts import GAPS, Counts
 from scaibunker.worker.gateway.flows.journal import RESTARTED
 from scaibunker.worker.gateway.flows.records import of_loss
 from scaibunker.worker.gateway.flows.spool import SUFFIX, UNFINISHED, WRITING, Spool, complete
@@ -29,7 +30,9 @@ class Leftover:
         spools: Path,
         make_spool: Callable[[Path], Spool],
         now: Callable[[], float] = time.time,
+        counts: Counts | None = None,
     ) -> None:
+        self._counts = counts or Counts()
         self._spools = spools
         self._make_spool = make_spool
         self._now = now
@@ -64,6 +67,8 @@ class Leftover:
             except OSError as error:
                 log.error("flow_batch_not_completed", bunker_id=bunker_id, error=str(error))
             else:
+                if is_told:
+                    self._counts.add(GAPS, RESTARTED)
                 log.info("flows_of_former_told", bunker_id=bunker_id, told=is_told)
 
     def _complete(self, folder: Path) -> None:

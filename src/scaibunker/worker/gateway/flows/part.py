@@ -116,7 +116,12 @@ class FlowsPart:
         self._end_journal()
         if folder is not None:
             self._journal = Journal(
-                attachment.bunker_id, folder, self._make_spool, after=self._before, now=self._now
+                attachment.bunker_id,
+                folder,
+                self._make_spool,
+                after=self._before,
+                now=self._now,
+                counts=attachment.counts,
             )
 
     def _end_journal(self) -> None:

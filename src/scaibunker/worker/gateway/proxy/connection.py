@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from scaibunker.worker.gateway.counts import CONNECTIONS
 from scaibunker.worker.gateway.proxy.dial import Address
 from scaibunker.worker.gateway.proxy.judge import Judge, Speech
 from scaibunker.worker.gateway.proxy.refusal import Manner, Reason, Refused
@@ -336,6 +337,8 @@ class Connection:
         received = self._route.received
         if self._route.server is not None and not self._settled:
             self._route.server.reset()
+        outcome = "carried" if self._reason is None else self._reason.name.lower()
+        self._setting.attachment.counts.add(CONNECTIONS, outcome)
         self._setting.attachment.recorder.record(
             Flow(
                 start=self._start,

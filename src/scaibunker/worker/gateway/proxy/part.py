@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from scaibunker.worker.gateway.attachment import Attachment
+from scaibunker.worker.gateway.counts import CONNECTIONS
 from scaibunker.worker.gateway.intake import Intake
 from scaibunker.worker.gateway.lookup import Lookup
 from scaibunker.worker.gateway.names import Names
@@ -143,9 +144,11 @@ class Proxy:
         if refused is None:
             connection = Connection(setting, accepted, source, (address, port), names, self._over)
             self._connections[connection] = None
+            setting.attachment.counts.connections_open += 1
             connection.start()
             return
         reset(accepted)
+        setting.attachment.counts.add(CONNECTIONS, refused.name.lower())
         setting.attachment.recorder.record(
             Flow(
                 start=time.time(),
@@ -168,7 +171,9 @@ class Proxy:
         return None
 
     def _over(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
+        del self._connections[connection]
+        if self._setting is not None:
+            self._setting.attachment.counts.connections_open -= 1
 
     def _sweep(self) -> None:
         now = time.monotonic()

@@ -20,7 +20,7 @@ class Resolver:
     def start(self, attachment: Attachment) -> None:
         limits = self._lookup.limits
         self._attachment = attachment
-        conversation = Conversation(self._lookup.resolution(attachment), limits)
+        conversation = Conversation(self._lookup.resolution(attachment), limits, attachment.counts)
         for sock in attachment.sockets.dns_udp:
             self._udp.append(UdpServer(sock, conversation, attachment.share))
         self._tcp = TcpServer(attachment.sockets.dns_tcp, conversation, limits, attachment.share)

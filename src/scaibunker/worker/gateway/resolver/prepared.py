@@ -39,10 +39,11 @@ class Prepared:
     """`body`: the records, as they follow the question, with pointers into a message in which a question of that
     length comes first. `ttls`: where in it TTLs stand; all of them are told the same. `until`: when the answer is over,
     in seconds of a clock that never goes back. `addresses`: those in it. `learned`: whether it is known that the guest
-    was told them. `asked_bytes`: how much had to be read for it."""
+    was told them. `asked_bytes`: how much had to be read for it. `denied`: the policy says so, and nobody
+    was asked."""
 
     __slots__ = (
-        "_body", "_told", "ad", "addresses", "asked_bytes", "counts", "learned", "rcode", "ttls", "until",
+        "_body", "_told", "ad", "addresses", "asked_bytes", "counts", "denied", "learned", "rcode", "ttls", "until",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +64,7 @@ class Prepared:
         self.addresses = tuple(addresses)
         self.learned = False
         self.asked_bytes = 0
+        self.denied = False
         self.ad = ad
         self._body = body
         self._told = -1

@@ -92,9 +92,9 @@ class Resolution:
         if passage is Passage.OPEN:
             return self._answer((query.key, query.dnssec, bool(query.flags & CD)))
         if passage is not Passage.NAMED:
-            return Prepared(REFUSED, self.now())
+            return _denied(Prepared(REFUSED, self.now()))
         if not self._permits(query.key[:-4]):
-            return nothing(NXDOMAIN, self.now() + DENIED_TTL_S, DENIED_TTL_S)
+            return _denied(nothing(NXDOMAIN, self.now() + DENIED_TTL_S, DENIED_TTL_S))
         if query.kind not in (A, AAAA):
             # Not HTTPS either: it would tell clients to hide from the proxy which name they want.
             return nothing(NOERROR, self.now() + DENIED_TTL_S, DENIED_TTL_S)
@@ -227,6 +227,11 @@ class Resolution:
         machine = self._attachment.name
         log.info("resolver_forbidden_address", machine=machine, all_of_them=all_of_them)
         log.debug("resolver_forbidden_name", machine=machine, name=name)
+
+
+def _denied(prepared: Prepared) -> Prepared:
+    prepared.denied = True
+    return prepared
 
 
 def _outcome(answer: "Prepared | asyncio.Task[Prepared]") -> Prepared | None:

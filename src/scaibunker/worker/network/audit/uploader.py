@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 import structlog
 
 from scaibunker.worker.errors import WorkerFault
+from scaibunker.worker.gateway.tally import Tally
 from scaibunker.worker.network.audit.folders import BadBatch, Folders
 from scaibunker.worker.network.audit.store import BatchStore
 from scaibunker.worker.snapshots.store import StoreAway
@@ -40,7 +41,9 @@ class Uploader:
         *,
         look_s: float = LOOK_S,
         max_delay_s: float = MAX_DELAY_S,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._folders = folders
         self._store = store
         self._living = living
@@ -72,6 +75,7 @@ class Uploader:
         """Bring a turn of what waits of each bunker. Returns when all is stored, or when storage is away."""
         pending = await asyncio.to_thread(self._folders.pending)
         self.pending = sum(len(batches) for batches in pending.values())
+        self._tally.batches_waiting = self.pending
         self._bad &= {(bunker, batch) for bunker, batches in pending.items() for batch in batches}
         now = asyncio.get_running_loop().time()
         self._refused = {b: until for b, until in self._refused.items() if until > now}
