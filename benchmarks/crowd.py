@@ -31,6 +31,7 @@ CROWDS: Sequence[tuple[str, Sequence[str], int]] = (
 SETTLE_S, SAMPLES, LIMIT_S = 3.0, 40, 20.0
 """Of each, so many, or as many as there is time for."""
 BETWEEN_S = 0.01
+PROCESS_CLOCK = 2
 
 
 def measure() -> list[Figure]:
@@ -42,8 +43,10 @@ def measure() -> list[Figure]:
             crowd.want((), 0)
             alone = _samples(quiet, SAMPLES)
             crowd.want(kinds, machines)
+            begun = time.monotonic(), crowd.cpu_s()
             beside = _samples(quiet, SAMPLES)
-            crowd.want((), 0)
+            busy = (crowd.cpu_s() - begun[1]) / (time.monotonic() - begun[0])
+            figures.append(from_samples(f"gateway's CPU beside {name}", [100 * busy], "%"))
             figures += [
                 from_samples(f"{what} beside {name}", beside[what], "ms", alone[what])
                 for what in alone
@@ -87,9 +90,16 @@ class _Quiet:
 
 
 class _Crowd:
-    def __init__(self, process: "subprocess.Popen[str]", machines: list[list[int]]) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[str]", machines: list[list[int]], gateway: int
+    ) -> None:
         self._process = process
+        self._gateway = gateway
         self._machines = machines
+
+    def cpu_s(self) -> float:
+        """Of the gateway: the clock's number is made of its pid (clock_getcpuclockid)."""
+        return time.clock_gettime(~self._gateway << 3 | PROCESS_CLOCK)
 
     def want(self, kinds: Sequence[str], machines: int) -> None:
         """From now on; returns when it has been so for a while."""
@@ -136,7 +146,7 @@ def _world() -> Iterator[tuple[_Quiet, _Crowd]]:
         )
         machines = [_ports(gateway) for _ in range(MANY + 1)]
         greedy = stack.enter_context(_process("crowd_greedy"))
-        yield _Quiet(*machines[0]), _Crowd(greedy, machines[1:])
+        yield _Quiet(*machines[0]), _Crowd(greedy, machines[1:], gateway.pid)
 
 
 def _ports(process: "subprocess.Popen[str]") -> list[int]:
