@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import socket
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from scaibunker.worker.gateway.proxy.connection import Connection
 from scaibunker.worker.gateway.proxy.limits import LIMITS
 from scaibunker.worker.gateway.proxy.refusal import Reason
-from scaibunker.worker.gateway.proxy.room import WIDE
+from scaibunker.worker.gateway.proxy.room import ENDED_S, WIDE
 from scaibunker.worker.gateway.proxy.side import NARROW
 from scaibunker.worker.gateway.proxy.words import HEAD_WORK
+from scaibunker.worker.gateway.recorder import Verdict
 from scaibunker.worker.gateway.shares import ROUND_S
 from scaibunker.worker.network.never import networks
 from tests.integration.proxy.ends import GET, OK, answering, echoing, is_reset, reset
@@ -55,6 +57,32 @@ async def test_what_the_kernel_holds_for_one_machine_is_bounded(proxied: World) 
         assert (len(buffers(narrow=False)), len(buffers(narrow=True))) == (WIDE, 10)
         for writer in open_.values():
             writer.close()
+
+
+async def test_connections_that_end_at_once_are_put_away_in_turns(
+    proxied: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share, ended = proxied.attachment.share, [0]
+    gain = share.gain
+
+    def next_round(seconds: float) -> None:
+        ended.append(len(proxied.flows))
+        gain(seconds)
+
+    async with proxied.server(echoing):
+        open_ = []
+        for _ in range(100):
+            reader, writer = await proxied.connect()
+            writer.write(b"other\n")
+            assert await reader.readexactly(6) == b"other\n"
+            open_.append(writer)
+        monkeypatch.setattr(share, "gain", next_round)
+        for writer in open_:
+            writer.transport.abort()
+        await until(lambda: len(proxied.flows) == 100)
+    assert {flow.verdict for flow in proxied.flows} == {Verdict.ALLOWED}
+    in_rounds = [after - before for before, after in itertools.pairwise([*ended, 100])]
+    assert max(in_rounds) <= ROUND_S / ENDED_S + 1
 
 
 async def test_a_connection_ends_when_where_it_goes_is_closed_to_all(
@@ -149,10 +177,10 @@ async def test_a_guest_that_has_much_judged_does_not_keep_others_from_their_turn
             if line.startswith(b"GET"):
                 heard.append(line)
 
-    def counted() -> None:
+    def counted() -> float:
         nonlocal turns
         turns += 1
-        go_on()
+        return go_on()
 
     share = proxied.attachment.share
     go_on = share.go_on

@@ -141,7 +141,8 @@ class Connection:
 
     def lost(self, side: Side) -> None:
         if side is self._guest:
-            self._finish()
+            self._stop()
+            self._setting.room.end(self._finish)
         elif side is self._route.server and not self._settled:
             if self._server_ended:  # it has said all that it had to say
                 self._guest_ended = True

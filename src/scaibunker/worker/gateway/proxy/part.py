@@ -28,8 +28,8 @@ from scaibunker.worker.network.policy import Passage, Policy
 
 log = structlog.get_logger(__name__)
 
-CONNECTION_S, REFUSED_S = 0.000_6, 0.000_08
-"""Of the loop's time: a connection from its beginning to its end, but for what it moves; and one that is refused at once."""
+CONNECTION_S, REFUSED_S = 0.000_4, 0.000_08
+"""Of the loop's time: a connection, without what it moves and its end; and one that is refused at once."""
 ENDED = 16
 """At once, of all there are; then others have their turn."""
 SWEEP_S = 5.0
