@@ -42,7 +42,7 @@ async def test_what_is_told_adds_up(world: World) -> None:
             ),
         )
     world.gateways.take("wrk_a", GatewayReport(records_written=1))
-    assert await world.read("flow_records_written_total") == {"": 21}
+    assert await world.read("flow_records_total") == {"": 21}
     assert await world.read("flow_records_dropped_total") == {'reason="memory"': 4}
     assert await world.read("flow_record_gaps_total") == {'reason="restart"': 2}
     assert await world.read("gateway_questions_total") == {

@@ -23,7 +23,7 @@ class Gateways:
         self._now = now
         self._last: dict[str, tuple[float, GatewayReport]] = {}
         self._written = metrics.counter(
-            "flow_records_written", "Records of flows that workers have written."
+            "flow_records", "Records of flows that workers have written."
         )
         self._lost = metrics.counter(
             "gateways_lost", "Gateways that ended while their worker needed them; should stay at 0."
