@@ -1,5 +1,6 @@
 """What a worker's gateway has done, for the controller's metrics: sums over all machines."""
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -7,7 +8,8 @@ from pydantic import BaseModel, Field, StringConstraints
 from scaibunker.wire.bounds import Count
 
 MAX_LABELS = 64
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+LABEL = re.compile(r"[a-z][a-z0-9_]{0,39}")
+Label = Annotated[str, StringConstraints(pattern=rf"^{LABEL.pattern}$")]
 """A reason or an outcome: a word of the worker's own."""
 Labelled = Annotated[dict[Label, Count], Field(max_length=MAX_LABELS)]
 

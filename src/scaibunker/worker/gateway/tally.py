@@ -3,16 +3,19 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from scaibunker.wire.worker.gateway import MAX_LABELS, GatewayReport
+from scaibunker.wire.bounds import MAX_COUNT
+from scaibunker.wire.worker.gateway import LABEL, MAX_LABELS, GatewayReport
 from scaibunker.worker.gateway import counts
 
 Found = Mapping[str, Mapping[str, int]]
 """By what was done, and by the reason or outcome, since the gateway was started."""
 _LABELLED = (counts.DROPPED, counts.GAPS, counts.QUESTIONS, counts.CONNECTIONS)
+MAX_KINDS = len(_LABELLED) * MAX_LABELS
 
 
 class Tally:
-    """`batches_waiting` for storage, as whoever brings them there says."""
+    """`batches_waiting` for storage, as whoever brings them there says. What it reports can always be told: a worker whose
+    heartbeats cannot is lost."""
 
     def __init__(self) -> None:
         self._seen: Found = {}
@@ -30,8 +33,14 @@ class Tally:
         for what, by in found.items():
             before = self._seen.get(what, {})
             for of, count in by.items():
-                self._untold[what, of] += max(0, count - before.get(of, 0))
+                more = max(0, count - before.get(of, 0))
+                if more and self._takes(what, of):
+                    self._untold[what, of] = min(self._untold[what, of] + more, MAX_COUNT)
         self._seen, self._open = found, connections_open
+
+    def _takes(self, what: str, of: str) -> bool:
+        is_known = of == "" if what == counts.RECORDS else what in _LABELLED and LABEL.fullmatch(of)
+        return bool(is_known) and ((what, of) in self._untold or len(self._untold) < MAX_KINDS)
 
     def lost(self) -> None:
         """It is gone, though it was needed."""
@@ -42,7 +51,7 @@ class Tally:
         """What is to be told now."""
         labelled: dict[str, dict[str, int]] = {what: {} for what in _LABELLED}
         for (what, of), count in self._untold.items():
-            if what in labelled and of and count and len(labelled[what]) < MAX_LABELS:
+            if what in labelled and len(labelled[what]) < MAX_LABELS:
                 labelled[what][of] = count
         return GatewayReport(
             records_written=self._untold[counts.RECORDS, ""],

@@ -1,5 +1,6 @@
 """What the controller is told of gateways: each thing once, over their deaths and the daemon's."""
 
+from scaibunker.wire.bounds import MAX_COUNT
 from scaibunker.worker.gateway.counts import CONNECTIONS, DROPPED, QUESTIONS, RECORDS, Counts
 from scaibunker.worker.gateway.tally import Tally
 
@@ -61,3 +62,14 @@ def test_a_gateway_that_lies_takes_nothing_back() -> None:
     report = tally.report()
     assert report.records_written == 11
     assert len(report.questions) == 64
+
+
+def test_whatever_a_gateway_says_can_be_told() -> None:
+    tally = Tally()
+    for _ in range(3):
+        tally.see({RECORDS: {"": MAX_COUNT}, QUESTIONS: {"q": MAX_COUNT, "_": 1, "9": 1, "": 1}}, 0)
+        tally.see({}, 0)
+    report = tally.report()
+    assert (report.records_written, report.questions) == (MAX_COUNT, {"q": MAX_COUNT})
+    tally.told(report)
+    assert told(tally) == {}
