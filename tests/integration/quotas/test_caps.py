@@ -163,6 +163,6 @@ async def test_a_create_that_finds_no_worker_holds_nothing(
 ) -> None:
     bucket = await books.cap(max_concurrent_bunkers=5)
     refused = await attempt(roomy, gpu_count=1)
-    assert error_of(refused) == (503, "NO_SUITABLE_WORKER")
+    assert error_of(refused) == (503, "WORKER_UNAVAILABLE")
     assert await books.counted(bucket) == 0
     await books.agree()
