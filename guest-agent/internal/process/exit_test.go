@@ -24,12 +24,12 @@ func TestKilledBySignal(t *testing.T) {
 
 func TestTimeoutKillsTheGroup(t *testing.T) {
 	command := shell("echo before; trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000")
-	command.Timeout = 300 * time.Millisecond
+	command.Timeout = 2 * time.Second
 	got := run(t, newTable(t), "e", command)
 	if got.exit.ExitCode != nil || *got.exit.Signal != "SIGKILL" || !got.exit.TimedOut {
 		t.Errorf("exit %+v", got.exit)
 	}
-	if got.exit.DurationMS < 300 {
+	if got.exit.DurationMS < 2000 {
 		t.Errorf("took %d ms", got.exit.DurationMS)
 	}
 	lines := strings.Fields(got.stdout)
@@ -117,7 +117,8 @@ func TestOrphansAreReaped(t *testing.T) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	got := run(t, newTable(t), "e", shell("(sh -c 'echo $$; sleep 0.05' &) ; sleep 0.01"))
+	script := "(sh -c 'echo $$; : > %[1]s; sleep 0.05' &); until [ -e %[1]s ]; do sleep 0.01; done"
+	got := run(t, newTable(t), "e", shell(fmt.Sprintf(script, t.TempDir()+"/told")))
 	orphan, err := strconv.Atoi(strings.TrimSpace(got.stdout))
 	if err != nil {
 		t.Fatalf("stdout %q", got.stdout)

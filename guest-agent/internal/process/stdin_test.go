@@ -104,7 +104,7 @@ func TestStdinOfOtherModes(t *testing.T) {
 }
 
 func TestStdinWriteCanBeGivenUp(t *testing.T) {
-	exec := startWith(t, newTable(t), StdinOpen, "sleep 0.3; exec wc -c")
+	exec := startWith(t, newTable(t), StdinOpen, "sleep 1; exec wc -c")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := exec.WriteStdin(ctx, io.LimitReader(endless{}, 1<<20), false); err == nil {
