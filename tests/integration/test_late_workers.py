@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from tests.integration.simulated_worker import SimulatedWorker, refuse, saying
+from tests.integration.commands import saying
+from tests.integration.refusals import refuse
+from tests.integration.simulated_worker import SimulatedWorker
 from tests.integration.stack import Knobs, Stack, error_of
 
 

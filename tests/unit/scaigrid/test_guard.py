@@ -26,6 +26,7 @@ from scaibunker.controller.bunkers.tables import bunker_labels, bunkers
 from scaibunker.controller.images.tables import images
 from scaibunker.controller.quotas.tables import quota_epoch
 from scaibunker.controller.relay.tables import execs
+from scaibunker.controller.snapshots.tables import marks
 from scaibunker.controller.workers.tables import workers
 from scaigrid.accounting.tables import usage_ticks
 from scaigrid.audit.tables import audit_log
@@ -204,6 +205,7 @@ def test_which_tables_belong_to_tenants() -> None:
         "scaibunker_worker_gpus",
         "scaibunker_controllers",
         quota_epoch.name,
+        marks.name,
     }
 
 
