@@ -33,18 +33,23 @@ async def test_where_nothing_may_go_is_reset_at_once(
     assert proxied.flows[0].reason == reason.value
 
 
+async def is_not_reached(proxied: World) -> None:
+    """Whoever asks for a page is told so, anybody else is cut off; of each there is a record."""
+    reader, writer = await proxied.connect()
+    writer.write(GET)
+    assert (await reader.read()).startswith(b"HTTP/1.1 502 ")
+    writer.close()
+    reader, writer = await proxied.connect()
+    writer.write(b"other\r\n")
+    assert await reset(reader)
+    writer.close()
+    await until(lambda: len(proxied.flows) == 2)
+
+
 async def test_addresses_that_are_closed_to_all_are_not_dialled(proxied: World) -> None:
     proxied.surroundings.never = OnlySome(vicinity=networks(f"{GOOD}/32"))
     async with proxied.server(answering):
-        reader, writer = await proxied.connect()
-        writer.write(GET)
-        assert (await reader.read()).startswith(b"HTTP/1.1 502 ")
-        writer.close()
-        reader, writer = await proxied.connect()
-        writer.write(b"other\r\n")
-        assert await reset(reader)
-        writer.close()
-        await until(lambda: len(proxied.flows) == 2)
+        await is_not_reached(proxied)
     assert [f.reason for f in proxied.flows] == [
         Reason.NO_ADDRESS.value,
         Reason.ADDRESS_CLOSED.value,
@@ -62,15 +67,7 @@ async def test_addresses_are_tried_one_after_the_other(proxied: World) -> None:
 
 
 async def test_a_server_that_is_not_there(proxied: World) -> None:
-    reader, writer = await proxied.connect()
-    writer.write(GET)
-    assert (await reader.read()).startswith(b"HTTP/1.1 502 ")
-    writer.close()
-    reader, writer = await proxied.connect()
-    writer.write(b"other\r\n")
-    assert await reset(reader)
-    writer.close()
-    await until(lambda: len(proxied.flows) == 2)
+    await is_not_reached(proxied)
     assert {f.reason for f in proxied.flows} == {Reason.UNREACHABLE.value}
     assert {f.verdict for f in proxied.flows} == {Verdict.ALLOWED}
 

@@ -166,6 +166,12 @@ class Bunker:
         return self.passivated or self.desired is Desired.PASSIVATED
 
     @property
+    def own_snapshots(self) -> tuple[str, ...]:
+        """Those that are kept for its sake: which it sleeps in, and which its next one may rest upon."""
+        named = (self.passive_snapshot_id, self.base_snapshot_id)
+        return tuple(snapshot_id for snapshot_id in named if snapshot_id is not None)
+
+    @property
     def idle_at(self) -> datetime | None:
         """When it has been idle for too long, if it was not used since its row was read."""
         return idle_at(self.last_activity_at, self.limits.idle_timeout_s)

@@ -96,9 +96,8 @@ class States:
         )
         self._notifier.publish(bunker.id)
         if next_state(bunker.status, event) in FINAL:
-            for snapshot_id in (bunker.passive_snapshot_id, bunker.base_snapshot_id):
-                if snapshot_id is not None:
-                    self._hint_snapshot(snapshot_id)
+            for snapshot_id in bunker.own_snapshots:
+                self._hint_snapshot(snapshot_id)
             await self._ledger.let_go(bunker.id)
 
     def notify(self, bunker_id: str) -> None:

@@ -146,9 +146,8 @@ class Sleep:
             log.info("bunker stays awake", bunker_id=bunker.id, reason=reason)
             if failed:
                 self._metrics.passivations.labels("failed").inc()
-            for snapshot_id in (bunker.passive_snapshot_id, bunker.base_snapshot_id):
-                if snapshot_id is not None:
-                    self._hint_snapshot(snapshot_id)
+            for snapshot_id in bunker.own_snapshots:
+                self._hint_snapshot(snapshot_id)
 
     async def call_off(self, op: Operation, snapshot_id: str) -> None:
         """Somebody wants the bunker awake: the copy that is being made is given up."""
